@@ -1,0 +1,250 @@
+"""What the user asks for: the `spec` of a ModelRollout, as pydantic models.
+
+These models are the single source of the CRD's schema (see `api.crd`) and of every default. They
+read what the API server stored, so unknown fields are ignored here and refused there.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from modelrollout.api.quantities import Duration, Fraction
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+Text = Annotated[str, Field(max_length=1024)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Wire(BaseModel):
+    """camelCase on the wire, snake_case here, never changed after reading."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+# ── what makes pods answer differently ──────────────────────────────────────────────────────────
+
+
+class Adapter(Wire):
+    """A LoRA adapter served beside the base model."""
+
+    name: Name
+    uri: Annotated[str, Field(min_length=1, max_length=512)]
+
+
+class Model(Wire):
+    """Which weights are served, and under which name clients ask for them."""
+
+    uri: Annotated[str, Field(min_length=1, max_length=512)]
+    """hf://org/name, s3://, gs://, pvc://claim/path, file:///path or mlflow://name@alias"""
+    revision: Annotated[str, Field(max_length=128)] | None = None
+    served_name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Clients send this name, so it must not differ between revisions; default: the rollout's name."""
+    adapters: Annotated[list[Adapter], Field(max_length=16)] = Field(default_factory=list)
+
+
+class Drain(Wire):
+    """How long a pod that leaves may finish the streams it has."""
+
+    timeout: Duration = "2m"
+
+
+class Runtime(Wire):
+    """The server that loads the model: image, arguments, hardware."""
+
+    image: Annotated[str, Field(min_length=1, max_length=512)]
+    command: Annotated[list[Text], Field(max_length=16)] = Field(default_factory=list)
+    """Empty: the image's own entry point."""
+    args: Annotated[list[Text], Field(max_length=64)] = Field(default_factory=list)
+    env: Annotated[list[dict[str, Any]], Field(max_length=64)] = Field(default_factory=list)
+    """Kubernetes EnvVar objects."""
+    resources: dict[str, Any] = Field(default_factory=dict)
+    """Kubernetes ResourceRequirements."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    startup_deadline: Duration = "30m"
+    """Loading a model is progress until then; afterwards the revision has failed to start."""
+    drain: Drain = Drain()
+    pod_template: dict[str, Any] = Field(default_factory=dict)
+    """Overlay, merged by name over the pod template that the operator builds."""
+
+
+class Prompts(Wire):
+    """Prompts and templates are rolled out like weights: their content is part of the revision."""
+
+    config_map: Name
+
+
+# ── where traffic is moved ──────────────────────────────────────────────────────────────────────
+
+
+class GatewayTraffic(Wire):
+    """Weights in one named rule of a Gateway API route."""
+
+    http_route: Name | None = None
+    grpc_route: Name | None = None
+    rule: Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class IstioTraffic(Wire):
+    """Weights in one named http route of an Istio VirtualService."""
+
+    virtual_service: Name
+    route: Annotated[str, Field(min_length=1, max_length=253)]
+    destination_rule: Name | None = None
+    """Named: split over its subsets `stable` and `canary` instead of over two Services."""
+
+
+class Sticky(Wire):
+    """A user who saw the canary keeps seeing it while the weight grows."""
+
+    header: Annotated[str, Field(min_length=1, max_length=128)]
+    """A request header with two digits, 00–99, that the caller derives from a hash of the user."""
+
+
+class Traffic(Wire):
+    """The Service that clients call, and what splits it. Neither gateway nor istio: the Service itself does."""
+
+    service: Name
+    gateway: GatewayTraffic | None = None
+    istio: IstioTraffic | None = None
+    sticky: Sticky | None = None
+    tolerance: Percent = 5
+    """Points of weight by which a split made of replica counts may miss a step's weight."""
+
+
+# ── how the new revision meets the users ────────────────────────────────────────────────────────
+
+
+class Match(Wire):
+    """Requests that carry this header or query parameter with exactly this value go to the canary."""
+
+    header: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    query: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    value: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Pause(Wire):
+    """Waits for the promote annotation, or for `duration` when given."""
+
+    duration: Duration | None = None
+
+
+class Step(Wire):
+    """One entry of the plan: exactly one of mirror, weight, match, pause."""
+
+    mirror: Annotated[int, Field(ge=1, le=100)] | None = None
+    weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    match: Annotated[list[Match], Field(min_length=1, max_length=8)] | None = None
+    pause: Pause | None = None
+    for_: Annotated[Duration | None, Field(alias="for")] = None
+    """The shortest stay; the step also waits for a Pass verdict when there are metrics."""
+
+
+class Curve(Wire):
+    """Shorthand for weight steps; the expansion is shown in status.plan."""
+
+    shape: Literal["linear", "exponential"]
+    start: Annotated[int, Field(ge=1, le=50)] = 5
+    steps: Annotated[int, Field(ge=2, le=20)] = 4
+    for_: Annotated[Duration, Field(alias="for")] = "10m"
+
+
+class Canary(Wire):
+    steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
+    curve: Curve | None = None
+
+
+class BlueGreen(Wire):
+    """The whole new environment beside the old one, then one move. `steps` may put a canary before the move."""
+
+    preview: Name | None = None
+    """Name of a Service that the operator makes for the new revision; default: `<service>-canary`."""
+    warm_for: Duration = "0s"
+    """How long the new revision must have been ready before the move."""
+    steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
+
+
+class Strategy(Wire):
+    canary: Canary | None = None
+    blue_green: BlueGreen | None = None
+
+
+# ── what decides ────────────────────────────────────────────────────────────────────────────────
+
+
+class Prometheus(Wire):
+    address: Annotated[str, Field(pattern=r"^https?://", max_length=512)]
+    timeout: Duration = "5s"
+
+
+class Tolerance(Wire):
+    """How much worse the canary may be: canary <= ratio * control + absolute."""
+
+    ratio: Fraction | None = None
+    absolute: Fraction | None = None
+
+
+class RatioQuery(Wire):
+    """Counters of bad and of all units; `$arm` becomes the label matchers of one arm."""
+
+    bad: Annotated[str, Field(min_length=1, max_length=1024)]
+    total: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class HistogramQuery(Wire):
+    """A `_bucket` counter family; `$arm` becomes the label matchers of one arm."""
+
+    buckets: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class ScalarQuery(Wire):
+    """Any PromQL that gives one number per arm. Weak evidence: by default it can hold, not revert."""
+
+    value: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class Metric(Wire):
+    """Either `use: pack/metric`, or a name with one of ratio, histogram, scalar."""
+
+    use: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", max_length=128)] | None = None
+    name: Name | None = None
+    ratio: RatioQuery | None = None
+    histogram: HistogramQuery | None = None
+    scalar: ScalarQuery | None = None
+    tolerate: Tolerance | None = None
+    slo: Fraction | None = None
+    """Absolute limit on the bad share, whatever the control does."""
+    direction: Literal["increase-is-bad", "decrease-is-bad"] = "increase-is-bad"
+    weight: Fraction = "1"
+    critical: bool = True
+    """A step is passed only when every critical metric has shown that it is not worse."""
+    on_fail: Literal["revert", "hold"] | None = None
+    """Default: the kind's own (scalar: hold, everything else: revert)."""
+
+
+class Analysis(Wire):
+    prometheus: Prometheus
+    interval: Duration = "30s"
+    false_revert_risk: Fraction = "0.01"
+    """Per rollout, all metrics and looks together."""
+    miss_risk: Fraction = "0.05"
+    on_insufficient: Literal["pause", "revert", "promoteIfQuiet"] = "pause"
+    max_step_duration: Duration = "2h"
+    """After this long without a verdict `onInsufficient` applies."""
+    warm_up: Duration = "30s"
+    """Pods younger than this are left out, in both arms alike."""
+    metrics: Annotated[list[Metric], Field(min_length=1, max_length=16)]
+
+
+class Spec(Wire):
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    model: Model
+    runtime: Runtime
+    prompts: Prompts | None = None
+    traffic: Traffic
+    strategy: Strategy
+    analysis: Analysis | None = None
+    rollback_window: Duration = "1h"
+    """How long the old revision stays warm after promotion."""

@@ -1,0 +1,142 @@
+"""What the operator reports and remembers: the `status` of a ModelRollout, as pydantic models.
+
+Status is the only memory. Everything that a restart needs is here; nothing that a user commands is.
+Times are RFC 3339 UTC strings with whole seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from modelrollout.api.spec import Step, Wire
+
+Phase = Literal[
+    "Invalid",  # not accepted; nothing was touched
+    "Installing",  # the first revision is loading; nothing serves yet
+    "Stable",  # one revision serves
+    "Starting",  # the canary's pods are loading; all users are on stable
+    "Progressing",  # at a step, collecting evidence
+    "Paused",  # waiting for a person
+    "Promoting",  # every step passed; traffic and names are moving to the new revision
+    "Watching",  # promoted; the old revision stays warm and the guard goes on
+    "Reverting",  # traffic is going back to stable
+    "Reverted",  # stable serves; the refused revision is remembered
+]
+
+
+class Condition(Wire):
+    """The Kubernetes condition shape; `last_transition_time` moves only when `status` does."""
+
+    type: Annotated[str, Field(max_length=64)]
+    status: Literal["True", "False", "Unknown"]
+    reason: Annotated[str, Field(max_length=64, min_length=1)]
+    message: Annotated[str, Field(max_length=1024)] = ""
+    last_transition_time: str
+    observed_generation: int = 0
+
+
+class RevisionStatus(Wire):
+    revision: str
+    model: str = ""
+    """For people: the model's uri and revision, and the image."""
+    replicas: int = 0
+    ready: int = 0
+
+
+class StepStatus(Wire):
+    index: int
+    """0-based position in status.plan; equal to its length once every step has passed."""
+    progress: str
+    """`3/5`, for the printer column."""
+    started_at: str | None = None
+    """When the route was seen to carry this step's traffic; looks begin here."""
+    paused_since: str | None = None
+    promoted_step: bool = False
+    """A person promoted past this step's gate."""
+
+
+class WeightStatus(Wire):
+    desired: int = 0
+    """Percent of user requests meant for the canary; written before the route is."""
+    observed: int | None = None
+    """Percent that the route was last read to give the canary."""
+    mirror: int = 0
+    measured: str | None = None
+    """Share of requests that the canary was counted to receive, with its interval, for people."""
+
+
+class MetricStatus(Wire):
+    name: str
+    verdict: str
+    message: str
+    canary: str | None = None
+    control: str | None = None
+    limit: str | None = None
+    progress: str | None = None
+    """How far the evidence is on its way to a decision, `63%` of what is needed."""
+    query: str | None = None
+
+
+class AnalysisStatus(Wire):
+    verdict: Literal["Pass", "Fail", "Insufficient", "ProviderError"] | None = None
+    reason: str = ""
+    message: str = ""
+    looks: int = 0
+    last_look: str | None = None
+    eta: str | None = None
+    metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
+
+
+class CommandStatus(Wire):
+    """The annotation last acted on, so that it is acted on once and bound to one revision."""
+
+    name: str
+    value: str
+    revision: str
+    at: str
+
+
+class Outcome(Wire):
+    revision: str
+    outcome: Literal["Promoted", "Reverted", "RolledBack", "Superseded", "Aborted"]
+    reason: str
+    message: str
+    started_at: str | None = None
+    at: str
+
+
+class Status(Wire):
+    observed_generation: int = 0
+    phase: Phase | None = None
+    message: str = ""
+    stable: RevisionStatus | None = None
+    canary: RevisionStatus | None = None
+    previous: RevisionStatus | None = None
+    """The revision that served before the last promotion; kept warm until `keep_warm_until`."""
+    keep_warm_until: str | None = None
+    draining: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)
+    """Revisions without traffic whose pods finish their streams before they go."""
+    draining_since: str | None = None
+    refused_revision: str | None = None
+    """Aborted or failed: does not start again by itself."""
+    revert_reason: str | None = None
+    revert_message: str | None = None
+    plan: Annotated[list[Step], Field(max_length=64)] = Field(default_factory=list)
+    """The steps of the rollout in progress, shorthand expanded."""
+    step: StepStatus | None = None
+    weight: WeightStatus = WeightStatus()
+    started_at: str | None = None
+    phase_since: str | None = None
+    replicas: int = 0
+    selector: str = ""
+    """For the scale subresource."""
+    analysis: AnalysisStatus | None = None
+    evidence: dict[str, Any] | None = None
+    """The engine's state at the last checkpoint; looks since then are counted again after a restart."""
+    original_traffic: dict[str, Any] | None = None
+    """The route or Service as it was found, to give back on deletion."""
+    commands: Annotated[list[CommandStatus], Field(max_length=8)] = Field(default_factory=list)
+    history: Annotated[list[Outcome], Field(max_length=10)] = Field(default_factory=list)
+    conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)

@@ -1,0 +1,132 @@
+"""The values that the brain works with: what was observed, and what to do about it.
+
+`decide(spec, status, observed, now) -> Plan` is the whole brain. Nothing here knows a client, a
+clock or kopf; times are unix seconds (UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from modelrollout.api.status import AnalysisStatus, Status
+from modelrollout.traffic.router import Problem, Reading, Split
+
+Role = Literal["stable", "canary"]
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why pods of a revision do not become ready, from the pods' own states."""
+
+    reason: str  # ImagePullBackOff, CrashLoopBackOff, Unschedulable, WarmUpFailed …
+    message: str
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The pods of one revision, as the cluster shows them."""
+
+    revision: str
+    wanted: int
+    """The Deployment's spec.replicas."""
+    ready: int
+    """Pods that have answered a completion and that the Services list as endpoints."""
+    pods: int = 0
+    created_at: float = 0.0
+    trouble: Trouble | None = None
+    in_flight: float | None = None
+    """Requests still running on these pods; None when it could not be asked."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The cluster at one moment, as far as one rollout is concerned."""
+
+    generation: int
+    revision: str
+    """The hash of what spec asks for now."""
+    revision_model: str
+    """For people: the model's uri and image of that revision."""
+    annotations: Mapping[str, str]
+    fleets: Mapping[str, Fleet]
+    """By revision; a revision without a Deployment is absent."""
+    services: Mapping[str, str | None]
+    """Role ("stable", "canary") -> the revision its Service selects now; absent: no such Service yet."""
+    route: Reading
+    problem: Problem | None = None
+    """What only the cluster knows and what makes the spec impossible: no Service, a foreign owner, a rival."""
+    analysis: AnalysisStatus | None = None
+    """The verdict on the step in progress from the looks so far; None: no metrics, or no look yet."""
+    split_mismatch: str | None = None
+    """A sentence when the share counted in the data plane contradicts the weight."""
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class EnsureRevision:
+    """Make the Deployment (and prompt copy) of the revision that spec asks for; its pods count is `replicas`."""
+
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True)
+class PointService:
+    """Make the role's Service select the revision's pods."""
+
+    role: Role
+    revision: str
+
+
+@dataclass(frozen=True)
+class SetTraffic:
+    """The one traffic change of a pass."""
+
+    split: Split
+    urgent: bool = False
+    """Abort, revert, rollback: goes before status, events and queries."""
+
+
+@dataclass(frozen=True)
+class DeleteRevision:
+    revision: str
+
+
+@dataclass(frozen=True)
+class HandBack:
+    """Give the route or Service back as it was found."""
+
+
+Action = EnsureRevision | Scale | PointService | SetTraffic | DeleteRevision | HandBack
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something a person should hear of once: becomes an Event, a log line and a counter."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one pass does: write `status`, then act in order, then look again after `requeue` seconds."""
+
+    status: Status
+    actions: tuple[Action, ...] = ()
+    notes: tuple[Note, ...] = ()
+    requeue: float | None = None
+    """Seconds until time alone would change the decision; None: only an event can."""
+    collect: bool = False
+    """Looks should be taken for the step in progress (or for the guard after promotion)."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Extra key/values for the log line of this pass."""
