@@ -1,0 +1,153 @@
+"""What the bed builds from Go modules, and where each finished piece lies: a folder per content hash."""
+
+import functools
+import hashlib
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bed import folders
+from tests.bed.failure import BedError
+
+KUBERNETES_VERSION = "v1.36.3"
+_STAMP = "k8s.io/component-base/version"
+_MAJOR, _MINOR, _ = KUBERNETES_VERSION.removeprefix("v").split(".")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One go.mod under `pieces/`, with the binaries and files that are kept of it."""
+
+    name: str
+    packages: dict[str, str]
+    """Binary name -> Go package. The packages are the `tool` directives of the go.mod."""
+    seconds: int
+    """Compile time from cold on two cores, for the estimate."""
+    tags: str = ""
+    link: str = ""
+    """Linker flags beyond `-s -w`."""
+    files: dict[str, str] | None = None
+    """Kept name -> `module:path` of a file or folder in the module cache."""
+
+    @property
+    def source(self) -> Path:
+        return folders.HERE / "pieces" / self.name
+
+    def flags(self) -> list[str]:
+        """Compiler and linker flags. No debug information: it costs time and would be stripped anyway."""
+        flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
+        flags.append(f"-ldflags={' '.join(filter(None, ['-s -w', self.link]))}")
+        if self.tags:
+            flags.append(f"-tags={self.tags}")
+        return flags
+
+    def content_hash(self) -> str:
+        """Hash of all that decides the result: go.mod, go.sum, flags, packages, kept files, Go's version."""
+        digest = hashlib.sha256()
+        for file in ("go.mod", "go.sum"):
+            digest.update((self.source / file).read_bytes())
+        digest.update(json.dumps([self.flags(), self.packages, self.files, go_version()]).encode())
+        return digest.hexdigest()[:16]
+
+    def folder(self) -> Path:
+        """Where the finished piece lies or will lie: `bin/` and `files/`."""
+        return folders.piece_root() / f"{self.name}-{self.content_hash()}"
+
+    def built(self) -> bool:
+        return self.folder().is_dir()
+
+
+PIECES = (
+    Piece(
+        "kubernetes",
+        {
+            name: f"k8s.io/kubernetes/cmd/{name}"
+            for name in (
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+                "kubelet",
+                "kube-proxy",
+                "kubectl",
+            )
+        },
+        seconds=300,
+        link=(
+            f"-X {_STAMP}.gitVersion={KUBERNETES_VERSION} "
+            f"-X {_STAMP}.gitMajor={_MAJOR} -X {_STAMP}.gitMinor={_MINOR}"
+        ),
+    ),
+    Piece("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, seconds=30),
+    Piece(
+        "prometheus",
+        {"prometheus": "github.com/prometheus/prometheus/cmd/prometheus"},
+        seconds=150,
+        tags="netgo,remove_all_sd,enable_kubernetes_sd",
+    ),
+    Piece(
+        "istio",
+        {
+            "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
+            "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
+        },
+        seconds=210,
+        files={
+            "charts/base": "istio.io/istio:manifests/charts/base",
+            "charts/istiod": "istio.io/istio:manifests/charts/istio-control/istio-discovery",
+            "envoy_bootstrap.json": "istio.io/istio:tools/packaging/common/envoy_bootstrap.json",
+            "istio-crds.yaml": "istio.io/api:kubernetes/customresourcedefinitions.gen.yaml",
+            "gateway-api": "sigs.k8s.io/gateway-api:config/crd/standard",
+        },
+    ),
+    Piece("coredns", {"coredns": "github.com/coredns/coredns"}, seconds=120),
+    Piece("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}, seconds=60),
+)
+"""In build order: what the apiserver tier needs comes first."""
+
+BY_NAME = {piece.name: piece for piece in PIECES}
+BY_BINARY = {binary: piece for piece in PIECES for binary in piece.packages}
+
+
+@functools.cache
+def go_version() -> str:
+    try:
+        done = subprocess.run(["go", "env", "GOVERSION"], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise BedError(
+            "The test bed builds its parts with Go, and `go env GOVERSION` does not run here. Install Go 1.26 or "
+            "later; or, without Go, let KUBEBUILDER_ASSETS name a folder with etcd, kube-apiserver, "
+            "kube-controller-manager and kubectl for the apiserver tier, and set "
+            "MODELROLLOUT_USE_KUBECONFIG=1 with KUBECONFIG naming a cluster for the cluster tier."
+        ) from error
+    return done.stdout.strip()
+
+
+def binary(name: str) -> Path:
+    """Path of a binary: from KUBEBUILDER_ASSETS when that folder has it, else from the cache.
+
+    Raises BedError with what to do when it is in neither.
+    """
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets:
+        given = Path(assets) / name
+        if given.exists():
+            return given
+    path = BY_BINARY[name].folder() / "bin" / name
+    if not path.exists():
+        raise BedError(
+            f"{name} is not built yet: run `python -m tests.bed build` (or `make bed-build`), "
+            "or put it into the folder that KUBEBUILDER_ASSETS names."
+        )
+    return path
+
+
+def file(piece: str, name: str) -> Path:
+    """Path of a file or folder kept of a piece (a chart, CRDs)."""
+    path = BY_NAME[piece].folder() / "files" / name
+    if not path.exists():
+        raise BedError(
+            f"{name} of {piece} is not there yet: run `python -m tests.bed build` (or `make bed-build`)."
+        )
+    return path
