@@ -116,8 +116,8 @@ def go_version() -> str:
         done = subprocess.run(["go", "env", "GOVERSION"], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise BedError(
-            "The test bed builds its parts with Go, and `go env GOVERSION` does not run here. Install Go 1.26 or "
-            "later; or, without Go, let KUBEBUILDER_ASSETS name a folder with etcd, kube-apiserver, "
+            "The test bed builds its parts with Go, and `go env GOVERSION` fails here. Install Go 1.26 "
+            "or later; or, without Go, let KUBEBUILDER_ASSETS name a folder with etcd, kube-apiserver, "
             "kube-controller-manager and kubectl for the apiserver tier, and set "
             "MODELROLLOUT_USE_KUBECONFIG=1 with KUBECONFIG naming a cluster for the cluster tier."
         ) from error

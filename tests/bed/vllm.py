@@ -1,0 +1,124 @@
+"""Real vLLM on the CPU: one environment and a few tiny models, made once in the cache folder.
+
+Pods mount the folder at its own absolute path (`hostPath`), with an image whose /usr/bin/python3.11 is Debian's like
+the one the environment was made with; so its scripts and links stay valid inside.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bed import folders
+from tests.bed.failure import BedError
+
+SOURCE = folders.HERE / "pieces" / "vllm"
+PYTHON = Path("/usr/bin/python3.11")
+"""Debian 12's interpreter, which the image `bed.local/python:1` has at the same path."""
+
+MODELS: Mapping[str, tuple[int, int, int]] = {
+    "tiny": (1, 128, 2),
+    "tiny-next": (2, 128, 2),
+    "slow": (3, 512, 12),
+}
+"""Name -> seed, hidden width, layers. `tiny-next` is as quick as `tiny`; `slow` takes several times as long per token."""
+
+SERVER = (
+    "-m vllm.entrypoints.openai.api_server --dtype=bfloat16 --max-model-len=1024 --max-num-seqs=16 "
+    "--enforce-eager --kv-cache-memory-bytes=67108864"
+).split()
+"""Arguments after the interpreter for a small server; add --model, --port and --served-model-name."""
+
+ENVIRONMENT: Mapping[str, str] = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every server's first worker to the same core
+    "OMP_NUM_THREADS": "1",
+    "HOME": "/tmp",
+}
+
+
+@dataclass(frozen=True)
+class Vllm:
+    """The finished folder: `python` with vLLM, and models by name."""
+
+    folder: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "venv" / "bin" / "python"
+
+    def model(self, name: str) -> Path:
+        return self.folder / "models" / name
+
+
+def folder() -> Path:
+    digest = hashlib.sha256()
+    for file in (SOURCE / "requirements.txt", folders.HERE / "tiny_model.py"):
+        digest.update(file.read_bytes())
+    digest.update(json.dumps([str(PYTHON), dict(MODELS)]).encode())
+    return folders.cache_root() / f"vllm-{digest.hexdigest()[:16]}"
+
+
+def built() -> bool:
+    return (folder() / "complete").exists()
+
+
+def vllm() -> Vllm:
+    """The finished environment; BedError when it is not made yet."""
+    if not built():
+        raise BedError("vLLM is not installed yet: run `python -m tests.bed build` (or `make bed-build`).")
+    return Vllm(folder())
+
+
+def download() -> None:
+    """Fetch and unpack all packages (mostly network, some disk); resumes where it stopped."""
+    home = folder()
+    if not (home / "venv" / "bin" / "python").exists():
+        run([PYTHON, "-m", "venv", "--without-pip", home / "venv"])
+    uv = installer()
+    run([uv, "pip", "install", "-p", home / "venv" / "bin" / "python", "--no-deps", "-r", SOURCE / "requirements.txt"])
+
+
+def finish() -> Vllm:
+    """Compile the packages to byte code (pods mount them read-only) and make the models."""
+    home = Vllm(folder())
+    packages = home.folder / "venv" / "lib" / "python3.11" / "site-packages"
+    jobs = str(os.cpu_count() or 1)
+    run([home.python, "-m", "compileall", "-q", "-j", jobs, packages], expect=(0, 1))  # some are not meant for 3.11
+    for name, numbers in MODELS.items():
+        if not (home.model(name) / "model.safetensors").exists():
+            run([home.python, folders.HERE / "tiny_model.py", home.model(name), *numbers])
+    (home.folder / "complete").touch()
+    shutil.rmtree(work_folder(), ignore_errors=True)
+    return home
+
+
+def work_folder() -> Path:
+    return folders.cache_root() / "work" / "uv"
+
+
+def installer() -> Path:
+    """Path of uv: the one on the PATH, or one installed into the work folder."""
+    found = shutil.which("uv", path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}")
+    if found:
+        return Path(found)
+    target = work_folder() / "tool"
+    if not (target / "bin" / "uv").exists():
+        run([sys.executable, "-m", "pip", "install", "-q", "--target", target, "uv"])
+    return target / "bin" / "uv"
+
+
+def run(argv: list[str | Path | int], expect: tuple[int, ...] = (0,)) -> None:
+    """Run quietly; UV's cache lies beside the environment so that files are linked, not copied."""
+    environment = {**os.environ, "UV_CACHE_DIR": str(work_folder() / "cache"), "UV_NO_PROGRESS": "1"}
+    words = [str(word) for word in argv]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode not in expect:
+        tail = "\n".join((done.stderr or done.stdout).splitlines()[-15:])
+        raise BedError(f"`{' '.join(words[:4])} ...` failed while making the vLLM environment:\n{tail}")
