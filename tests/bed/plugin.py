@@ -9,13 +9,14 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.bed import folders
 from tests.bed.control_plane import ControlPlane, Kubernetes
+from tests.bed.prometheus import Prometheus
 
 TIERS = ("unit", "apiserver", "cluster", "bench")
 
@@ -61,6 +62,13 @@ def fresh_namespace(control_plane: ControlPlane) -> Iterator[str]:
     """Name of an empty namespace on `control_plane`, ready for pods; deleted afterwards without waiting."""
     with namespace_on(control_plane) as name:
         yield name
+
+
+@pytest.fixture
+def prometheus_factory() -> Iterator[Callable[..., Prometheus]]:
+    """Start a Prometheus with the given arguments (see `Prometheus`); it ends with the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **arguments: stack.enter_context(Prometheus(**arguments))
 
 
 def apply_our_crds(kubernetes: Kubernetes) -> None:

@@ -1,7 +1,7 @@
 """Real vLLM on the CPU: one environment and a few tiny models, made once in the cache folder.
 
-Pods mount the folder at its own absolute path (`hostPath`), with an image whose /usr/bin/python3.11 is Debian's like
-the one the environment was made with; so its scripts and links stay valid inside.
+Pods mount the folder at its own absolute path (`hostPath`), with an image whose /usr/bin/python3.11 is Debian's
+like the one the environment was made with; so its scripts and links stay valid inside.
 """
 
 import hashlib
@@ -26,12 +26,17 @@ MODELS: Mapping[str, tuple[int, int, int]] = {
     "tiny-next": (2, 128, 2),
     "slow": (3, 512, 12),
 }
-"""Name -> seed, hidden width, layers. `tiny-next` is as quick as `tiny`; `slow` takes several times as long per token."""
+"""Name -> seed, hidden width, layers. `tiny-next` is as quick as `tiny`, `slow` several times slower."""
 
 SERVER = (
-    "-m vllm.entrypoints.openai.api_server --dtype=bfloat16 --max-model-len=1024 --max-num-seqs=16 "
-    "--enforce-eager --kv-cache-memory-bytes=67108864"
-).split()
+    "-m",
+    "vllm.entrypoints.openai.api_server",
+    "--dtype=bfloat16",
+    "--max-model-len=1024",
+    "--max-num-seqs=16",
+    "--enforce-eager",
+    "--kv-cache-memory-bytes=67108864",
+)
 """Arguments after the interpreter for a small server; add --model, --port and --served-model-name."""
 
 ENVIRONMENT: Mapping[str, str] = {
@@ -82,7 +87,18 @@ def download() -> None:
     if not (home / "venv" / "bin" / "python").exists():
         run([PYTHON, "-m", "venv", "--without-pip", home / "venv"])
     uv = installer()
-    run([uv, "pip", "install", "-p", home / "venv" / "bin" / "python", "--no-deps", "-r", SOURCE / "requirements.txt"])
+    run(
+        [
+            uv,
+            "pip",
+            "install",
+            "-p",
+            home / "venv" / "bin" / "python",
+            "--no-deps",
+            "-r",
+            SOURCE / "requirements.txt",
+        ]
+    )
 
 
 def finish() -> Vllm:
@@ -90,7 +106,9 @@ def finish() -> Vllm:
     home = Vllm(folder())
     packages = home.folder / "venv" / "lib" / "python3.11" / "site-packages"
     jobs = str(os.cpu_count() or 1)
-    run([home.python, "-m", "compileall", "-q", "-j", jobs, packages], expect=(0, 1))  # some are not meant for 3.11
+    run(
+        [home.python, "-m", "compileall", "-q", "-j", jobs, packages], expect=(0, 1)
+    )  # some are not meant for 3.11
     for name, numbers in MODELS.items():
         if not (home.model(name) / "model.safetensors").exists():
             run([home.python, folders.HERE / "tiny_model.py", home.model(name), *numbers])
