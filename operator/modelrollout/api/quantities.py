@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-DURATION_PATTERN = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?$"
+DURATION_PATTERN = r"^([0-9]{1,4}h)?([0-9]{1,5}m)?([0-9]{1,7}s)?$"
+"""Digits are bounded so that the sum never leaves the range of a CEL or Go duration."""
 FRACTION_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 
 Duration = Annotated[str, Field(pattern=DURATION_PATTERN, min_length=2, max_length=16)]

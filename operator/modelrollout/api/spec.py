@@ -13,7 +13,13 @@ from pydantic.alias_generators import to_camel
 
 from modelrollout.api.quantities import Duration, Fraction
 
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
+NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+URI_PATTERN = r"^((hf|s3|gs|pvc)://[^/\s]+(/[^\s]*)?|file:///[^\s]+)$"
+PACK_METRIC_PATTERN = r"^[a-z0-9-]+/[a-z0-9-]+$"
+HTTP_PATTERN = r"^https?://"
+
+Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
+Uri = Annotated[str, Field(max_length=512, pattern=URI_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
@@ -21,7 +27,13 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 class Wire(BaseModel):
     """camelCase on the wire, snake_case here, never changed after reading."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="ignore",
+        frozen=True,
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,  # they are what `kubectl explain` shows
+    )
 
 
 # ── what makes pods answer differently ──────────────────────────────────────────────────────────
@@ -31,14 +43,14 @@ class Adapter(Wire):
     """A LoRA adapter served beside the base model."""
 
     name: Name
-    uri: Annotated[str, Field(min_length=1, max_length=512)]
+    uri: Uri
 
 
 class Model(Wire):
     """Which weights are served, and under which name clients ask for them."""
 
-    uri: Annotated[str, Field(min_length=1, max_length=512)]
-    """hf://org/name, s3://, gs://, pvc://claim/path, file:///path or mlflow://name@alias"""
+    uri: Uri
+    """hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path."""
     revision: Annotated[str, Field(max_length=128)] | None = None
     served_name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Clients send this name, so it must not differ between revisions; default: the rollout's name."""
@@ -104,7 +116,10 @@ class Sticky(Wire):
 
 
 class Traffic(Wire):
-    """The Service that clients call, and what splits it. Neither gateway nor istio: the Service itself does."""
+    """The Service that clients call, and what splits its traffic.
+
+    With neither gateway nor istio the Service itself is the router: it splits by pod counts.
+    """
 
     service: Name
     gateway: GatewayTraffic | None = None
@@ -157,7 +172,10 @@ class Canary(Wire):
 
 
 class BlueGreen(Wire):
-    """The whole new environment beside the old one, then one move. `steps` may put a canary before the move."""
+    """The whole new environment beside the old one, then one move.
+
+    `steps` may put a mirror, a match or a canary before the move.
+    """
 
     preview: Name | None = None
     """Name of a Service that the operator makes for the new revision; default: `<service>-canary`."""
@@ -175,7 +193,7 @@ class Strategy(Wire):
 
 
 class Prometheus(Wire):
-    address: Annotated[str, Field(pattern=r"^https?://", max_length=512)]
+    address: Annotated[str, Field(pattern=HTTP_PATTERN, max_length=512)]
     timeout: Duration = "5s"
 
 
@@ -208,7 +226,7 @@ class ScalarQuery(Wire):
 class Metric(Wire):
     """Either `use: pack/metric`, or a name with one of ratio, histogram, scalar."""
 
-    use: Annotated[str, Field(pattern=r"^[a-z0-9-]+/[a-z0-9-]+$", max_length=128)] | None = None
+    use: Annotated[str, Field(pattern=PACK_METRIC_PATTERN, max_length=128)] | None = None
     name: Name | None = None
     ratio: RatioQuery | None = None
     histogram: HistogramQuery | None = None
@@ -216,12 +234,21 @@ class Metric(Wire):
     tolerate: Tolerance | None = None
     slo: Fraction | None = None
     """Absolute limit on the bad share, whatever the control does."""
-    direction: Literal["increase-is-bad", "decrease-is-bad"] = "increase-is-bad"
+    direction: Literal["increase-is-bad", "decrease-is-bad", "change-is-bad"] = "increase-is-bad"
+    """`change-is-bad` is for scalars only."""
     weight: Fraction = "1"
-    critical: bool = True
-    """A step is passed only when every critical metric has shown that it is not worse."""
+    critical: bool | None = None
+    """A step is passed only when every critical metric has shown that it is not worse.
+
+    Default: the kind's own (scalar and counted events: false, everything else: true).
+    """
     on_fail: Literal["revert", "hold"] | None = None
     """Default: the kind's own (scalar: hold, everything else: revert)."""
+
+    @property
+    def effective_name(self) -> str:
+        """What status, Events and reports call it: its name, or what it uses."""
+        return self.name or self.use or ""
 
 
 class Analysis(Wire):

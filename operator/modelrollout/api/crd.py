@@ -1,0 +1,232 @@
+"""The CustomResourceDefinition, made from the pydantic models: `python -m modelrollout.api.crd FILE...`.
+
+Without arguments it prints; with file names it writes each of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from modelrollout.api import rules, spec, status
+from modelrollout.api.rules import Rule
+from modelrollout.api.schema import Fields, Override, Schema, SchemaError, changed, structural
+
+GROUP = "modelrollout.io"
+VERSION = "v1alpha1"
+KIND = "ModelRollout"
+PLURAL = "modelrollouts"
+
+HEADER = (
+    "# Made by `python -m modelrollout.api.crd`: change the models in operator/modelrollout/api, not this.\n"
+)
+
+COLUMNS = (
+    ("Phase", "string", ".status.phase", "What the rollout is doing"),
+    ("Step", "string", ".status.step.progress", "Steps passed, of the plan's"),
+    ("Weight", "integer", ".status.weight.desired", "Percent of user requests meant for the canary"),
+    ("Verdict", "string", ".status.analysis.verdict", "Pass, Fail, Insufficient or ProviderError"),
+    ("Ready", "integer", ".status.stable.ready", "Ready pods of the stable revision"),
+    ("Revision", "string", ".status.stable.revision", "The revision that serves users"),
+    ("Age", "date", ".metadata.creationTimestamp", "Time since the rollout was made"),
+)
+WIDE_COLUMNS = (
+    ("Canary", "string", ".status.canary.revision", "The revision on trial"),
+    ("Canary-Ready", "integer", ".status.canary.ready", "Ready pods of the revision on trial"),
+    ("Message", "string", ".status.message", "What it waits for, or what it decided"),
+)
+
+OPEN: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+QUANTITIES: Schema = {
+    "type": "object",
+    "maxProperties": 32,
+    "additionalProperties": {
+        "anyOf": [{"type": "integer"}, {"type": "string"}],
+        "x-kubernetes-int-or-string": True,
+    },
+}
+
+
+def described(schema: Schema) -> Override:
+    """Replace the field's schema but keep what it says of itself."""
+    return lambda given: ({"description": given["description"]} if "description" in given else {}) | schema
+
+
+def keyed(*keys: str) -> Override:
+    """A list whose items are told apart by these keys: duplicates are refused, server-side apply merges."""
+    return lambda given: given | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
+
+
+FIELDS: Fields = {
+    # the scale subresource answers an error while there is no value, so this default is stored
+    ("Spec", "replicas"): lambda given: given | {"default": 1},
+    ("Model", "adapters"): keyed("name"),
+    ("Runtime", "env"): lambda given: (
+        keyed("name")(given)
+        | {
+            "items": OPEN
+            | {"required": ["name"], "properties": {"name": {"type": "string", "maxLength": 253}}}
+        }
+    ),
+    ("Runtime", "resources"): described(
+        {
+            "type": "object",
+            "properties": {
+                "limits": QUANTITIES,
+                "requests": QUANTITIES,
+                "claims": {"type": "array", "maxItems": 16, "items": OPEN},
+            },
+        }
+    ),
+    ("Runtime", "podTemplate"): described({"type": "object", "properties": {"metadata": OPEN, "spec": OPEN}}),
+    ("Status", "conditions"): keyed("type"),
+}
+"""(model, wire name) -> what Kubernetes knows about a field and pydantic does not."""
+
+
+def crd() -> dict[str, Any]:
+    """The CustomResourceDefinition as a dict.
+
+    Raises:
+        SchemaError: when a model says something that a CRD cannot carry.
+    """
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["mr"],
+                "categories": ["mlops"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": resource_schema()},
+                    "subresources": {
+                        "status": {},
+                        "scale": {
+                            "specReplicasPath": ".spec.replicas",
+                            "statusReplicasPath": ".status.replicas",
+                            "labelSelectorPath": ".status.selector",
+                        },
+                    },
+                    "additionalPrinterColumns": columns(),
+                }
+            ],
+        },
+    }
+
+
+def resource_schema() -> Schema:
+    asked = structural(spec.Spec, combined(FIELDS, validations()))
+    return {
+        "type": "object",
+        "description": "Rolls out a model, its server and prompts in steps, each judged against what serves users.",
+        "required": ["spec"],
+        "x-kubernetes-validations": [rule.to_schema() for rule in rules.ON_RESOURCE],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {
+                "type": "object",
+                "properties": {"name": {"type": "string", "maxLength": 253}},
+            },
+            "spec": bounded(in_words(asked), "spec"),
+            "status": bounded(structural(status.Status, FIELDS), "status"),
+        },
+    }
+
+
+def validations() -> dict[tuple[str, str], Override]:
+    """The CEL rules by the place that they belong to."""
+    on_models = {(model.__name__, ""): ruled(group) for model, group in rules.ON_MODELS.items()}
+    on_fields = {
+        (model.__name__, model.model_fields[name].alias or name): ruled(group)
+        for (model, name), group in rules.ON_FIELDS.items()
+    }
+    return on_models | on_fields
+
+
+def ruled(group: Sequence[Rule]) -> Override:
+    entries = [rule.to_schema() for rule in group]
+    return lambda given: given | {"x-kubernetes-validations": entries}
+
+
+def combined(first: Fields, then: Fields) -> Fields:
+    """Both overrides, one after the other, where both name a field."""
+
+    def both(one: Override, other: Override) -> Override:
+        return lambda given: other(one(given))
+
+    shared = {place: both(first[place], then[place]) for place in first.keys() & then.keys()}
+    return {**first, **then, **shared}
+
+
+def in_words(schema: Schema) -> Schema:
+    """Each pattern becomes a CEL rule, whose sentence says what to write instead of quoting the pattern."""
+
+    def change(node: Schema, where: str) -> Schema:
+        pattern = node.pop("pattern", None)
+        if pattern is None:
+            return node
+        if pattern not in rules.FORMATS:
+            raise SchemaError(f"{where} has the pattern {pattern}, for which rules.FORMATS has no sentence")
+        rule = Rule(f"self.matches({rules.literal(pattern)})", rules.FORMATS[pattern]).to_schema()
+        return node | {"x-kubernetes-validations": [rule, *node.get("x-kubernetes-validations", [])]}
+
+    return changed(schema, change, "spec")
+
+
+def bounded(schema: Schema, where: str) -> Schema:
+    """Lists are atomic unless told apart by keys; whatever a CEL rule may read has a bound on its size."""
+
+    def change(node: Schema, where: str) -> Schema:
+        if node.get("type") == "array":
+            if "maxItems" not in node:
+                raise SchemaError(
+                    f"{where} is a list without maxItems; the cost of CEL rules has no bound then"
+                )
+            return {"x-kubernetes-list-type": "atomic", **node}
+        if (
+            node.get("type") == "string"
+            and where.startswith("spec")
+            and not {"maxLength", "enum"} & node.keys()
+        ):
+            raise SchemaError(
+                f"{where} is a string without maxLength; the cost of CEL rules has no bound then"
+            )
+        return node
+
+    return changed(schema, change, where)
+
+
+def columns() -> list[dict[str, Any]]:
+    def column(name: str, kind: str, path: str, description: str, **more: int) -> dict[str, Any]:
+        return {"name": name, "type": kind, "jsonPath": path, "description": description} | more
+
+    return [column(*row) for row in COLUMNS] + [column(*row, priority=1) for row in WIDE_COLUMNS]
+
+
+def main(files: list[str]) -> None:
+    text = HEADER + yaml.safe_dump(crd(), sort_keys=False, width=110, allow_unicode=True)
+    if not files:
+        sys.stdout.write(text)
+    for file in files:
+        Path(file).write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,324 @@
+"""What the API server refuses at `kubectl apply`, and the sentence it says: CEL rules on `api.spec`.
+
+Each sentence says what to write instead. Rules read durations and decimals only where they are well
+formed, so that one mistake brings one sentence. Every rule has a row in `tests/apiserver/test_crd.py`.
+
+The API server bounds the cost of a rule before it runs, from maxItems and maxLength. It loses these
+bounds in `a.?b.orValue(c)`, so rules ask `has(a.b)` first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelrollout.api import quantities, spec
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One entry of x-kubernetes-validations."""
+
+    rule: str
+    """CEL; true means accepted."""
+    message: str
+    expression: str | None = None
+    """CEL for the message where it can name numbers; `message` is said when it fails."""
+
+    def to_schema(self) -> dict[str, str]:
+        entry = {"rule": " ".join(self.rule.split()), "message": self.message}
+        if self.expression:
+            entry["messageExpression"] = " ".join(self.expression.split())
+        return entry
+
+
+FORMATS: Mapping[str, str] = {
+    quantities.DURATION_PATTERN: "write a duration in hours, minutes and seconds, such as 30s, 10m or 1h30m",
+    quantities.FRACTION_PATTERN: 'write a decimal number in quotes, such as "0.01" or "1.10"',
+    spec.NAME_PATTERN: "write lower-case letters, digits and dashes, with a letter or digit at both ends",
+    spec.URI_PATTERN: (
+        "write hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path; "
+        "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
+    ),
+    spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
+    spec.HTTP_PATTERN: "write an http:// or https:// address, such as http://prometheus.monitoring:9090",
+}
+"""Pattern of a string in `api.spec` -> what to write; the API server's own words would quote the pattern."""
+
+
+def literal(text: str) -> str:
+    """A CEL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def exactly_one(*fields: str) -> str:
+    """CEL: one of these fields is given and no other."""
+    flags = ", ".join(f"has(self.{field})" for field in fields)
+    return f"[{flags}].filter(given, given).size() == 1"
+
+
+def number(text: str, condition: str) -> str:
+    """CEL: the decimal string `text`, called `x` in `condition`, meets it. True for what is no decimal."""
+    return f"(!{text}.matches({_FRACTION}) || [double({text})].all(x, {condition}))"
+
+
+def optional_number(text: str, condition: str) -> str:
+    return f"(!has({text}) || {number(text, condition)})"
+
+
+def at_least(duration: str, least: str) -> str:
+    """CEL: the duration string is given and not shorter than `least`, a CEL duration. Ill-formed is true."""
+    return f"(!{duration}.matches({_DURATION}) || duration({duration}) >= {least})"
+
+
+_FRACTION = literal(quantities.FRACTION_PATTERN)
+_DURATION = literal(quantities.DURATION_PATTERN)
+
+CANARY = "!has(self.strategy.canary) || !has(self.strategy.canary.steps) || self.strategy.canary.steps"
+BLUE_GREEN = (
+    "!has(self.strategy.blueGreen) || !has(self.strategy.blueGreen.steps) || self.strategy.blueGreen.steps"
+)
+ROUTED = "has(self.traffic.gateway) || has(self.traffic.istio)"
+NO_QUERY = "all(s, !has(s.match) || s.match.all(m, !has(m.query)))"
+LOOK = f"""(has(self.analysis.interval) && self.analysis.interval.matches({_DURATION})
+    ? duration(self.analysis.interval) : duration('30s'))"""
+LONG_ENOUGH = f"all(s, !has(s.__for__) || {at_least('s.__for__', LOOK)})"
+TOO_SHORT = "shorter than one look: write a `for` of at least analysis.interval (30s unless you set it)"
+TOLERANCE = "(has(self.traffic.tolerance) ? self.traffic.tolerance : 5)"
+
+# k canary pods beside the stable ones carry 100 k / (replicas + k) percent. The two k next to the
+# wanted weight are tried, with 1 <= k <= replicas; all in whole numbers, so that nothing is rounded.
+NEAREST_PODS = """[0, 1]
+    .map(up, s.weight * self.replicas / (100 - s.weight) + up)
+    .map(k, k < 1 ? 1 : (k > self.replicas ? self.replicas : k))"""
+REACHABLE = f"""!has(s.weight) || s.weight >= 100 || {NEAREST_PODS}.exists(k,
+    100 * k - s.weight * (self.replicas + k) <= {TOLERANCE} * (self.replicas + k)
+    && s.weight * (self.replicas + k) - 100 * k <= {TOLERANCE} * (self.replicas + k))"""
+REACHABLE_WEIGHTS = """[1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500]
+    .filter(k, k < self.replicas)
+    .map(k, (200 * k + self.replicas + k) / (2 * (self.replicas + k))) + [50, 100]"""
+POD_SPLIT = (  # filled in by format(), because the cost of adding texts of unknown length has no bound
+    "without a route the split is made of pod counts; with %d replicas it can be %s percent, give or take "
+    "%d points: write such weights, raise replicas or traffic.tolerance, or name traffic.gateway or "
+    "traffic.istio"
+)
+
+STEP_LIST = (
+    Rule(
+        """self.filter(s, has(s.weight)).map(s, s.weight).isSorted()
+           && self.all(s, !has(s.weight) || self.exists_one(t, has(t.weight) && t.weight == s.weight))""",
+        "weights must grow from step to step: write each larger than the one before, such as 5, 25, 50",
+    ),
+    Rule(
+        "self.filter(s, !has(s.pause)).map(s, has(s.weight) ? 1 : 0).isSorted()",
+        "mirror and match come before users are split: move these steps before the first weight",
+    ),
+)
+
+RISK = Rule(
+    number("self", "x > 0.0 && x < 0.5"),
+    'a risk lies above 0 and below 0.5: write a probability such as "0.01"',
+)
+
+ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
+    spec.Model: (
+        Rule(
+            "!has(self.servedName) || !has(self.adapters) || self.adapters.all(a, a.name != self.servedName)",
+            "an adapter has the base model's name, and clients choose by name: give it another name",
+        ),
+    ),
+    spec.GatewayTraffic: (
+        Rule(
+            exactly_one("httpRoute", "grpcRoute"),
+            "write exactly one of httpRoute and grpcRoute: the route that holds the rule",
+        ),
+    ),
+    spec.Traffic: (
+        Rule(
+            "!(has(self.gateway) && has(self.istio))",
+            "gateway and istio are both named, and two routers would fight over one split: keep the one that "
+            "users come through",
+        ),
+        Rule(
+            "!has(self.sticky) || has(self.gateway) || has(self.istio)",
+            "sticky needs a route to match the header in: name traffic.gateway or traffic.istio, or leave "
+            "sticky out",
+        ),
+        Rule(
+            "size(self.service) <= 56",
+            "the Service's name is too long to make <service>-stable and <service>-canary of it: use one of "
+            "at most 56 characters",
+        ),
+    ),
+    spec.Match: (
+        Rule(
+            exactly_one("header", "query"),
+            "write exactly one of header and query: where the request carries the value",
+        ),
+    ),
+    spec.Step: (
+        Rule(
+            exactly_one("mirror", "weight", "match", "pause"),
+            "a step is exactly one of mirror, weight, match and pause: make a step of each",
+        ),
+        Rule(
+            "!has(self.pause) || !has(self.__for__)",
+            "a pause takes no `for`: write pause: {duration: 10m}, or pause: {} to wait for the promote "
+            "annotation",
+        ),
+    ),
+    spec.Canary: (
+        Rule(
+            "(has(self.steps) && self.steps.size() > 0) != has(self.curve)",
+            "write exactly one of steps (at least one) and curve",
+        ),
+    ),
+    spec.Strategy: (Rule(exactly_one("canary", "blueGreen"), "write exactly one of canary and blueGreen"),),
+    spec.Tolerance: (
+        Rule(
+            optional_number("self.ratio", "x >= 1.0"),
+            "ratio says how many times worse the canary may be: write 1 or more, such as "
+            '"1.10" for 10 % worse',
+        ),
+        Rule(
+            f"""has(self.ratio) && {number("self.ratio", "x != 1.0")}
+                || has(self.absolute) && {number("self.absolute", "x > 0.0")}""",
+            "nothing is tolerated, and no number of requests can show that: write a ratio above 1 such as "
+            '"1.10", or an absolute part above 0 such as "0.005"',
+        ),
+    ),
+    spec.Metric: (
+        Rule(
+            exactly_one("use", "ratio", "histogram", "scalar"),
+            "a metric is exactly one of use, ratio, histogram and scalar",
+        ),
+        Rule(
+            "has(self.use) || has(self.name)",
+            "a metric of your own needs a name: status, Events and reports speak of it by that name",
+        ),
+        Rule(
+            "has(self.use) || has(self.tolerate) || has(self.slo)",
+            'say how much worse the canary may be: write tolerate, such as {absolute: "0.01"}, or slo',
+        ),
+        Rule(
+            f"""has(self.scalar) || has(self.use) || !has(self.tolerate)
+                || {optional_number("self.tolerate.absolute", "x < 1.0")}""",
+            "an absolute tolerance is a share of requests: write less than 1, such as "
+            '"0.005" for half a point',
+        ),
+        Rule(
+            f"has(self.scalar) || {optional_number('self.slo', 'x > 0.0 && x < 1.0')}",
+            'slo limits a share of requests: write a number between 0 and 1, such as "0.01"',
+        ),
+        Rule(
+            "!has(self.direction) || self.direction != 'change-is-bad' || has(self.scalar)",
+            "only a scalar can be judged in both directions: write increase-is-bad or decrease-is-bad",
+        ),
+    ),
+    spec.Analysis: (
+        Rule(
+            """self.metrics.all(m, has(m.name)
+                 ? self.metrics.exists_one(n, has(n.name) && n.name == m.name)
+                 : !has(m.use)
+                   || self.metrics.exists_one(n, !has(n.name) && has(n.use) && n.use == m.use))""",
+            "two metrics have the same name: give one of them a name of its own",
+        ),
+    ),
+    spec.Spec: (
+        Rule(
+            f"{ROUTED} || {CANARY}.all(s, !has(s.mirror) && !has(s.match))",
+            "without a route the Service splits by pod counts and can neither copy nor match requests: name "
+            "traffic.gateway or traffic.istio, or leave the mirror and match steps out",
+        ),
+        Rule(
+            f"{ROUTED} || {BLUE_GREEN}.all(s, has(s.pause))",
+            "without a route blueGreen moves all users at once: name traffic.gateway or traffic.istio, or "
+            "keep only pause steps",
+        ),
+        Rule(
+            f"{ROUTED} || {CANARY}.all(s, {REACHABLE})",
+            "without a route the split is made of pod counts, which cannot meet these weights: raise "
+            "replicas or traffic.tolerance, or name traffic.gateway or traffic.istio",
+            expression=f"{literal(POD_SPLIT)}.format([self.replicas, {REACHABLE_WEIGHTS}, {TOLERANCE}])",
+        ),
+        Rule(
+            f"""!has(self.traffic.gateway) || !has(self.traffic.gateway.grpcRoute)
+                || ({CANARY}.{NO_QUERY}) && ({BLUE_GREEN}.{NO_QUERY})""",
+            "gRPC requests have no query parameters: match a header instead",
+        ),
+        Rule(
+            f"!has(self.analysis) || ({CANARY}.{LONG_ENOUGH}) && ({BLUE_GREEN}.{LONG_ENOUGH})",
+            f"a step is {TOO_SHORT}",
+        ),
+        Rule(
+            f"""!has(self.analysis) || !has(self.strategy.canary) || !has(self.strategy.canary.curve)
+                || !has(self.strategy.canary.curve.__for__)
+                || {at_least("self.strategy.canary.curve.__for__", LOOK)}""",
+            f"the curve's steps are {TOO_SHORT}",
+        ),
+    ),
+}
+"""Model -> rules on the object, in the order in which they are said."""
+
+
+def placed(query: str) -> Rule:
+    return Rule(
+        "self.contains('$arm')",
+        f"write $arm where the label matchers of one arm belong, such as {query}",
+    )
+
+
+def ours(flag: str, field: str) -> Rule:
+    return Rule(
+        f"!self.exists(a, a == '{flag}' || a.startsWith('{flag}='))",
+        f"leave {flag} out of args: the operator writes it from {field}",
+    )
+
+
+ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
+    (spec.Canary, "steps"): STEP_LIST,
+    (spec.BlueGreen, "steps"): STEP_LIST,
+    (spec.Runtime, "args"): (
+        ours("--model", "model.uri"),
+        ours("--revision", "model.revision"),
+        ours("--served-model-name", "model.servedName"),
+        ours("--port", "runtime.port"),
+    ),
+    (spec.Traffic, "service"): (
+        Rule(
+            "self == oldSelf",
+            "traffic.service cannot change, for users are on the old one: make a new ModelRollout for the "
+            "other Service",
+        ),
+    ),
+    (spec.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
+    (spec.RatioQuery, "total"): (placed("sum(requests_total{$arm})"),),
+    (spec.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),
+    (spec.ScalarQuery, "value"): (placed("sum(rate(cost_dollars_total{$arm}[1m]))"),),
+    (spec.Metric, "weight"): (
+        Rule(number("self", "x > 0.0"), 'a weight is above 0: write a number such as "1" or "2.5"'),
+    ),
+    (spec.Analysis, "interval"): (
+        Rule(at_least("self", "duration('1s')"), "a look lasts at least one second: write 1s or more"),
+    ),
+    (spec.Analysis, "false_revert_risk"): (RISK,),
+    (spec.Analysis, "miss_risk"): (RISK,),
+}
+"""(model, attribute) -> rules on the value, checked only where it is given."""
+
+NAME_LENGTH = 52
+"""A Deployment is named `<rollout>-<revision>`, and its name is a label value of at most 63 characters."""
+
+ON_RESOURCE: tuple[Rule, ...] = (
+    Rule(
+        f"size(self.metadata.name) <= {NAME_LENGTH} && self.metadata.name.matches('{spec.NAME_PATTERN}')",
+        f"Deployments are named after the rollout and its revision: use a name of at most {NAME_LENGTH} "
+        "lower-case letters, digits and dashes",
+    ),
+    Rule(
+        """(has(self.spec.model.servedName) ? self.spec.model.servedName : self.metadata.name)
+           == (has(oldSelf.spec.model.servedName) ? oldSelf.spec.model.servedName : self.metadata.name)""",
+        "model.servedName cannot change, for clients ask for the model by this name: make a new ModelRollout "
+        "for another name",
+    ),
+)
