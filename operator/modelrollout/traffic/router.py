@@ -11,17 +11,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+FIELD_MANAGER = "modelrollout"
+"""Every patch of ours is sent under this name; whoever else is found in managedFields is a foreign writer."""
+ROLLOUT_LABEL = "modelrollout.io/rollout"
+REVISION_LABEL = "modelrollout.io/revision"
+"""On every pod of a rollout, from its Deployment's template; what our selectors and subsets go by."""
+
 Object = Mapping[str, Any]
 """A Kubernetes object as the API server gives it."""
 
 
 @dataclass(frozen=True)
 class Ref:
-    """Which object: `group/version`, plural resource name, name. The namespace is the rollout's."""
+    """Which object: `group/version`, plural resource name, name."""
 
     api_version: str
     resource: str
     name: str
+    namespace: str | None = None
+    """None: the rollout's own. "": a cluster-scoped object. Patches only ever name the rollout's own."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,12 @@ class Match:
 
     kind: str  # "header" | "query"
     name: str
+    """A header's name is kept in lower case, for HTTP takes `X-Beta` and `x-beta` for the same."""
     value: str
+
+    def __post_init__(self) -> None:
+        if self.kind == "header":
+            object.__setattr__(self, "name", self.name.lower())
 
 
 @dataclass(frozen=True)
@@ -59,7 +72,12 @@ class Reading:
     """None: they hold something that is none of our splits (drift, or nothing written yet)."""
     settled: bool = True
     """The gateway's controller has accepted this generation; true where there is none to ask."""
+    waiting_for: Problem | None = None
+    """Why it is not settled. The split can be written all the same: a revert must not wait for this."""
     problem: Problem | None = None
+    """Why the plan cannot be carried out with these objects. Going back to `Split()` may still work."""
+    warnings: tuple[Problem, ...] = ()
+    """What works but may mislead: a hint for people, never a reason to hold."""
     writer: str | None = None
     """The field manager that last wrote the part that is ours, when it was not us."""
 
@@ -70,6 +88,14 @@ class Patch:
 
     ref: Ref
     operations: tuple[Mapping[str, Any], ...]
+
+
+class Unroutable(Exception):
+    """The asked split cannot be written into the objects as they are."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
 
 
 @dataclass(frozen=True)
@@ -93,12 +119,16 @@ class Site:
     service: str
     stable_revision: str | None
     canary_revision: str | None
+    """The revisions that `<service>-stable` and `<service>-canary` select."""
     stable_ready: int = 0
     canary_ready: int = 0
+    other_ready: int = 0
+    """Ready pods of this rollout that belong to neither, such as a warm previous revision."""
     stable_model: str = ""
     canary_model: str = ""
-    blue_green: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
+    """For people; said in `X-Model-Version`."""
+    pod_labels: Mapping[str, str] = field(default_factory=dict)
+    """Labels that all pods of the rollout share, when known: a selector asking for others selects nothing."""
 
     @property
     def stable_service(self) -> str:
@@ -116,10 +146,23 @@ Objects = Mapping[Ref, Object | None]
 class Router(Protocol):
     """One way to split traffic. One file each; registered in `traffic.registry`."""
 
-    capabilities: Capabilities
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    def claims(self) -> frozenset[str]:
+        """What no two rollouts of a namespace may share, such as `httproutes/chat#completions`."""
+        ...
 
     def refs(self) -> tuple[Ref, ...]:
         """The objects to read; the first is the one whose loss stops the rollout."""
+        ...
+
+    def context(self, objects: Objects, site: Site) -> tuple[Ref, ...]:
+        """Objects that `objects` point to (Gateways, then their classes), to say more about a problem.
+
+        Optional: `read` takes them from `objects` when they are there. Ask again with them until nothing
+        new comes. They are never patched, and may be out of our reach.
+        """
         ...
 
     def read(self, objects: Objects, site: Site) -> Reading:
@@ -127,7 +170,14 @@ class Router(Protocol):
         ...
 
     def render(self, objects: Objects, site: Site, split: Split) -> tuple[Patch, ...]:
-        """The patches that make the split so; empty when it is so already. Only our part is touched."""
+        """The patches, in order, that make the split so; empty when it is so already.
+
+        Only our part is touched. Also brings names and labels up to date after the roles changed their
+        revisions (call it with the split as it is), so it can be non-empty when `read` gives that split.
+
+        Raises:
+            Unroutable: when the objects cannot hold this split.
+        """
         ...
 
     def remember(self, objects: Objects, site: Site) -> Mapping[str, Any]:
@@ -135,5 +185,8 @@ class Router(Protocol):
         ...
 
     def hand_back(self, objects: Objects, site: Site, original: Mapping[str, Any]) -> tuple[Patch, ...]:
-        """The patches that give our part back as it was found, with every user on a living backend."""
+        """The patches that give our part back as it was found, with every user on a living backend.
+
+        What someone else has made of our part meanwhile stays as it is.
+        """
         ...
