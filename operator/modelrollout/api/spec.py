@@ -125,6 +125,8 @@ class Traffic(Wire):
     gateway: GatewayTraffic | None = None
     istio: IstioTraffic | None = None
     sticky: Sticky | None = None
+    arm_headers: bool = False
+    """Answers say who gave them: X-Model-Version (the arm's) and, during a rollout, X-Experiment-ID."""
     tolerance: Percent = 5
     """Points of weight by which a split made of replica counts may miss a step's weight."""
 
