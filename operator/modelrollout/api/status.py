@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modelrollout.api.spec import Step, Wire
+from modelrollout.api.spec import Match, Step, Wire
 
 Phase = Literal[
     "Invalid",  # not accepted; nothing was touched
@@ -49,12 +49,13 @@ class StepStatus(Wire):
     index: int
     """0-based position in status.plan; equal to its length once every step has passed."""
     progress: str
-    """`3/5`, for the printer column."""
+    """`3/5`: the third of five steps is in progress; for the printer column."""
+    entered_at: str
+    """When the step became the current one; the startup deadline of its pods counts from here."""
     started_at: str | None = None
-    """When the route was seen to carry this step's traffic; looks begin here."""
-    paused_since: str | None = None
-    promoted_step: bool = False
-    """A person promoted past this step's gate."""
+    """When the route was seen to carry this step's traffic; dwell and looks begin here."""
+    losses: int = 0
+    """How often the canary lost the pods that this step's traffic needs."""
 
 
 class WeightStatus(Wire):
@@ -63,6 +64,11 @@ class WeightStatus(Wire):
     observed: int | None = None
     """Percent that the route was last read to give the canary."""
     mirror: int = 0
+    """Percent of requests copied to the canary."""
+    matches: Annotated[list[Match], Field(max_length=8)] = Field(default_factory=list)
+    """Requests with these go to the canary whole."""
+    drift_at: str | None = None
+    """When another writer's change of the route was last undone."""
     measured: str | None = None
     """Share of requests that the canary was counted to receive, with its interval, for people."""
 
@@ -95,6 +101,10 @@ class CommandStatus(Wire):
     name: str
     value: str
     revision: str
+    """The one revision that this value means, now and for as long as the annotation keeps it."""
+    step: Annotated[int, Field(ge=0)] | None = None
+    """0-based step that `promote=step` means."""
+    state: Literal["Bound", "Done", "Ignored"] = "Bound"
     at: str
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from modelrollout.api.status import AnalysisStatus, Status
 from modelrollout.traffic.router import Problem, Reading, Split
@@ -52,15 +52,26 @@ class Observed:
     annotations: Mapping[str, str]
     fleets: Mapping[str, Fleet]
     """By revision; a revision without a Deployment is absent."""
-    services: Mapping[str, str | None]
-    """Role ("stable", "canary") -> the revision its Service selects now; absent: no such Service yet."""
+    services: Mapping[Role, str | None]
+    """Role ("stable", "canary") -> the revision its Service selects now; None: none of ours; absent: no such
+    Service yet."""
+    endpoints: Mapping[Role, Mapping[str, int]]
+    """Role -> revision -> ready endpoints that the role's Service lists."""
     route: Reading
+    """Read relative to `arms(status)` of the status that is passed with it."""
     problem: Problem | None = None
     """What only the cluster knows and what makes the spec impossible: no Service, a foreign owner, a rival."""
     analysis: AnalysisStatus | None = None
-    """The verdict on the step in progress from the looks so far; None: no metrics, or no look yet."""
+    """The verdict on the step in progress from the looks so far; None: no metrics, or no look yet. Without
+    `last_look` it counts for nothing: a verdict older than what it is asked about must not decide it."""
+    quiet: bool = False
+    """The looks speak for the canary, though not enough for a Pass: `promoteIfQuiet` may go on."""
     split_mismatch: str | None = None
     """A sentence when the share counted in the data plane contradicts the weight."""
+    found: Mapping[str, Any] | None = None
+    """Our part of the route as it is now (`Router.remember`), kept before the first change."""
+    selector: str = ""
+    """Label selector of the serving revision's pods, for the scale subresource."""
     deleting: bool = False
 
 
@@ -128,5 +139,7 @@ class Plan:
     """Seconds until time alone would change the decision; None: only an event can."""
     collect: bool = False
     """Looks should be taken for the step in progress (or for the guard after promotion)."""
+    drop_look: bool = False
+    """The look that is open now saw another split than the one asked for: fold nothing for it."""
     facts: Mapping[str, str] = field(default_factory=dict)
     """Extra key/values for the log line of this pass."""
