@@ -134,7 +134,7 @@ def resource_schema() -> Schema:
     asked = structural(spec.Spec, combined(FIELDS, validations()))
     return {
         "type": "object",
-        "description": "Rolls out a model, its server and prompts in steps, each judged against what serves users.",
+        "description": "Rolls out a model, its server and its prompts in judged steps.",
         "required": ["spec"],
         "x-kubernetes-validations": [rule.to_schema() for rule in rules.ON_RESOURCE],
         "properties": {

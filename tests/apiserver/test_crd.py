@@ -1,0 +1,104 @@
+"""What `kubectl apply` accepts, and what the resource offers beyond its fields, on a real API server."""
+
+import re
+
+import pytest
+import yaml
+
+from modelrollout.api.crd import GROUP, PLURAL, crd
+from tests.apiserver.manifests import (
+    BETA,
+    GOOD,
+    ISTIO,
+    LIVING,
+    OWN,
+    REMOVE,
+    blue_green,
+    but,
+    metric,
+    pods,
+    steps,
+)
+
+ACCEPTED = {
+    "the manifest that the rows change": GOOD,
+    "mirror, a header, then all users": steps({"mirror": 20, "for": "10m"}, BETA, {"weight": 100}),
+    "a header, then a mirror": steps(BETA, {"mirror": 20}),
+    "a step as long as a look": steps({"weight": 5, "for": "30s"}),
+    "a short step with shorter looks": steps({"weight": 5, "for": "5s"}, analysis__interval="5s"),
+    "any step without analysis": steps({"weight": 5, "for": "1s"}, analysis=REMOVE),
+    "a curve": but(strategy__canary={"curve": {"shape": "exponential", "for": "1m30s"}}),
+    "blue/green": blue_green(),
+    "blue/green by the Service, with a gate": blue_green({"pause": {}}, traffic__gateway=REMOVE),
+    "blue/green with a canary before the move": blue_green({"mirror": 10}, {"weight": 10}),
+    "istio with subsets": but(traffic__gateway=REMOVE, traffic__istio=ISTIO | {"destinationRule": "chat"}),
+    "a query match in an HTTPRoute": steps({"match": [{"query": "beta", "value": "1"}]}),
+    "a header match in a GRPCRoute": steps(BETA, traffic__gateway={"grpcRoute": "a", "rule": "b"}),
+    "sticky users": but(traffic__sticky={"header": "x-cohort"}),
+    "weights that 4 pods make exactly": pods(20, 50, 100),
+    "a weight at the edge of the tolerance": pods(15, 38, 55, replicas=4),
+    "small weights from many pods": pods(1, 5, 25, 50, replicas=99),
+    "one pod beside one": pods(50, replicas=1),
+    "metrics of a pack and of one's own": but(
+        analysis__metrics=[OWN, {"use": "vllm/errors"}, {"use": "vllm/errors", "name": "again"}]
+    ),
+    "a limit instead of a tolerance": metric(tolerate=REMOVE, slo="0.01"),
+    "a scalar with a limit of its own unit": metric(
+        ratio=REMOVE, scalar={"value": "max(x{$arm})"}, slo="250", direction="change-is-bad",
+        tolerate={"absolute": "5"},
+    ),
+    "adapters and a model from a claim": but(
+        model={"uri": "pvc://models/qwen", "adapters": [{"name": "sql", "uri": "file:///adapters/sql"}]}
+    ),
+    "all of a pod template": but(
+        runtime__podTemplate={"metadata": {"labels": {"team": "x"}}, "spec": {"nodeSelector": {"gpu": "a"}}},
+        runtime__env=[{"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "token"}}}],
+        runtime__resources={"limits": {"nvidia.com/gpu": 1, "memory": "16Gi"}},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("manifest", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_accepted(modelrollouts, manifest):
+    response = modelrollouts.post("", json=manifest, params={"dryRun": "All"})
+    assert response.status_code == 201, response.text
+
+
+def test_the_scale_subresource_changes_the_pods_asked_for(modelrollouts, living):
+    scale = modelrollouts.get(f"{LIVING}/scale").json()
+    assert scale["spec"]["replicas"] == 4
+    scale["spec"]["replicas"] = 7
+    modelrollouts.put(f"{LIVING}/scale", json=scale, params={"dryRun": "All"}).raise_for_status()
+
+
+def test_replicas_left_out_are_stored_as_one(modelrollouts):
+    response = modelrollouts.post("", json=pods(50, replicas=REMOVE), params={"dryRun": "All"})
+    assert response.json()["spec"]["replicas"] == 1
+
+
+def test_status_is_written_apart_from_spec(modelrollouts, living):
+    status = {"phase": "Progressing", "step": {"index": 2, "progress": "2/3"}, "weight": {"desired": 5}}
+    body = {"status": status, "spec": {"replicas": 9}}
+    headers = {"content-type": "application/merge-patch+json"}
+    modelrollouts.patch(f"{LIVING}/status", json=body, headers=headers).raise_for_status()
+    stored = modelrollouts.get(LIVING).json()
+    assert stored["status"] == status
+    assert stored["spec"]["replicas"] == 4
+
+
+def test_get_mr_shows_what_one_asks_first(control_plane, living):
+    head = control_plane.kubectl("get", "mr", LIVING).splitlines()[0]
+    assert head.split() == ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "READY", "REVISION", "AGE"]
+    wide = control_plane.kubectl("get", "mlops", "-o", "wide").splitlines()[0]
+    assert wide.split()[-3:] == ["CANARY", "CANARY-READY", "MESSAGE"]
+
+
+def test_kubectl_explains_every_field_that_a_user_writes(control_plane):
+    explained = control_plane.kubectl("explain", "modelrollout.spec.analysis", "--recursive=false")
+    assert "Per rollout, all metrics and looks together. Default: 0.01." in re.sub(r"\s+", " ", explained)
+
+
+def test_the_server_stores_the_crd_as_it_is(control_plane):
+    """What it dropped or defaulted would be a drift that every apply reports."""
+    installed = yaml.safe_load(control_plane.kubectl("get", "crd", f"{PLURAL}.{GROUP}", "-o", "yaml"))
+    assert installed["spec"]["versions"] == crd()["spec"]["versions"]

@@ -1,0 +1,308 @@
+"""What `kubectl apply` refuses, asked of a real API server with strict field validation.
+
+Each row: a sentence, a change to a good manifest, and the words that the refusal must carry.
+"""
+
+import pytest
+
+from modelrollout.api import rules
+from tests.apiserver.manifests import (
+    BETA,
+    ISTIO,
+    LIVING,
+    OWN,
+    REMOVE,
+    blue_green,
+    but,
+    metric,
+    named,
+    pods,
+    steps,
+)
+
+REFUSED = {
+    # ── the plan ──
+    "weights that fall": (
+        steps({"weight": 25}, {"weight": 5}),
+        "weights must grow from step to step: write each",
+    ),
+    "the same weight twice": (steps({"weight": 25}, {"weight": 25}), "weights must grow from step to step"),
+    "weights that fall, across a pause": (
+        steps({"weight": 25}, {"pause": {}}, {"weight": 5}),
+        "weights must grow from step to step",
+    ),
+    "weights that fall before the move of blue/green": (
+        blue_green({"weight": 25}, {"weight": 5}),
+        "weights must grow from step to step",
+    ),
+    "a last step above 100": (
+        steps({"weight": 50}, {"weight": 120}),
+        "spec.strategy.canary.steps[1].weight in body should be less than or equal to 100",
+    ),
+    "a weight of 0": (steps({"weight": 0}), "should be greater than or equal to 1"),
+    "no strategy at all": (but(strategy={}), "write exactly one of canary and blueGreen"),
+    "both strategies": (but(strategy__blueGreen={}), "write exactly one of canary and blueGreen"),
+    "a canary without a plan": (steps(), "write exactly one of steps (at least one) and curve"),
+    "steps and a curve": (
+        but(strategy__canary__curve={"shape": "linear"}),
+        "write exactly one of steps (at least one) and curve",
+    ),
+    "an empty step": (steps({}), "a step is exactly one of mirror, weight, match and pause"),
+    "a step of two kinds": (
+        steps({"weight": 5, "mirror": 20}),
+        "a step is exactly one of mirror, weight, match and pause",
+    ),
+    "a pause with `for`": (steps({"pause": {}, "for": "10m"}), "write pause: {duration: 10m}"),
+    "a mirror after users were split": (
+        steps({"weight": 5}, {"mirror": 20}),
+        "mirror and match come before users are split",
+    ),
+    "a match after users were split": (
+        steps({"weight": 5}, BETA),
+        "mirror and match come before users are split",
+    ),
+    "a match on nothing": (
+        steps({"match": [{"value": "yes"}]}),
+        "write exactly one of header and query",
+    ),
+    "a match on two things": (
+        steps({"match": [{"header": "a", "query": "b", "value": "yes"}]}),
+        "write exactly one of header and query",
+    ),
+    "a step shorter than a look": (
+        steps({"weight": 5, "for": "20s"}),
+        "a step is shorter than one look: write a `for` of at least analysis.interval",
+    ),
+    "a step of blue/green shorter than a look": (
+        blue_green({"weight": 5, "for": "1m"}, analysis__interval="2m"),
+        "a step is shorter than one look",
+    ),
+    "a curve whose steps are shorter than a look": (
+        but(strategy__canary={"curve": {"shape": "linear", "for": "10s"}}),
+        "the curve's steps are shorter than one look",
+    ),
+    "a duration in words": (
+        steps({"weight": 5, "for": "ten minutes"}),
+        "write a duration in hours, minutes and",
+    ),
+    # ── traffic ──
+    "both routers named": (but(traffic__istio=ISTIO), "gateway and istio are both named"),
+    "no Service": (but(traffic__service=REMOVE), "spec.traffic.service: Required value"),
+    "a Service whose name leaves no room": (
+        but(traffic__service="s" * 57),
+        "use one of at most 56 characters",
+    ),
+    "a gateway without a route": (
+        but(traffic__gateway={"rule": "a"}),
+        "exactly one of httpRoute and grpcRoute",
+    ),
+    "a gateway with two routes": (
+        but(traffic__gateway={"rule": "a", "httpRoute": "a", "grpcRoute": "a"}),
+        "write exactly one of httpRoute and grpcRoute",
+    ),
+    "a gateway without a rule": (
+        but(traffic__gateway={"httpRoute": "a"}),
+        "spec.traffic.gateway.rule: Required",
+    ),
+    "a query match in a GRPCRoute": (
+        steps({"match": [{"query": "beta", "value": "1"}]}, traffic__gateway={"grpcRoute": "a", "rule": "b"}),
+        "gRPC requests have no query parameters",
+    ),
+    "mirroring without a route": (
+        steps({"mirror": 20}, traffic__gateway=REMOVE),
+        "the Service splits by pod counts and can neither copy nor match requests",
+    ),
+    "matching without a route": (
+        steps(BETA, traffic__gateway=REMOVE),
+        "the Service splits by pod counts and can neither copy nor match requests",
+    ),
+    "weights of blue/green without a route": (
+        blue_green({"weight": 50}, traffic__gateway=REMOVE),
+        "without a route blueGreen moves all users at once",
+    ),
+    "sticky without a route": (
+        pods(20, traffic__sticky={"header": "x-cohort"}),
+        "sticky needs a route to match the header in",
+    ),
+    "a weight that 4 pods cannot make": (
+        pods(5, 50),
+        "with 4 replicas it can be [20, 33, 43, 50, 100] percent, give or take 5 points: write such weights",
+    ),
+    "a weight that many pods cannot make": (
+        pods(70, replicas=20),
+        "with 20 replicas it can be [5, 9, 13, 17, 20, 23, 29, 33, 43, 50, 100] percent",
+    ),
+    "a weight just outside the tolerance": (pods(14, replicas=4), "with 4 replicas it can be [20,"),
+    "a weight that a small tolerance forbids": (
+        pods(20, replicas=5, traffic__tolerance=2),
+        "with 5 replicas it can be [17, 29, 38, 44, 50, 100] percent, give or take 2 points",
+    ),
+    # ── the revision ──
+    "a registry alias": (
+        but(model__uri="mlflow://chat@champion"),
+        "(mlflow://) are not served yet: write the",
+    ),
+    "a model without a scheme": (but(model__uri="Qwen/Qwen3-8B"), "write hf://org/name, s3://bucket/path"),
+    "a file that is not absolute": (
+        but(model__uri="file://models/x"),
+        "write hf://org/name, s3://bucket/path",
+    ),
+    "the same adapter twice": (
+        but(model__adapters=[{"name": "a", "uri": "hf://a/b"}, {"name": "a", "uri": "hf://a/c"}]),
+        'spec.model.adapters[1]: Duplicate value: {"name":"a"}',
+    ),
+    "an adapter named like the model": (
+        but(model__servedName="chat", model__adapters=[{"name": "chat", "uri": "hf://a/b"}]),
+        "an adapter has the base model's name",
+    ),
+    "the same variable twice": (
+        but(runtime__env=[{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]),
+        'spec.runtime.env[1]: Duplicate value: {"name":"A"}',
+    ),
+    "--model in args": (
+        but(runtime__args=["--model=x"]),
+        "leave --model out of args: the operator writes it from",
+    ),
+    "--revision in args": (but(runtime__args=["--revision", "x"]), "leave --revision out of args"),
+    "--served-model-name in args": (
+        but(runtime__args=["--served-model-name=x"]),
+        "leave --served-model-name out",
+    ),
+    "--port in args": (but(runtime__args=["--port", "80"]), "leave --port out of args"),
+    "containers beside the pod template's spec": (
+        but(runtime__podTemplate={"containers": []}),
+        'unknown field "spec.runtime.podTemplate.containers"',
+    ),
+    # ── the verdict ──
+    "no metric": (but(analysis__metrics=[]), "spec.analysis.metrics: Invalid value: 0"),
+    "a metric of no kind": (
+        metric(ratio=REMOVE),
+        "a metric is exactly one of use, ratio, histogram and scalar",
+    ),
+    "a metric of two kinds": (
+        metric(use="vllm/errors"),
+        "a metric is exactly one of use, ratio, histogram and scalar",
+    ),
+    "an own metric without a name": (metric(name=REMOVE), "a metric of your own needs a name"),
+    "an own metric without a tolerance": (metric(tolerate=REMOVE), "say how much worse the canary may be"),
+    "a pack without a metric": (but(analysis__metrics=[{"use": "vllm"}]), "write pack/metric, such as"),
+    "the same pack metric twice": (
+        but(analysis__metrics=[{"use": "vllm/errors"}, {"use": "vllm/errors"}]),
+        "two metrics have the same name",
+    ),
+    "two metrics of one name": (
+        but(analysis__metrics=[OWN, {"use": "vllm/errors", "name": OWN["name"]}]),
+        "two metrics have the same name",
+    ),
+    "a tolerance below the control": (metric(tolerate={"ratio": "0.9"}), 'write 1 or more, such as "1.10"'),
+    "a tolerance of nothing": (
+        metric(tolerate={}),
+        "nothing is tolerated, and no number of requests can show that",
+    ),
+    "a tolerance of zero": (
+        metric(tolerate={"ratio": "1.0", "absolute": "0"}),
+        "nothing is tolerated, and no number of requests can show that",
+    ),
+    "a share of more than all requests": (metric(tolerate={"absolute": "5"}), "write less than 1, such as"),
+    "a limit of more than all requests": (metric(slo="5"), "write a number between 0 and 1"),
+    "a weight of no metric": (metric(weight="0"), "a weight is above 0"),
+    "a ratio judged in both directions": (
+        metric(direction="change-is-bad"),
+        "only a scalar can be judged in both directions",
+    ),
+    "a decimal as a number": (metric(slo=0.01), "spec.analysis.metrics[0].slo: Invalid value"),
+    "a decimal in words": (metric(slo="1 %"), "write a decimal number in quotes"),
+    "bad units of both arms together": (
+        metric(ratio={"bad": "sum(down)", "total": "sum(thumbs{$arm})"}),
+        'write $arm where the label matchers of one arm belong, such as sum(errors_total{$arm,code="500"})',
+    ),
+    "all units of both arms together": (
+        metric(ratio={"bad": "sum(down{$arm})", "total": "sum(thumbs)"}),
+        "write $arm where the label matchers of one arm belong, such as sum(requests_total{$arm})",
+    ),
+    "buckets of both arms together": (
+        metric(ratio=REMOVE, histogram={"buckets": "sum by (le) (x_bucket)"}),
+        "such as sum by (le) (latency_seconds_bucket{$arm})",
+    ),
+    "a scalar of both arms together": (
+        metric(ratio=REMOVE, scalar={"value": "sum(cost)"}),
+        "such as sum(rate(cost_dollars_total{$arm}[1m]))",
+    ),
+    "no risk of a false revert": (
+        but(analysis__falseRevertRisk="0"),
+        'spec.analysis.falseRevertRisk: Invalid value: "0": a risk lies above 0 and below 0.5',
+    ),
+    "an even chance to miss": (
+        but(analysis__missRisk="0.5"),
+        'spec.analysis.missRisk: Invalid value: "0.5": a risk lies above 0 and below 0.5',
+    ),
+    "looks without length": (
+        but(analysis__interval="0s"),
+        "a look lasts at least one second: write 1s or more",
+    ),
+    "a Prometheus without a scheme": (
+        but(analysis__prometheus={"address": "prometheus:9090"}),
+        "write an http:// or https:// address",
+    ),
+    # ── the resource ──
+    "an unknown field": (but(strategy__canary__step=[]), 'unknown field "spec.strategy.canary.step"'),
+    "a name with a dot": (named("chat.v1"), "use a name of at most 52 lower-case letters, digits and dashes"),
+    "a name that leaves no room for the revision": (named("c" * 53), "use a name of at most 52"),
+    "a prompt in upper case": (
+        but(prompts={"configMap": "Chat"}),
+        "write lower-case letters, digits and dashes",
+    ),
+    "no pods": (but(replicas=0), "spec.replicas in body should be greater than or equal to 1"),
+}
+
+CHANGES_REFUSED = {
+    "another Service": (but(traffic__service="other"), "traffic.service cannot change"),
+    "another served name": (but(model__servedName="other"), "model.servedName cannot change"),
+}
+
+
+@pytest.mark.parametrize(("manifest", "words"), REFUSED.values(), ids=REFUSED.keys())
+def test_refused(modelrollouts, manifest, words):
+    response = modelrollouts.post("", json=manifest, params={"dryRun": "All"})
+    assert response.status_code in {400, 422}, "it was accepted"
+    assert words in response.json()["message"]
+
+
+@pytest.mark.parametrize(("manifest", "words"), CHANGES_REFUSED.values(), ids=CHANGES_REFUSED.keys())
+def test_a_change_of_what_users_hold_on_to_is_refused(modelrollouts, living, manifest, words):
+    response = modelrollouts.put(LIVING, json=living | {"spec": manifest["spec"]}, params={"dryRun": "All"})
+    assert response.status_code == 422
+    assert words in response.json()["message"]
+
+
+def test_writing_down_the_served_name_that_was_the_default_is_no_change(modelrollouts, living):
+    spelled_out = but(model__servedName=LIVING)["spec"]
+    response = modelrollouts.put(LIVING, json=living | {"spec": spelled_out}, params={"dryRun": "All"})
+    assert response.status_code == 200, response.text
+
+
+def test_one_mistake_brings_one_sentence(modelrollouts):
+    """An ill-formed value must not also fail the rules that would have read it."""
+    for manifest in (
+        steps({"weight": 5, "for": "soon"}),
+        but(analysis__interval="soon"),
+        but(analysis__falseRevertRisk="low"),
+        metric(tolerate={"ratio": "more"}),
+        metric(slo="some"),
+    ):
+        causes = modelrollouts.post("", json=manifest, params={"dryRun": "All"}).json()["details"]["causes"]
+        assert len(causes) == 1, causes
+
+
+def test_every_rule_of_the_crd_refuses_a_row():
+    """A rule without a row here could be dead."""
+    rows = [words for _, words in (*REFUSED.values(), *CHANGES_REFUSED.values())]
+    groups = (rules.ON_RESOURCE, *rules.ON_MODELS.values(), *rules.ON_FIELDS.values())
+    said = {rule.message for group in groups for rule in group if rule.expression is None}
+    said |= set(rules.FORMATS.values())
+    assert [message for message in said if not any(words_in(row, message) for row in rows)] == []
+
+
+def words_in(row, message):
+    """Whether the row quotes the message, alone or behind the path that the API server puts before it."""
+    return row in message or any(row.endswith(message[:end]) for end in range(20, len(message) + 1))
