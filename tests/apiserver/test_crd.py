@@ -77,7 +77,7 @@ def test_replicas_left_out_are_stored_as_one(modelrollouts):
 
 
 def test_status_is_written_apart_from_spec(modelrollouts, living):
-    status = {"phase": "Progressing", "step": {"index": 2, "progress": "2/3"}, "weight": {"desired": 5}}
+    status = {"phase": "Progressing", "weight": {"desired": 5}, "selector": "modelrollout.io/rollout=living"}
     body = {"status": status, "spec": {"replicas": 9}}
     headers = {"content-type": "application/merge-patch+json"}
     modelrollouts.patch(f"{LIVING}/status", json=body, headers=headers).raise_for_status()

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from modelrollout.api.problem import Problem as Problem  # noqa: PLC0414 (routers speak of it)
+
 FIELD_MANAGER = "modelrollout"
 """Every patch of ours is sent under this name; whoever else is found in managedFields is a foreign writer."""
 ROLLOUT_LABEL = "modelrollout.io/rollout"
@@ -54,14 +56,6 @@ class Split:
     mirror: int = 0
     """Percent of requests copied to the canary; its answers are thrown away."""
     matches: tuple[Match, ...] = ()
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a router cannot work with what it was given; a CamelCase reason and a sentence on what to do."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True)
