@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+import kubernetes
 
 from tests.bed.failure import BedError
 from tests.bed.pieces import binary
@@ -41,6 +42,17 @@ class Kubernetes:
                 f"kubectl {' '.join(map(str, words))} failed: {done.stderr.strip() or done.stdout.strip()}"
             )
         return done.stdout
+
+    def client(self, timeout: float = 30) -> httpx.Client:
+        """A synchronous admin client, to be closed: `http.get("/api/v1/namespaces").json()`."""
+        found = kubernetes.client.Configuration()
+        kubernetes.config.load_kube_config(str(self.kubeconfig), client_configuration=found)
+        tls = ssl.create_default_context(cafile=found.ssl_ca_cert)
+        if found.cert_file:
+            tls.load_cert_chain(found.cert_file, found.key_file)
+        token = found.api_key.get("authorization")
+        headers = {"Authorization": token} if token else {}
+        return httpx.Client(base_url=found.host, verify=tls, timeout=timeout, headers=headers)
 
     def apply(self, *manifests: Path | str) -> None:
         """Apply files or folders (Path) and YAML texts (str) server-side; wait for CRDs among them."""
@@ -178,13 +190,6 @@ class ControlPlane(Kubernetes):
         file = user.replace(":", "-").replace("/", "-")
         pair = self.authority.issue(file, user, groups=groups)
         return self.authority.kubeconfig(self.folder / f"{file}.kubeconfig", self.url, user, pair)
-
-    def client(self, timeout: float = 30) -> httpx.Client:
-        """A synchronous admin client, to be closed: `http.get("/api/v1/namespaces").json()`."""
-        pki = self.authority.folder
-        tls = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-        tls.load_cert_chain(pki / "admin.crt", pki / "admin.key")
-        return httpx.Client(base_url=self.url, verify=tls, timeout=timeout)
 
     def restart(self, name: str) -> None:
         """Start a stopped or killed process again, with the same flags and state."""

@@ -19,98 +19,12 @@ GATEWAY_STATS_PORT = "15090"
 Job = Mapping[str, Any]
 
 
-class Prometheus:
-    """One instance with data in its own folder; use as a context manager, or `start` and `stop`.
+class PrometheusClient:
+    """Questions to a running Prometheus."""
 
-    Without `jobs` it scrapes what `set_targets` says. The scrape timeout is the interval.
-    """
-
-    def __init__(
-        self,
-        *,
-        jobs: Sequence[Job] | None = None,
-        scrape_interval: str = "1s",
-        address: str = "127.0.0.1",
-        port: int | None = None,
-        processes: Processes | None = None,
-    ) -> None:
-        """`address` is where it listens: pods can only ask it at an address of the node."""
-        self._processes = processes
-        self._own = processes is None
-        self._jobs = jobs
-        self._interval = scrape_interval
-        self._port = port
-        self.address = address
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        executable = binary("prometheus")
-        self._processes = self._processes or Processes("prometheus")
-        port = self._port or free_port()
-        self.url = f"http://{self.address}:{port}"
-        self.folder = self._processes.folder / "prometheus"
-        self.folder.mkdir()
-        self.http = httpx.Client(base_url=self.url, timeout=10)
-        try:
-            self.set_targets([])
-            self._write_config()
-            self._process = self._processes.start("prometheus", self._command(executable, port))
-            self._processes.wait_until(
-                lambda: answers(self.http, "/-/ready"), "ready Prometheus", self._process
-            )
-        except BaseException:
-            self.stop()
-            raise
-
-    def stop(self) -> None:
-        """End an instance of its own; one that belongs to a larger bed ends with that."""
-        self.http.close()
-        if self._own and self._processes is not None:
-            self._processes.end()
-
-    @property
-    def process(self) -> Process:
-        """For faults: `process.signal(SIGSTOP)` makes it hang; `process.kill()`, `process.start()` restart it."""
-        return self._process
-
-    def _command(self, executable: Path, port: int) -> list[str | Path]:
-        return [
-            executable,
-            f"--config.file={self.folder / 'prometheus.yml'}",
-            f"--storage.tsdb.path={self.folder / 'data'}",
-            f"--web.listen-address={self.address}:{port}",
-            "--web.enable-lifecycle",
-            "--log.level=warn",
-        ]
-
-    def _write_config(self) -> None:
-        jobs = self._jobs if self._jobs is not None else [file_job(self.folder / "targets.json")]
-        times = {"scrape_interval": self._interval, "scrape_timeout": self._interval}
-        content = {"global": {**times, "evaluation_interval": self._interval}, "scrape_configs": list(jobs)}
-        (self.folder / "prometheus.yml").write_text(json.dumps(content, indent=2))  # JSON is YAML
-
-    def set_targets(self, targets: Sequence[tuple[str, Mapping[str, str]]]) -> None:
-        """Scrape these `("host:port", {label: value})` from now on; needs no `reload`."""
-        groups = [{"targets": [address], "labels": dict(labels)} for address, labels in targets]
-        part = self.folder / "targets.part"
-        part.write_text(json.dumps(groups))
-        part.replace(self.folder / "targets.json")
-
-    def reload(self, jobs: Sequence[Job] | None = None) -> None:
-        """Read the configuration again, with other scrape jobs when given."""
-        self._jobs = self._jobs if jobs is None else jobs
-        self._write_config()
-        answer = self.http.post("/-/reload")
-        if answer.status_code != 200:
-            raise BedError(f"Prometheus refused its configuration: {answer.text.strip()}")
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = httpx.Client(base_url=url, timeout=10)
 
     def targets(self) -> list[dict[str, Any]]:
         """Active targets as Prometheus tells them: labels, health, lastScrape, lastError."""
@@ -140,6 +54,98 @@ class Prometheus:
         if body["status"] != "success":
             raise BedError(f"Prometheus could not answer {expression!r}: {body['error']}")
         return [(row["metric"], float(row["value"][1])) for row in body["data"]["result"]]
+
+
+class Prometheus(PrometheusClient):
+    """One instance with data in its own folder; use as a context manager, or `start` and `stop`.
+
+    Without `jobs` it scrapes what `set_targets` says. The scrape timeout is the interval.
+    """
+
+    def __init__(
+        self,
+        *,
+        jobs: Sequence[Job] | None = None,
+        scrape_interval: str = "1s",
+        address: str = "127.0.0.1",
+        port: int | None = None,
+        processes: Processes | None = None,
+    ) -> None:
+        """`address` is where it listens: pods can only ask it at an address of the node."""
+        self._processes = processes
+        self._own = processes is None
+        self._jobs = jobs
+        self._interval = scrape_interval
+        self.address = address
+        self._port = port or free_port()
+        super().__init__(f"http://{address}:{self._port}")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        executable = binary("prometheus")
+        self._processes = self._processes or Processes("prometheus")
+        self.folder = self._processes.folder / "prometheus"
+        self.folder.mkdir()
+        try:
+            self.set_targets([])
+            self._write_config()
+            self._process = self._processes.start("prometheus", self._command(executable))
+            self._processes.wait_until(
+                lambda: answers(self.http, "/-/ready"), "ready Prometheus", self._process
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End an instance of its own; one that belongs to a larger bed ends with that."""
+        self.http.close()
+        if self._own and self._processes is not None:
+            self._processes.end()
+
+    @property
+    def process(self) -> Process:
+        """For faults: `process.signal(SIGSTOP)` makes it hang, `process.kill()` ends it."""
+        return self._process
+
+    def _command(self, executable: Path) -> list[str | Path]:
+        return [
+            executable,
+            f"--config.file={self.folder / 'prometheus.yml'}",
+            f"--storage.tsdb.path={self.folder / 'data'}",
+            f"--web.listen-address={self.address}:{self._port}",
+            "--web.enable-lifecycle",
+            "--log.level=warn",
+        ]
+
+    def _write_config(self) -> None:
+        jobs = self._jobs if self._jobs is not None else [file_job(self.folder / "targets.json")]
+        times = {"scrape_interval": self._interval, "scrape_timeout": self._interval}
+        content = {"global": {**times, "evaluation_interval": self._interval}, "scrape_configs": list(jobs)}
+        (self.folder / "prometheus.yml").write_text(json.dumps(content, indent=2))  # JSON is YAML
+
+    def set_targets(self, targets: Sequence[tuple[str, Mapping[str, str]]]) -> None:
+        """Scrape these `("host:port", {label: value})` from now on; needs no `reload`."""
+        groups = [{"targets": [address], "labels": dict(labels)} for address, labels in targets]
+        part = self.folder / "targets.part"
+        part.write_text(json.dumps(groups))
+        part.replace(self.folder / "targets.json")
+
+    def reload(self, jobs: Sequence[Job] | None = None) -> None:
+        """Read the configuration again, with other scrape jobs when given."""
+        self._jobs = self._jobs if jobs is None else jobs
+        self._write_config()
+        answer = self.http.post("/-/reload")
+        if answer.status_code != 200:
+            raise BedError(f"Prometheus refused its configuration: {answer.text.strip()}")
 
 
 def file_job(path: Path) -> Job:

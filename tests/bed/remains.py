@@ -57,9 +57,8 @@ def end(folder: Path, supervisor: int | None = None, keep_logs: bool = False) ->
     if not proc.kill_until_none(lambda: members(bed, supervisor)):
         complaints.append(f"processes {sorted(members(bed, supervisor))} of bed {bed} did not end on SIGKILL")
     complaints += unmount_below(folder)
-    node = folder / NODE
-    if node.exists():
-        remove_network(json.loads(node.read_text()))
+    if (folder / NODE).exists():
+        remove_tables(json.loads((folder / NODE).read_text())["tables"])
     remove_cgroups(bed)
     if not keep_logs:
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,11 +78,10 @@ def unmount_below(folder: Path) -> list[str]:
     return [f"still mounted: {line}" for line in left]
 
 
-def remove_network(node: dict[str, str]) -> None:
-    """Remove the bridge and kube-proxy's tables that the node put into this machine's network."""
-    run_quietly(["ip", "link", "delete", node["bridge"]])
+def remove_tables(name: str) -> None:
+    """Remove the nftables tables that the node's kube-proxy made; pod links went with their namespaces."""
     for family in ("ip", "ip6"):
-        run_quietly(["nft", "delete", "table", family, "kube-proxy"])
+        run_quietly(["nft", "delete", "table", family, name])
 
 
 def remove_cgroups(bed: str) -> None:

@@ -1,8 +1,9 @@
 """Make a language model of a few hundred thousand weights: `tiny_model.py FOLDER SEED HIDDEN LAYERS`.
 
-Runs with the Python of the vLLM environment. The tokenizer is trained on that environment's own source text and
-the weights are drawn from SEED, so the same arguments give the same model and nothing is downloaded. Its answers
-mean nothing, but to the server it is a model like any other: config.json, tokenizer with chat template, weights.
+Runs with the Python of the vLLM environment. The tokenizer is trained on that environment's own source text
+and the weights are drawn from SEED, so the same arguments give the same model and nothing is downloaded. Its
+answers mean nothing, but to the server it is a model like any other: config.json, tokenizer, chat template,
+weights.
 """
 
 import json

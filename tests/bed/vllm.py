@@ -1,7 +1,7 @@
 """Real vLLM on the CPU: one environment and a few tiny models, made once in the cache folder.
 
-Pods mount the folder at its own absolute path (`hostPath`), with an image whose /usr/bin/python3.11 is Debian's
-like the one the environment was made with; so its scripts and links stay valid inside.
+Pods mount the folder at its own absolute path (`hostPath`), with an image whose /usr/bin/python3.11 is
+Debian's like the one the environment was made with; so its scripts and links stay valid inside.
 """
 
 import hashlib
@@ -59,19 +59,25 @@ class Vllm:
         return self.folder / "venv" / "bin" / "python"
 
     def model(self, name: str) -> Path:
-        return self.folder / "models" / name
+        return self.folder / f"models-{models_hash()}" / name
+
+    def complete(self) -> bool:
+        return all((self.model(name) / "complete").exists() for name in MODELS)
 
 
 def folder() -> Path:
-    digest = hashlib.sha256()
-    for file in (SOURCE / "requirements.txt", folders.HERE / "tiny_model.py"):
-        digest.update(file.read_bytes())
-    digest.update(json.dumps([str(PYTHON), dict(MODELS)]).encode())
+    """One folder per set of packages; the models inside have a hash of their own."""
+    digest = hashlib.sha256((SOURCE / "requirements.txt").read_bytes() + str(PYTHON).encode())
     return folders.cache_root() / f"vllm-{digest.hexdigest()[:16]}"
 
 
+def models_hash() -> str:
+    content = (folders.HERE / "tiny_model.py").read_bytes() + json.dumps(dict(MODELS)).encode()
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
 def built() -> bool:
-    return (folder() / "complete").exists()
+    return Vllm(folder()).complete()
 
 
 def vllm() -> Vllm:
@@ -110,9 +116,9 @@ def finish() -> Vllm:
         [home.python, "-m", "compileall", "-q", "-j", jobs, packages], expect=(0, 1)
     )  # some are not meant for 3.11
     for name, numbers in MODELS.items():
-        if not (home.model(name) / "model.safetensors").exists():
+        if not (home.model(name) / "complete").exists():
             run([home.python, folders.HERE / "tiny_model.py", home.model(name), *numbers])
-    (home.folder / "complete").touch()
+            (home.model(name) / "complete").touch()
     shutil.rmtree(work_folder(), ignore_errors=True)
     return home
 

@@ -1,0 +1,157 @@
+"""A whole cluster on this machine: control plane, node, DNS, Istio with a gateway, Prometheus. One at a time."""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.bed import addons, debian, images, node, running
+from tests.bed.control_plane import ControlPlane, Kubernetes
+from tests.bed.failure import BedError, BedUnsupported
+from tests.bed.process import Processes
+from tests.bed.prometheus import Prometheus, PrometheusClient, pod_jobs
+
+RECORD = "cluster.json"
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """All that is needed to use a running cluster from another process."""
+
+    kubeconfig: str
+    url: str
+    node: str
+    """Address of this machine that pods reach it at."""
+    prometheus: str
+    """URL of Prometheus, from pods and from here."""
+    gateway: str
+    """host:port that serves HTTPRoutes of Gateway `gateway/bed`, from pods and from here."""
+    virtual: str
+    """host:port that serves VirtualServices of Istio's Gateway `gateway/bed`."""
+    containerd: str
+    """containerd's socket."""
+
+
+class Cluster(Kubernetes):
+    """A running cluster, wherever it was started. Names of its gateway: namespace `gateway`, name `bed`."""
+
+    def __init__(self, addresses: Addresses) -> None:
+        self.addresses = addresses
+        self.kubeconfig = Path(addresses.kubeconfig)
+        self.url = addresses.url
+        self.prometheus = PrometheusClient(addresses.prometheus)
+
+    def load_image(self, archive: Path) -> None:
+        """Make a docker-archive's images available to pods (`imagePullPolicy: IfNotPresent` or `Never`)."""
+        node.load_image(Path(self.addresses.containerd), archive)
+
+
+class OwnCluster:
+    """Starts a cluster and ends it: a context manager that gives a `Cluster`, or `start`, `detach` and `stop`."""
+
+    def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
+        self.say = say
+        self.processes: Processes | None = None
+        self.plane: ControlPlane | None = None
+
+    def __enter__(self) -> Cluster:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Cluster:
+        """Bring everything up; BedUnsupported where this machine cannot, BedError with what went wrong."""
+        if reason := node.why_not():
+            raise BedUnsupported(reason)
+        debian.install(self.say)
+        refuse_second_cluster()
+        images.make_base()
+        images.make_cluster_images()
+        self.processes = Processes("cluster")
+        try:
+            return self._start(self.processes)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        if self.processes is not None:
+            self.processes.end()
+
+    def detach(self) -> None:
+        """Leave the cluster running until `python -m tests.bed down`."""
+        assert self.processes is not None
+        self.processes.detach()
+
+    def _start(self, processes: Processes) -> Cluster:
+        address = node.own_address()
+        self.plane = plane = ControlPlane(scheduler=True, address=address, processes=processes)
+        host = node.Node(processes)
+        with ThreadPoolExecutor() as pool:
+            containerd = pool.submit(host.start_containerd)
+            self._step("control plane", plane.start)
+            istio = pool.submit(self._step, "Istio applied", lambda: self._apply_istio(plane))
+            dns = pool.submit(addons.install_dns, plane)
+            containerd.result()
+            archives = images.cluster_archives()
+            self._step("base image", lambda: host.load_image(images.base_archive()))
+            early = [pool.submit(host.load_image, archives[ref]) for ref in (images.COREDNS, images.PILOT)]
+            proxy = pool.submit(host.load_image, archives[images.PROXY])
+            host.start_kubelet(plane)
+            prometheus = Prometheus(jobs=pod_jobs(plane.kubeconfig), address=address, processes=processes)
+            prometheus.start()
+            self._step("node ready", lambda: host.wait_ready(plane))
+            for task in (*early, proxy, dns, istio):
+                task.result()
+        self._step("gateway applied", lambda: addons.install_gateway(plane))
+        self._step("gateway programmed", lambda: addons.wait_gateway(plane))
+        addresses = Addresses(
+            kubeconfig=str(plane.kubeconfig),
+            url=plane.url,
+            node=address,
+            prometheus=prometheus.url,
+            gateway=addons.service_address(plane, "bed-istio"),
+            virtual=addons.service_address(plane, "virtual"),
+            containerd=str(host.socket),
+        )
+        (processes.folder / RECORD).write_text(json.dumps(asdict(addresses)))
+        return Cluster(addresses)
+
+    def _apply_istio(self, plane: ControlPlane) -> None:
+        addons.install_gateway_api(plane)
+        addons.install_istio(plane)
+
+    def _step(self, what: str, act: Callable[[], None]) -> None:
+        started = time.monotonic()
+        act()
+        self.say(f"{what} ({time.monotonic() - started:.1f} s)")
+
+
+def refuse_second_cluster() -> None:
+    """End what a crash left; complain when a cluster of somebody runs, since a machine carries one."""
+    for _ in running.end_remains(detached=False):
+        pass
+    for bed in running.beds():
+        if bed.folder.name.startswith("cluster-"):
+            owner = f"process {bed.owner.pid}" if bed.owner else "`bed-up`"
+            raise BedError(
+                f"A cluster of {owner} runs on this machine ({bed.folder.name}), and it can carry only one: "
+                "wait for it, or end it with `python -m tests.bed down`."
+            )
+
+
+def running_cluster() -> Cluster | None:
+    """The cluster that `up` left running, when there is one and it is complete."""
+    for bed in running.beds():
+        if bed.supervised and bed.owner is None:
+            with contextlib.suppress(OSError):
+                return Cluster(Addresses(**json.loads((bed.folder / RECORD).read_text())))
+    return None

@@ -1,0 +1,228 @@
+"""One real node on this machine: containerd, kubelet and kube-proxy as processes of a bed.
+
+Pods get point-to-point links (the CNI plugin `ptp`), so all their traffic is routed and seen by kube-proxy's
+nftables rules without bridge settings of the kernel; they reach each other, Services and this machine, nothing else.
+"""
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+
+from tests.bed import debian, remains
+from tests.bed.control_plane import POD_RANGE, ControlPlane
+from tests.bed.failure import BedError, BedUnsupported
+from tests.bed.images import PAUSE
+from tests.bed.pieces import binary
+from tests.bed.ports import free_port
+from tests.bed.process import Process, Processes
+
+NAME = "node0"
+DNS_ADDRESS = "10.96.0.10"
+CNI_PLUGINS = Path("/usr/lib/cni")
+V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "systemd")
+
+
+def why_not() -> str | None:
+    """Why this machine cannot carry a node, as a sentence; None when it can."""
+    if os.uname().sysname != "Linux":
+        return "The cluster tier needs Linux: containerd and kubelet do not run elsewhere."
+    if os.geteuid() != 0:
+        return "The cluster tier needs root for containerd and kubelet: run it with sudo, or use KUBECONFIG."
+    if not cgroup_parents():
+        return "The cluster tier needs a writable /sys/fs/cgroup; this looks like a container without one."
+    if "overlay" not in Path("/proc/filesystems").read_text() and not loads("overlay"):
+        return "The cluster tier needs the kernel's overlay file system, which is not there."
+    if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
+        return "The cluster tier must switch on IP forwarding, and /proc/sys is not writable here."
+    return None
+
+
+def loads(module: str) -> bool:
+    try:
+        return subprocess.run(["modprobe", module], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def cgroup_parents() -> list[Path]:
+    """Folders in which a bed makes its cgroup: the root of v2, or each controller's of v1."""
+    root = remains.CGROUPS
+    found = [root] if (root / "cgroup.controllers").exists() else [root / name for name in V1_CONTROLLERS]
+    return [folder for folder in found if (folder / "cgroup.procs").exists() and os.access(folder, os.W_OK)]
+
+
+def own_address() -> str:
+    """The address of this machine that pods can reach it at."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; only asks the routing table
+        except OSError as error:
+            raise BedUnsupported(
+                "This machine has no IPv4 route out, so it has no address that pods could reach it at."
+            ) from error
+        address: str = probe.getsockname()[0]
+    return address
+
+
+class Node:
+    """containerd first, since it needs no API server and images can be imported; then kubelet and kube-proxy."""
+
+    def __init__(self, processes: Processes) -> None:
+        self.processes = processes
+        self.folder = processes.folder
+        self.socket = self.folder / "containerd.sock"
+        self.cgroup = remains.cgroup_name(self.folder.name)
+        self.kubelet: Process | None = None
+
+    def start_containerd(self) -> None:
+        (self.folder / remains.NODE).write_text(json.dumps({"tables": "kube-proxy"}))
+        config = self.folder / "containerd.toml"
+        config.write_text(containerd_config(self.folder, self.socket))
+        cni = self.folder / "cni"
+        cni.mkdir()
+        (cni / "10-bed.conflist").write_text(json.dumps(cni_config(self.folder)))
+        containerd = self.processes.start("containerd", [debian.NEEDED["containerd"], "--config", config])
+        self.processes.wait_until(self.socket.exists, "socket of containerd", containerd)
+
+    def load_image(self, archive: Path) -> None:
+        """Import a docker-archive, ready to run under the names it carries."""
+        load_image(self.socket, archive)
+
+    def start_kubelet(self, plane: ControlPlane) -> None:
+        make_cgroup(self.cgroup)
+        pki = plane.authority.folder
+        plane.authority.issue("node", f"system:node:{NAME}", ["system:nodes"], hosts=[NAME, plane.address])
+        kubeconfig = plane.kubeconfig_for(f"system:node:{NAME}", ["system:nodes"])
+        kubelet = self.folder / "kubelet.json"
+        kubelet.write_text(json.dumps(kubelet_config(self.folder, self.socket, self.cgroup, pki)))
+        argv = [f"--config={kubelet}", f"--kubeconfig={kubeconfig}", f"--hostname-override={NAME}"]
+        argv += [f"--root-dir={self.folder / 'kubelet'}", f"--node-ip={plane.address}"]
+        self.kubelet = self.processes.start("kubelet", [binary("kubelet"), *argv])
+        proxy = self.folder / "kube-proxy.json"
+        proxy.write_text(json.dumps(proxy_config(plane.kubeconfig_for("system:kube-proxy"))))
+        self.processes.start("kube-proxy", [binary("kube-proxy"), f"--config={proxy}"])
+
+    def wait_ready(self, plane: ControlPlane) -> None:
+        assert self.kubelet is not None
+
+        def ready() -> bool:
+            with plane.client() as http:
+                answer = http.get(f"/api/v1/nodes/{NAME}")
+            conditions = answer.json().get("status", {}).get("conditions", [])
+            return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+        self.processes.wait_until(ready, "ready node", self.kubelet)
+
+
+def load_image(containerd_socket: Path, archive: Path) -> None:
+    argv = ["ctr", f"--address={containerd_socket}", "--namespace=k8s.io", "images", "import", str(archive)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BedError(f"containerd could not import {archive.name}: {done.stderr.strip()}")
+
+
+def make_cgroup(name: str) -> None:
+    """kubelet wants its root cgroup to be there in every hierarchy that it uses."""
+    for parent in cgroup_parents():
+        if (parent / "cgroup.controllers").exists():
+            controllers = (parent / "cgroup.controllers").read_text().split()
+            (parent / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in controllers))
+        (parent / name).mkdir(exist_ok=True)
+
+
+def containerd_config(folder: Path, socket_path: Path) -> str:
+    cri = 'plugins."io.containerd.grpc.v1.cri"'
+    return f"""
+version = 2
+root = "{folder}/containerd"
+state = "{folder}/containerd-state"
+[grpc]
+  address = "{socket_path}"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{folder}/containerd-opt"
+[{cri}]
+  sandbox_image = "{PAUSE}"
+  restrict_oom_score_adj = true          # works without CAP_SYS_RESOURCE
+  netns_mounts_under_state_dir = true    # so that they end with the folder
+  stream_server_address = "127.0.0.1"
+  max_concurrent_downloads = 4
+[{cri}.containerd]
+  snapshotter = "overlayfs"
+  default_runtime_name = "runc"
+[{cri}.containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+[{cri}.cni]
+  bin_dir = "{CNI_PLUGINS}"
+  conf_dir = "{folder}/cni"
+"""
+
+
+def cni_config(folder: Path) -> dict[str, object]:
+    subnet = POD_RANGE.replace("/16", "/24")  # what the controller-manager gives to the first node
+    ranges = {"ranges": [[{"subnet": subnet}]], "routes": [{"dst": "0.0.0.0/0"}]}
+    ptp = {
+        "type": "ptp",
+        "ipMasq": False,
+        "ipam": {"type": "host-local", "dataDir": f"{folder}/cni-addresses", **ranges},
+    }
+    return {
+        "cniVersion": "1.0.0",
+        "name": "bed",
+        "plugins": [ptp, {"type": "portmap", "capabilities": {"portMappings": True}}],
+    }
+
+
+def kubelet_config(folder: Path, socket_path: Path, cgroup: str, pki: Path) -> dict[str, object]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "port": free_port(),
+        "healthzPort": 0,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(pki / "ca.crt")},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(pki / "node.crt"),
+        "tlsPrivateKeyFile": str(pki / "node.key"),
+        "containerRuntimeEndpoint": f"unix://{socket_path}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{cgroup}",
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "enforceNodeAllocatable": ["pods"],
+        "localStorageCapacityIsolation": False,
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "imageGCHighThresholdPercent": 100,
+        "imageMinimumGCAge": "24h",
+        "clusterDNS": [DNS_ADDRESS],
+        "clusterDomain": "cluster.local",
+        "resolvConf": "/etc/resolv.conf",
+        "podLogsDir": str(folder / "pod-logs"),
+        "volumePluginDir": str(folder / "volume-plugins"),
+        "maxPods": 250,
+        "kubeAPIQPS": 200,
+        "kubeAPIBurst": 400,
+        "eventRecordQPS": 0,
+        "syncFrequency": "10s",
+        "serializeImagePulls": False,
+    }
+
+
+def proxy_config(kubeconfig: Path) -> dict[str, object]:
+    """Conntrack limits are left alone: a container or a small machine may not set them."""
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "hostnameOverride": NAME,
+        "clusterCIDR": POD_RANGE,
+        "clientConnection": {"kubeconfig": str(kubeconfig), "qps": 200, "burst": 400},
+        "nftables": {"minSyncPeriod": "100ms", "syncPeriod": "30s"},
+        "conntrack": {"maxPerCore": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        "healthzBindAddress": f"127.0.0.1:{free_port()}",
+        "metricsBindAddress": f"127.0.0.1:{free_port()}",
+    }
