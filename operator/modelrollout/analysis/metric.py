@@ -77,13 +77,16 @@ class Metric:
     prior: Prior | None = None
     """ratio and mean: the control before the rollout."""
     baseline: Histogram | None = None
-    """histogram: the control before the rollout. Without it the first looks of the control are used up as one."""
+    """histogram: the control before the rollout. Without it the control's first looks are used up as one."""
     margins: tuple[EdgeMargin, ...] = ()
     """histogram: margins at given bucket edges, instead of those that `tolerance` and the baseline give."""
     catastrophic: float | None = None
     """ratio and mean: a bad share that reverts from one look alone, whatever the control does."""
     phi: float | None = None
-    """Design effect >= 1 learned from the control's own history (`dispersion.design_effect`); None: unknown."""
+    """Design effect >= 1 learned from the control's own history (see `dispersion`); None: unknown."""
+    phi_exposure: float | None = None
+    """The units per look, n1 n0 / (n1 + n0), at which `phi` was learned: more units make shared noise weigh
+    more, so phi grows with them. None: phi is used as it is."""
     cap: bool = True
     """No single look may multiply the evidence against the canary by more than falseRevertRisk^(-1/3)."""
     restart: bool = True

@@ -2,6 +2,7 @@
 
 Arms carry what was counted, never a rate: the engine weighs every look by its counts. All counts are
 differences over the look (raw counter at the end minus raw counter at the start, resets repaired).
+`fault` of an arm says, as a sentence, why its numbers are no counts; None when they are.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,15 @@ class Ratio:
     bad: float
     total: float
 
+    def fault(self) -> str | None:
+        if not _is_count(self.bad, self.total):
+            return (
+                f"{self.bad:g} bad of {self.total:g} units are no counts: both must be finite and at least 0."
+            )
+        if self.bad > self.total:
+            return f"{self.bad:g} bad units are more than the {self.total:g} units in total."
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Events:
@@ -33,6 +44,16 @@ class Events:
 
     count: float
     exposure: float
+
+    def fault(self) -> str | None:
+        if not _is_count(self.count, self.exposure):
+            return (
+                f"{self.count:g} events over an exposure of {self.exposure:g} are no counts: "
+                "both must be finite and at least 0."
+            )
+        if self.count > 0 and self.exposure == 0:
+            return f"{self.count:g} events were seen over an exposure of 0."
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,16 @@ class Histogram:
     edges: tuple[float, ...]
     counts: tuple[float, ...]
 
+    def fault(self) -> str | None:
+        edges = self.edges
+        if not edges or not all(map(math.isfinite, edges)) or any(a >= b for a, b in pairwise(edges)):
+            return "The bucket edges must be finite and strictly ascending, and there must be at least one."
+        if len(self.counts) != len(edges) + 1:
+            return f"{len(edges)} bucket edges need {len(edges) + 1} counts, there are {len(self.counts)}."
+        if not _is_count(*self.counts):
+            return "The bucket counts must be finite and at least 0."
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Levels:
@@ -51,13 +82,27 @@ class Levels:
     values: tuple[float, ...]
     counts: tuple[float, ...]
 
+    def fault(self) -> str | None:
+        if len(self.values) != len(self.counts) or not self.values:
+            return f"{len(self.values)} levels need as many counts, there are {len(self.counts)}."
+        if not all(map(math.isfinite, self.values)) or not _is_count(*self.counts):
+            return "The levels must be finite, their counts finite and at least 0."
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """The sum of `n` values: of bounded scores (kind `mean`), or of anything else (kind `scalar`: total/n)."""
+    """The sum of `n` values: of bounded scores (kind `mean`), or of anything (kind `scalar`: total/n)."""
 
     total: float
     n: float
+
+    def fault(self) -> str | None:
+        if not math.isfinite(self.total) or not _is_count(self.n):
+            return (
+                f"A sum of {self.total:g} over {self.n:g} values: both must be finite, the number at least 0."
+            )
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +110,9 @@ class Scalar:
     """One number for the arm over the look, from an expression whose counts are not known."""
 
     value: float
+
+    def fault(self) -> str | None:
+        return None if math.isfinite(self.value) else f"The value {self.value:g} is not a finite number."
 
 
 Arm = Ratio | Events | Histogram | Levels | Sum | Scalar
@@ -97,47 +145,5 @@ class Observation:
     problem: Problem | None = None
 
 
-def fault(arm: Arm) -> str | None:
-    """Why an arm's numbers are no counts, as a sentence; None when they are."""
-    match arm:
-        case Ratio(bad, total):
-            if not _count(bad) or not _count(total):
-                return f"{bad:g} bad of {total:g} units are not counts: both must be finite and not negative."
-            if bad > total:
-                return f"{bad:g} bad units are more than the {total:g} units in total."
-        case Events(count, exposure):
-            if not _count(count) or not _count(exposure):
-                return f"{count:g} events over an exposure of {exposure:g}: both must be finite and not negative."
-            if count > 0 and exposure == 0:
-                return f"{count:g} events were seen over an exposure of 0."
-        case Histogram(edges, counts):
-            if len(counts) != len(edges) + 1:
-                return (
-                    f"A histogram of {len(edges)} edges needs {len(edges) + 1} counts, it has {len(counts)}."
-                )
-            if not edges or not all(map(math.isfinite, edges)) or not _ascending(edges):
-                return (
-                    "The bucket edges must be finite and strictly ascending, and there must be at least one."
-                )
-            if not all(map(_count, counts)):
-                return "The bucket counts must be finite and not negative."
-        case Levels(values, counts):
-            if len(values) != len(counts) or not values:
-                return f"{len(values)} levels need as many counts, there are {len(counts)}."
-            if not all(map(math.isfinite, values)) or not all(map(_count, counts)):
-                return "Levels must be finite, and their counts finite and not negative."
-        case Sum(total, n):
-            if not math.isfinite(total) or not _count(n):
-                return f"A sum of {total:g} over {n:g} values: both must be finite, the number not negative."
-        case Scalar(value):
-            if not math.isfinite(value):
-                return f"The value {value:g} is not a finite number."
-    return None
-
-
-def _count(x: float) -> bool:
-    return math.isfinite(x) and x >= 0
-
-
-def _ascending(xs: tuple[float, ...]) -> bool:
-    return all(a < b for a, b in zip(xs, xs[1:], strict=False))
+def _is_count(*numbers: float) -> bool:
+    return all(math.isfinite(number) and number >= 0 for number in numbers)

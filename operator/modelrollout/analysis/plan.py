@@ -40,6 +40,13 @@ class Plan:
             raise ValueError(f"plannedLooks is {self.planned_looks}; it must be at least 1.")
 
     @property
+    def critical(self) -> tuple[str, ...]:
+        """The metrics that must be proven before a step passes. When none is named all are: a step never
+        passes because nothing was looked at."""
+        named = tuple(metric.name for metric in self.metrics if metric.is_critical)
+        return named or tuple(metric.name for metric in self.metrics)
+
+    @property
     def catastrophic_risk(self) -> float:
         """What the catastrophic rule may spend of falseRevertRisk."""
         watched = any(m.catastrophic is not None and m.reverts for m in self.metrics)
@@ -52,5 +59,5 @@ class Plan:
 
     @property
     def cap(self) -> float:
-        """Log of the greatest factor one look may contribute against the canary: no revert from fewer than 3."""
+        """Log of the greatest factor of one look against the canary: no revert from fewer than three."""
         return -math.log(self.revert_risk) / 3

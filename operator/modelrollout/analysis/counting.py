@@ -1,0 +1,180 @@
+"""Evidence on rare events: restarts, preemptions, aborts.
+
+Given how many events there were in both arms together, the canary's part is binomial, whatever the shared
+rate does over time; so nothing about that rate needs to be known or constant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE
+from modelrollout.analysis.dispersion import Noise, Pair, Running
+from modelrollout.analysis.information import SEARCH
+from modelrollout.analysis.interval import Interval
+from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.mixture import SINGLE, Mixture
+from modelrollout.analysis.observation import Arm, Events, Problem, ProblemKind
+from modelrollout.analysis.packing import pack, unpack
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.reading import ArmTotals, Reading
+from modelrollout.analysis.two_sided import Terms, dump_mixture, load_mixture
+
+_RATIOS = (
+    0.02,
+    0.1,
+    0.2,
+    0.35,
+    0.5,
+    0.65,
+    0.8,
+    0.9,
+    1.0,
+    1.1,
+    1.25,
+    1.5,
+    1.75,
+    2.0,
+    2.5,
+    3.0,
+    4.0,
+    6.0,
+    10.0,
+    20.0,
+    60.0,
+)
+
+
+def canary_share(ratio: float, e1: float, e0: float) -> float:
+    """The probability that an event is the canary's when its rate is `ratio` times the control's."""
+    return e1 * ratio / (e1 * ratio + e0)
+
+
+def log_factor(canary: Events, control: Events, ratio: float, null: float) -> float:
+    """Log likelihood ratio of two ratios of rates; fair for every ratio up to `null` when ratio > null, and
+    for every ratio from `null` on when ratio < null."""
+    e1, e0 = canary.exposure, control.exposure
+    if e1 == 0 or e0 == 0:
+        return 0.0
+    bet, edge = canary_share(ratio, e1, e0), canary_share(null, e1, e0)
+    return canary.count * math.log(bet / edge) + control.count * math.log((1 - bet) / (1 - edge))
+
+
+def better_ratios(tolerated: float) -> tuple[float, ...]:
+    equal = 1.0 if tolerated > 1 else BETTER[0] * tolerated
+    return equal, *(psi * tolerated for psi in BETTER)
+
+
+@dataclass(frozen=True, slots=True)
+class CountingTest:
+    metric: Metric
+    terms: Terms
+    risk: float
+    noise: Noise
+    revert: Mixture
+    promote: Mixture
+    running: Running
+    canary: Events
+    control: Events
+    interval: Interval
+
+    @classmethod
+    def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> CountingTest:
+        noise = Noise(metric.phi, metric.phi_exposure)
+        mixtures = (Mixture.fresh(len(WORSE)), Mixture.fresh(1 + len(BETTER)))
+        none = Events(0.0, 0.0)
+        interval = Interval.fresh(len(_RATIOS))
+        return cls(metric, terms, plan.revert_risk, noise, *mixtures, Running(), none, none, interval)
+
+    @property
+    def noise_known(self) -> bool:
+        return self.noise.phi is not None
+
+    def fold(self, canary: Arm, control: Arm | None) -> CountingTest | Problem:
+        if not isinstance(canary, Events) or not isinstance(control, Events):
+            return Problem(ProblemKind.INVALID, "Counted events need events of both arms.")
+        tolerated = self.metric.tolerance.ratio
+        pair = Pair(canary.exposure, canary.count, control.exposure, control.count)
+        phi = self._phi(pair.information)
+        worse = [log_factor(canary, control, psi * tolerated, tolerated) / phi for psi in WORSE]
+        if self.terms.cap is not None:
+            worse = [min(factor, self.terms.cap) for factor in worse]
+        better = [log_factor(canary, control, r, tolerated) / phi for r in better_ratios(tolerated)]
+        bet = self._ratio(smooth=0.5) or 1.0
+        return replace(
+            self,
+            revert=self.revert.fold(worse, self.terms.schedule),
+            promote=self.promote.fold(better, SINGLE),
+            running=self.running.fold(pair),
+            canary=_add(self.canary, canary),
+            control=_add(self.control, control),
+            interval=self.interval.fold(_RATIOS, lambda r: log_factor(canary, control, bet, r) / phi),
+        )
+
+    def _phi(self, information: float) -> float:
+        running = self.running.phi(_variance(self.canary), _variance(self.control))
+        return max(self.noise.at(information), running)
+
+    def _ratio(self, smooth: float = 0.0) -> float | None:
+        """The ratio of the rates so far, with `smooth` events more in each arm."""
+        e1, e0 = self.canary.exposure, self.control.exposure
+        x1, x0 = self.canary.count + smooth, self.control.count + smooth
+        return x1 / e1 / (x0 / e0) if e1 > 0 and e0 > 0 and x0 > 0 else None
+
+    def restart_promotion(self) -> CountingTest:
+        return replace(self, promote=Mixture.fresh(1 + len(BETTER)))
+
+    def reading(self) -> Reading:
+        e1, e0 = self.canary.exposure, self.control.exposure
+        seen = e1 > 0 and e0 > 0
+        return Reading(
+            canary=ArmTotals(e1, self.canary.count),
+            control=ArmTotals(e0, self.control.count),
+            estimate=self._ratio(),
+            interval95=self.interval.ends(_RATIOS, 0.0, math.inf) if seen else None,
+            log_revert=self.revert.log_e(LOG_STAKES_WORSE),
+            log_promote=self.promote.log_e(LOG_STAKES_BETTER),
+            phi=self._phi(self.running.information / max(self.running.looks, 1)),
+            limit=self.metric.tolerance.ratio,
+            detectable=self._detectable() if seen else None,
+        )
+
+    def _detectable(self) -> float | None:
+        """By how much the ratio must exceed the tolerated one to be seen, at the control's rate so far."""
+        e1, e0 = self.canary.exposure, self.control.exposure
+        tolerated, wanted = self.metric.tolerance.ratio, math.log(SEARCH / self.risk)
+        for ratio in (tolerated * 1.1**step for step in range(1, 100)):
+            expected = Events(self.control.count * ratio * e1 / e0, e1)
+            if log_factor(expected, Events(self.control.count, e0), ratio, tolerated) >= wanted:
+                return ratio - tolerated
+        return None
+
+    def dump(self) -> dict[str, Any]:
+        totals = [self.canary.count, self.canary.exposure, self.control.count, self.control.exposure]
+        doubles = [*self.noise.dump(), *totals, *dump_mixture(self.revert), *dump_mixture(self.promote)]
+        return {"d": pack(doubles, "d"), "f": pack([*self.running.dump(), *self.interval.dump()], "f")}
+
+    @classmethod
+    def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> CountingTest:
+        doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
+        return replace(
+            cls.fresh(metric, plan, terms),
+            noise=Noise.load(doubles),
+            canary=Events(next(doubles), next(doubles)),
+            control=Events(next(doubles), next(doubles)),
+            revert=load_mixture(doubles, len(WORSE)),
+            promote=load_mixture(doubles, 1 + len(BETTER)),
+            running=Running.load(singles),
+            interval=Interval.load(singles, len(_RATIOS)),
+        )
+
+
+def _add(a: Events, b: Events) -> Events:
+    return Events(a.count + b.count, a.exposure + b.exposure)
+
+
+def _variance(events: Events) -> float:
+    """Of the events in one unit of exposure, were they independent."""
+    return (events.count + 0.5) / events.exposure if events.exposure > 0 else 0.0

@@ -1,0 +1,185 @@
+"""The rule that turns the evidence of all metrics into one verdict. Order matters and is the rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.mixture import log_sum
+from modelrollout.analysis.observation import Problem, ProblemKind
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.reading import Reading
+from modelrollout.analysis.words import chance, names, summary
+
+MOST_INVALID = 0.2
+"""A metric whose looks were refused more often than this proves nothing."""
+_BLAME = 0.1
+
+
+class VerdictKind(StrEnum):
+    PASS = "Pass"  # noqa: S105
+    FAIL = "Fail"
+    INSUFFICIENT = "Insufficient"
+    PROVIDER_ERROR = "ProviderError"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one metric stands after a look."""
+
+    metric: Metric
+    reading: Reading
+    problem: Problem | None
+    """Why this look could not be used for it."""
+    used: int
+    """Looks folded into its evidence."""
+    invalid: int
+    noise_known: bool
+
+    @property
+    def proven(self) -> float:
+        """Log of the e-value that it is not worse."""
+        return self.reading.log_promote
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress:
+    """How long the step has lasted."""
+
+    looks: int
+    seconds: float
+    dwell: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    kind: VerdictKind
+    reason: str
+    message: str
+
+
+def log_combined(plan: Plan, standings: Mapping[str, Standing]) -> float:
+    """Log of the weighted average of the evidence against the canary, over the metrics that may revert.
+
+    An average of e-values is an e-value whatever ties the metrics together, so many metrics cost no
+    correction beyond their share of the weight.
+    """
+    parts = _parts(plan, standings)
+    return log_sum(parts.values()) if parts else 0.0
+
+
+def _parts(plan: Plan, standings: Mapping[str, Standing]) -> dict[str, float]:
+    reverting = {name: s for name, s in standings.items() if s.metric.reverts}
+    weight = sum(s.metric.weight for s in reverting.values())
+    return {name: math.log(s.metric.weight / weight) + _counted(plan, s) for name, s in reverting.items()}
+
+
+def _counted(plan: Plan, standing: Standing) -> float:
+    """Evidence against the canary as far as it may count: at first none where the noise is unknown."""
+    early = not standing.noise_known and standing.used < plan.looks_without_history
+    log_revert = standing.reading.log_revert
+    return min(log_revert, 0.0) if early else log_revert
+
+
+def decide(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> Decision:
+    rules = (_catastrophe, _worse, _suspect, _unusable, _passes)
+    for rule in rules:
+        if (decision := rule(plan, standings, step)) is not None:
+            return decision
+    return _more_needed(plan, standings, step)
+
+
+def _catastrophe(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:
+    watched = {n: s for n, s in standings.items() if s.metric.reverts and s.metric.catastrophic is not None}
+    if not watched:
+        return None
+    logs = {name: s.reading.log_catastrophic or 0.0 for name, s in watched.items()}
+    if log_sum(logs.values()) - math.log(len(logs)) < -math.log(plan.catastrophic_risk):
+        return None
+    name = max(logs, key=lambda n: logs[n])
+    metric, reading = watched[name].metric, watched[name].reading
+    limit = 100 * (metric.catastrophic or 0.0)
+    beyond = (
+        f"more than {limit:g} %"
+        if metric.tolerance.ratio == 0
+        else f"more than {limit:g} points beyond the control"
+    )
+    message = f"{name} has broken down, it is bad in {beyond}: {summary(metric, reading)}."
+    return Decision(VerdictKind.FAIL, "Catastrophic", message)
+
+
+def _worse(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:
+    parts = _parts(plan, standings)
+    if not parts or log_sum(parts.values()) < -math.log(plan.revert_risk):
+        return None
+    total = log_sum(parts.values())
+    blamed = sorted((n for n in parts if parts[n] >= total + math.log(_BLAME)), key=lambda n: -parts[n])
+    details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in blamed[:3])
+    message = (
+        f"The canary is worse on {names(blamed)} (risk of error {chance(plan.false_revert_risk)}). {details}."
+    )
+    return Decision(VerdictKind.FAIL, "CanaryWorse", message)
+
+
+def _suspect(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:
+    limit = -math.log(plan.revert_risk)
+    held = [n for n, s in standings.items() if not s.metric.reverts and s.reading.log_revert >= limit]
+    if not held:
+        return None
+    details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in held[:3])
+    message = (
+        f"The canary looks worse on {names(held)}, which only holds a rollout; a person decides. {details}."
+    )
+    return Decision(VerdictKind.INSUFFICIENT, "HeldByMetric", message)
+
+
+def _unusable(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:
+    critical = {name: standings[name] for name in plan.critical}
+    problems = {name: s.problem for name, s in critical.items() if s.problem is not None}
+    waiting = {name: s.reading.waiting for name, s in critical.items() if s.reading.waiting is not None}
+    broken = [name for name, p in problems.items() if p.kind is ProblemKind.PROVIDER_ERROR]
+    if broken:
+        message = f"The metrics provider gave no answer for {names(broken)}: {problems[broken[0]].message}"
+        return Decision(VerdictKind.PROVIDER_ERROR, "ProviderError", message)
+    for name, problem in (problems | waiting).items():
+        return Decision(VerdictKind.INSUFFICIENT, problem.kind.value, f"{name}: {problem.message}")
+    for name, s in critical.items():
+        if s.invalid > MOST_INVALID * (s.used + s.invalid):
+            message = f"{name}: {s.invalid} of {s.used + s.invalid} looks had numbers that are no counts."
+            return Decision(VerdictKind.INSUFFICIENT, "TooManyInvalid", message)
+    return None
+
+
+def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> Decision | None:
+    needed = -math.log(plan.miss_risk)
+    if any(standings[name].proven < needed for name in plan.critical):
+        return None
+    if step.looks < plan.minimum_looks:
+        message = f"Every metric is proven, after {step.looks} of at least {plan.minimum_looks} looks."
+        return Decision(VerdictKind.INSUFFICIENT, "TooFewLooks", message)
+    if step.seconds < step.dwell:
+        message = (
+            f"Every metric is proven; the step lasts {step.dwell:g} s, {step.seconds:g} s have been judged."
+        )
+        return Decision(VerdictKind.INSUFFICIENT, "Dwell", message)
+    listed = sorted(plan.critical)
+    details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in listed[:3])
+    message = (
+        f"The canary is not worse on {names(listed)} (risk of error {chance(plan.miss_risk)}). {details}."
+    )
+    return Decision(VerdictKind.PASS, "NotWorse", message)
+
+
+def _more_needed(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> Decision:
+    needed = -math.log(plan.miss_risk)
+    behind = sorted(plan.critical, key=lambda name: standings[name].proven)
+    last = standings[behind[0]]
+    done = min(max(last.proven / needed, 0.0), 1.0)
+    message = (
+        f"Not decided after {step.looks} looks of this step: {behind[0]} has {100 * done:.0f} % of the "
+        f"evidence to pass. {summary(last.metric, last.reading)}."
+    )
+    return Decision(VerdictKind.INSUFFICIENT, "MoreLooksNeeded", message)

@@ -1,0 +1,240 @@
+"""Evidence on a distribution counted in buckets: latency, lengths, sizes.
+
+One test per decision edge on "beyond this edge". Against the canary their average counts, so a harm in the
+tail and one in the middle are both found; for the canary every single edge must be shown to be not worse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelrollout.analysis import arms
+from modelrollout.analysis.block import Block, Margin
+from modelrollout.analysis.dispersion import Moments, Noise, Pair, Running
+from modelrollout.analysis.edges import edge_margins
+from modelrollout.analysis.information import detectable
+from modelrollout.analysis.interval import Interval, difference_grid, share_bets
+from modelrollout.analysis.metric import Direction, EdgeMargin, Metric
+from modelrollout.analysis.mixture import log_sum
+from modelrollout.analysis.observation import Arm, Histogram, Problem, ProblemKind
+from modelrollout.analysis.packing import pack, unpack
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.reading import ArmTotals, Reading
+from modelrollout.analysis.two_sided import Terms, TwoSided
+
+BASELINE_UNITS = 200.0
+"""Observations of the control that make a baseline when none was given."""
+_LEAST_UNIT = 0.002
+_POINTS = len(difference_grid(_LEAST_UNIT))
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What decides, frozen before the first bet."""
+
+    margins: tuple[EdgeMargin, ...]
+
+    @property
+    def shown(self) -> int:
+        """The edge that people are shown: the one nearest to the control's 95th percentile."""
+        return min(range(len(self.margins)), key=lambda i: abs(self.margins[i].exceedance - 0.05))
+
+    @property
+    def unit(self) -> float:
+        margin = self.margins[self.shown]
+        return max(margin.absolute + (margin.ratio - 1) * margin.exceedance, _LEAST_UNIT)
+
+    def fresh(self, weight: float) -> tuple[TwoSided, ...]:
+        return tuple(TwoSided.fresh(margin.exceedance, weight) for margin in self.margins)
+
+
+def edges_of(metric: Metric, baseline: Histogram) -> Edges:
+    if metric.margins:
+        return Edges(metric.margins)
+    return Edges(edge_margins(baseline, metric.tolerance.ratio, metric.tolerance.absolute))
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyTest:
+    metric: Metric
+    terms: Terms
+    risk: float
+    noise: Noise
+    edges: Edges | None
+    """None while the baseline is being learned."""
+    learning: Histogram | None
+    evidence: tuple[TwoSided, ...]
+    running: Running
+    canary: Moments
+    """Of the share of decision edges that a request lies beyond."""
+    control: Moments
+    beyond: tuple[float, float]
+    """Requests of (canary, control) beyond the shown edge."""
+    weighted: float
+    """Sum over looks of information * difference at the shown edge."""
+    interval: Interval
+
+    @classmethod
+    def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> LatencyTest:
+        edges: Edges | None = None
+        evidence: tuple[TwoSided, ...] = ()
+        baseline = arms.histogram(metric, metric.baseline) if metric.baseline else None
+        if metric.margins or (baseline is not None and sum(baseline.counts) > 0):
+            edges = edges_of(metric, baseline or Histogram((), (0.0,)))
+            weight = min(sum(baseline.counts), 200.0) if baseline else 2.0
+            evidence = edges.fresh(weight)
+        noise = Noise(metric.phi, metric.phi_exposure)
+        blank = (Running(), Moments(), Moments(), (0.0, 0.0), 0.0, Interval.fresh(_POINTS))
+        return cls(metric, terms, plan.revert_risk, noise, edges, None, evidence, *blank)
+
+    @property
+    def noise_known(self) -> bool:
+        return self.noise.phi is not None
+
+    def fold(self, canary: Arm, control: Arm | None) -> LatencyTest | Problem:
+        if control is None:
+            return Problem(ProblemKind.NO_DATA, "There are no series for the control.")
+        slow, base = arms.histogram(self.metric, canary), arms.histogram(self.metric, control)
+        if self.edges is None:
+            return self._learn(base)
+        if missing := [m.edge for m in self.edges.margins if m.edge not in slow.edges]:
+            named = ", ".join(f"{_as_given(self.metric, edge):g}" for edge in missing)
+            return Problem(
+                ProblemKind.NOT_COMPARABLE, f"The bucket edges {named} that decide are no longer counted."
+            )
+        return self._fold(self.edges, slow, base)
+
+    def _fold(self, edges: Edges, slow: Histogram, base: Histogram) -> LatencyTest:
+        n1, n0 = sum(slow.counts), sum(base.counts)
+        above1, above0 = (_above(h, [m.edge for m in edges.margins]) for h in (slow, base))
+        blocks = [Block(n1, x1, n0, x0) for x1, x0 in zip(above1, above0, strict=True)]
+        score1, score0 = (sum(above) / len(above) for above in (above1, above0))
+        pair = Pair(n1, score1, n0, score0)
+        phi = self._phi(pair.information)
+        evidence = tuple(
+            test.fold(block, Margin(margin.ratio, margin.absolute), phi, self.terms)
+            for test, block, margin in zip(self.evidence, blocks, edges.margins, strict=True)
+        )
+        shown = edges.shown
+        p0 = self.evidence[shown].control.share
+        bet = (min(max(p0 + self._difference(5.0), 1e-6), 0.999), p0)
+        grid = difference_grid(edges.unit)
+        return replace(
+            self,
+            evidence=evidence,
+            running=self.running.fold(pair),
+            canary=self.canary.add(n1, score1, _squares(above1)),
+            control=self.control.add(n0, score0, _squares(above0)),
+            beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),
+            weighted=self.weighted + _weighted(blocks[shown]),
+            interval=self.interval.fold(grid, share_bets(blocks[shown], 1.0, bet, phi)),
+        )
+
+    def _learn(self, base: Histogram) -> LatencyTest | Problem:
+        seen = base
+        if self.learning is not None and self.learning.edges == base.edges:
+            counts = zip(self.learning.counts, base.counts, strict=True)
+            seen = Histogram(base.edges, tuple(a + b for a, b in counts))
+        if sum(seen.counts) < BASELINE_UNITS:
+            return replace(self, learning=seen)
+        edges = edges_of(self.metric, seen)
+        return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS))
+
+    def _phi(self, information: float) -> float:
+        return max(self.noise.at(information), self.running.phi(self.canary.variance, self.control.variance))
+
+    def _difference(self, drawn: float = 0.0) -> float:
+        """Canary minus control beyond the shown edge, each look by its information; drawn to 0 by `drawn`."""
+        information = self.running.information + drawn
+        return self.weighted / information if information > 0 else 0.0
+
+    def restart_promotion(self) -> LatencyTest:
+        return replace(self, evidence=tuple(test.restart_promotion() for test in self.evidence))
+
+    def reading(self) -> Reading:
+        if self.edges is None:
+            seen = sum(self.learning.counts) if self.learning else 0.0
+            message = (
+                f"The control's distribution is being learned: {seen:g} of {BASELINE_UNITS:g} observations."
+            )
+            nothing = ArmTotals(0.0, 0.0)
+            waiting = Problem(ProblemKind.NO_DATA, message)
+            return Reading(nothing, nothing, None, None, 0.0, 0.0, waiting=waiting)
+        shown = self.edges.margins[self.edges.shown]
+        margin = Margin(shown.ratio, shown.absolute)
+        phi = self._phi(self.running.information / max(self.running.looks, 1))
+        p0 = self.evidence[self.edges.shown].control.share
+        n1, n0 = self.canary.n, self.control.n
+        side = "below" if self.metric.direction is Direction.DECREASE_IS_BAD else "above"
+        return Reading(
+            canary=ArmTotals(n1, self.beyond[0]),
+            control=ArmTotals(n0, self.beyond[1]),
+            estimate=self._difference() if n1 and n0 else None,
+            interval95=self.interval.ends(difference_grid(self.edges.unit), -1.0) if n1 else None,
+            log_revert=log_sum(t.log_revert for t in self.evidence) - math.log(len(self.evidence)),
+            log_promote=min(test.log_promote for test in self.evidence),
+            phi=phi,
+            limit=min(margin.limit(p0), 1.0),
+            detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
+            about=f"{side} {_as_given(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
+        )
+
+    def dump(self) -> dict[str, Any]:
+        state: dict[str, Any] = {"phi": pack(self.noise.dump(), "d")}
+        if self.learning is not None:
+            state["learning"] = [pack(self.learning.edges, "d"), pack(self.learning.counts, "d")]
+        if self.edges is None:
+            return state
+        margins = [x for m in self.edges.margins for x in (m.edge, m.ratio, m.absolute, m.exceedance)]
+        totals = [*self.canary.dump(), *self.control.dump(), *self.beyond, self.weighted]
+        doubles = [*totals, *(number for test in self.evidence for number in test.dump())]
+        singles = [*self.running.dump(), *self.interval.dump()]
+        return state | {"edges": pack(margins, "d"), "d": pack(doubles, "d"), "f": pack(singles, "f")}
+
+    @classmethod
+    def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> LatencyTest:
+        blank = cls.fresh(replace(metric, baseline=None, margins=()), plan, terms)
+        blank = replace(blank, metric=metric, noise=Noise.load(iter(unpack(state["phi"], "d"))))
+        if "learning" in state:
+            edges, counts = (unpack(text, "d") for text in state["learning"])
+            return replace(blank, learning=Histogram(edges, counts))
+        if "edges" not in state:
+            return blank
+        margins = unpack(state["edges"], "d")
+        frozen = Edges(tuple(EdgeMargin(*margins[i : i + 4]) for i in range(0, len(margins), 4)))
+        doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
+        return replace(
+            blank,
+            edges=frozen,
+            canary=Moments.load(doubles),
+            control=Moments.load(doubles),
+            beyond=(next(doubles), next(doubles)),
+            weighted=next(doubles),
+            evidence=tuple(TwoSided.load(doubles) for _ in frozen.margins),
+            running=Running.load(singles),
+            interval=Interval.load(singles, _POINTS),
+        )
+
+
+def _above(histogram: Histogram, edges: Sequence[float]) -> list[float]:
+    """How many values lie beyond each of the edges, which must be edges of the histogram."""
+    return [sum(histogram.counts[histogram.edges.index(edge) + 1 :]) for edge in edges]
+
+
+def _squares(above: Sequence[float]) -> float:
+    """Sum over requests of the squared share of edges they lie beyond; `above` per edge, ascending."""
+    return sum((2 * i + 1) * count for i, count in enumerate(above)) / len(above) ** 2
+
+
+def _weighted(block: Block) -> float:
+    if block.n1 == 0 or block.n0 == 0:
+        return 0.0
+    return block.n1 * block.n0 / (block.n1 + block.n0) * (block.x1 / block.n1 - block.x0 / block.n0)
+
+
+def _as_given(metric: Metric, edge: float) -> float:
+    """The edge as the provider names it."""
+    return 1 / edge if metric.direction is Direction.DECREASE_IS_BAD else edge

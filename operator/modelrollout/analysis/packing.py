@@ -1,0 +1,31 @@
+"""Numbers to text and back, bit for bit, at a size that fits into a resource's status."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Sequence
+
+_LARGEST_SINGLE = 3.0e38
+
+
+def single(numbers: Sequence[float]) -> tuple[float, ...]:
+    """The numbers as single precision keeps them. What is stored so must be computed with so, or a restored
+    state would differ from one that was never stored."""
+    form = f"<{len(numbers)}f"
+    held = [min(max(number, -_LARGEST_SINGLE), _LARGEST_SINGLE) for number in numbers]
+    return struct.unpack(form, struct.pack(form, *held))
+
+
+def pack(numbers: Sequence[float], precision: str) -> str:
+    """`precision` is "d" (8 bytes) or "f" (4 bytes, exact only for numbers that went through `single`)."""
+    return base64.b64encode(struct.pack(f"<{len(numbers)}{precision}", *numbers)).decode("ascii")
+
+
+def unpack(text: str, precision: str) -> tuple[float, ...]:
+    """The numbers that were packed; ValueError when the text is not such a packing."""
+    data = base64.b64decode(text, validate=True)
+    size = struct.calcsize(f"<{precision}")
+    if len(data) % size:
+        raise ValueError(f"{len(data)} bytes are not a whole number of {size}-byte numbers.")
+    return struct.unpack(f"<{len(data) // size}{precision}", data)

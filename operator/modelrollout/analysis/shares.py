@@ -1,0 +1,155 @@
+"""Evidence on bad shares: ratios of counters, bounded scores, and absolute limits on either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelrollout.analysis import arms
+from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Margin, log_factors
+from modelrollout.analysis.dispersion import Moments, Noise, Pair, Running
+from modelrollout.analysis.information import detectable
+from modelrollout.analysis.interval import Interval, difference_grid, share_bets, share_grid
+from modelrollout.analysis.metric import Metric, Prior
+from modelrollout.analysis.mixture import Mixture
+from modelrollout.analysis.observation import Arm, Problem
+from modelrollout.analysis.packing import pack, unpack
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.reading import ArmTotals, Reading
+from modelrollout.analysis.two_sided import Terms, TwoSided, dump_mixture, load_mixture
+
+NO_PRIOR = Prior(0.01, 2.0)
+_LEAST_UNIT = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What stays the same for all looks of one bad share."""
+
+    margin: Margin
+    terms: Terms
+    catastrophic: Margin | None
+    unit: float
+    """About the size of the margin: the step of the interval's grid."""
+    noise: Noise
+    risk: float
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        return share_grid(self.margin.absolute) if self.margin.ratio == 0 else difference_grid(self.unit)
+
+
+def judged(metric: Metric, plan: Plan, terms: Terms, noise: Noise, prior: Prior) -> Judged:
+    margin = Margin(metric.tolerance.ratio, metric.tolerance.absolute)
+    catastrophic = None
+    if metric.catastrophic is not None:
+        # Beyond the control: an incident that both arms share reverts nobody.
+        ratio = 0.0 if margin.ratio == 0 else max(1.0, margin.ratio)
+        catastrophic = Margin(ratio, metric.catastrophic)
+    unit = max(abs(margin.absolute), abs(margin.ratio - 1) * prior.rate, _LEAST_UNIT)
+    return Judged(margin, terms, catastrophic, unit, noise, plan.revert_risk)
+
+
+@dataclass(frozen=True, slots=True)
+class SharesTest:
+    judged: Judged
+    metric: Metric
+    evidence: TwoSided
+    catastrophe: Mixture
+    running: Running
+    canary: Moments
+    control: Moments
+    interval: Interval
+
+    @classmethod
+    def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> SharesTest:
+        prior = metric.prior or NO_PRIOR
+        fixed = judged(metric, plan, terms, Noise(metric.phi, metric.phi_exposure), prior)
+        interval = Interval.fresh(len(fixed.grid))
+        evidence = TwoSided.fresh(prior.rate, prior.weight)
+        return cls(
+            fixed, metric, evidence, Mixture.fresh(len(WORSE)), Running(), Moments(), Moments(), interval
+        )
+
+    @property
+    def noise_known(self) -> bool:
+        return self.judged.noise.phi is not None
+
+    def fold(self, canary: Arm, control: Arm | None) -> SharesTest | Problem:
+        block = arms.block(self.metric, canary, control)
+        fixed, p0 = self.judged, self.evidence.control.share
+        pair = Pair(block.n1, block.x1, block.n0, block.x0)
+        phi = self._phi(pair.information)
+        catastrophe = self.catastrophe
+        if fixed.catastrophic is not None:
+            factors = log_factors(block, p0, fixed.catastrophic, worse=True)
+            catastrophe = catastrophe.fold([factor / phi for factor in factors], fixed.terms.schedule)
+        ratio = 0.0 if fixed.margin.ratio == 0 else 1.0
+        return replace(
+            self,
+            evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms),
+            catastrophe=catastrophe,
+            running=self.running.fold(pair),
+            canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),
+            control=self.control.add(block.n0, block.x0, _squares(block.x0, block.levels0)),
+            interval=self.interval.fold(fixed.grid, share_bets(block, ratio, self._bet(p0), phi)),
+        )
+
+    def _phi(self, information: float) -> float:
+        return max(
+            self.judged.noise.at(information), self.running.phi(self.canary.variance, self.control.variance)
+        )
+
+    def _bet(self, p0: float) -> tuple[float, float]:
+        """The shares the interval bets on, from earlier looks: the estimate, drawn a little to "equal"."""
+        if self.judged.margin.ratio == 0:
+            share = (self.canary.total + 10 * self.judged.margin.absolute) / (self.canary.n + 10)
+            return min(max(share, 1e-6), 0.999), p0
+        difference = self.running.weighted / (self.running.information + 5)
+        return min(max(p0 + difference, 1e-6), 0.999), p0
+
+    def restart_promotion(self) -> SharesTest:
+        return replace(self, evidence=self.evidence.restart_promotion())
+
+    def reading(self) -> Reading:
+        fixed, alone = self.judged, self.judged.margin.ratio == 0
+        phi = self._phi(self.running.information / max(self.running.looks, 1))
+        p0 = self.evidence.control.share
+        ends = self.interval.ends(fixed.grid, 0.0 if alone else -1.0)
+        return Reading(
+            canary=ArmTotals(self.canary.n, self.canary.total),
+            control=ArmTotals(self.control.n, self.control.total),
+            estimate=self.canary.mean if alone else self.running.difference,
+            interval95=ends if self.canary.n > 0 else None,
+            log_revert=self.evidence.log_revert,
+            log_promote=self.evidence.log_promote,
+            log_catastrophic=self.catastrophe.log_e(LOG_STAKES_WORSE) if fixed.catastrophic else None,
+            phi=phi,
+            limit=min(fixed.margin.limit(p0), 1.0),
+            detectable=detectable(p0, (self.canary.n, self.control.n), fixed.margin, phi, fixed.risk),
+        )
+
+    def dump(self) -> dict[str, Any]:
+        doubles = [*self.judged.noise.dump(), self.judged.unit, *self.evidence.dump()]
+        doubles += dump_mixture(self.catastrophe) if self.judged.catastrophic else []
+        doubles += [*self.canary.dump(), *self.control.dump()]
+        return {"d": pack(doubles, "d"), "f": pack([*self.running.dump(), *self.interval.dump()], "f")}
+
+    @classmethod
+    def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> SharesTest:
+        doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
+        noise = Noise.load(doubles)
+        fixed = replace(judged(metric, plan, terms, noise, NO_PRIOR), unit=next(doubles))
+        evidence = TwoSided.load(doubles)
+        catastrophe = Mixture.fresh(len(WORSE))
+        if fixed.catastrophic:
+            catastrophe = load_mixture(doubles, len(WORSE))
+        canary, control = Moments.load(doubles), Moments.load(doubles)
+        running = Running.load(singles)
+        interval = Interval.load(singles, len(fixed.grid))
+        return cls(fixed, metric, evidence, catastrophe, running, canary, control, interval)
+
+
+def _squares(x: float, levels: tuple[tuple[float, float], ...]) -> float:
+    """Sum of squared badness; without single scores the largest it can be."""
+    return sum(score * score * count for score, count in levels) if levels else x

@@ -1,0 +1,103 @@
+"""Evidence on one margin, both ways: that the canary is worse than allowed, and that it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from modelrollout.analysis.block import (
+    BETTER,
+    LOG_STAKES_BETTER,
+    LOG_STAKES_WORSE,
+    WORSE,
+    Block,
+    Margin,
+    log_factors,
+)
+from modelrollout.analysis.mixture import SINGLE, Mixture, Schedule
+
+FORGET = 0.97
+"""How much of the control's past counts one look later: bets follow a drifting baseline."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How evidence of one metric is collected; the same for all its looks."""
+
+    schedule: Schedule
+    cap: float | None
+    """Log of the greatest factor of one look against the canary; None: no cap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What is known of the control's bad share before a look: discounted past counts."""
+
+    bad: float
+    total: float
+
+    @property
+    def share(self) -> float:
+        return min(max(self.bad / self.total, 1e-6), 1 - 1e-6)
+
+    def fold(self, block: Block) -> Control:
+        if block.n1 == 0 and block.n0 == 0:
+            return self
+        return Control(FORGET * self.bad + block.x0, FORGET * self.total + block.n0)
+
+
+@dataclass(frozen=True, slots=True)
+class TwoSided:
+    """Both e-processes on one margin, betting from the same past."""
+
+    control: Control
+    revert: Mixture
+    promote: Mixture
+
+    @classmethod
+    def fresh(cls, prior: float, weight: float) -> TwoSided:
+        """`prior`: the control's bad share before the rollout, worth `weight` units."""
+        fresh = Mixture.fresh
+        return cls(Control(prior * weight, weight), fresh(len(WORSE)), fresh(1 + len(BETTER)))
+
+    def fold(self, block: Block, margin: Margin, phi: float, terms: Terms) -> TwoSided:
+        """One more look; `phi` >= 1 must come from earlier looks only."""
+        p0 = self.control.share
+        worse = [factor / phi for factor in log_factors(block, p0, margin, worse=True)]
+        if terms.cap is not None:
+            worse = [min(factor, terms.cap) for factor in worse]
+        better = [factor / phi for factor in log_factors(block, p0, margin, worse=False)]
+        return TwoSided(
+            self.control.fold(block),
+            self.revert.fold(worse, terms.schedule),
+            self.promote.fold(better, SINGLE),
+        )
+
+    def restart_promotion(self) -> TwoSided:
+        return replace(self, promote=Mixture.fresh(1 + len(BETTER)))
+
+    @property
+    def log_revert(self) -> float:
+        return self.revert.log_e(LOG_STAKES_WORSE)
+
+    @property
+    def log_promote(self) -> float:
+        return self.promote.log_e(LOG_STAKES_BETTER)
+
+    def dump(self) -> list[float]:
+        control = [self.control.bad, self.control.total]
+        return control + dump_mixture(self.revert) + dump_mixture(self.promote)
+
+    @classmethod
+    def load(cls, numbers: Iterator[float]) -> TwoSided:
+        control = Control(next(numbers), next(numbers))
+        return cls(control, load_mixture(numbers, len(WORSE)), load_mixture(numbers, 1 + len(BETTER)))
+
+
+def dump_mixture(mixture: Mixture) -> list[float]:
+    return [*mixture.log_a, mixture.rest, float(mixture.looks)]
+
+
+def load_mixture(numbers: Iterator[float], alternatives: int) -> Mixture:
+    log_a = tuple(next(numbers) for _ in range(alternatives))
+    return Mixture(log_a, next(numbers), int(next(numbers)))

@@ -1,0 +1,95 @@
+"""The numbers of a verdict as sentences; one wording for conditions, events, logs and the command line."""
+
+from __future__ import annotations
+
+import math
+
+from modelrollout.analysis.metric import Direction, Kind, Metric
+from modelrollout.analysis.reading import ArmTotals, Reading
+
+
+def summary(metric: Metric, reading: Reading) -> str:
+    """What was counted and what it says, without a full stop: for a list of metrics."""
+    if reading.waiting is not None:
+        return reading.waiting.message.rstrip(".")
+    if metric.kind is Kind.COUNTING:
+        return _counting(metric, reading)
+    if metric.kind is Kind.SCALAR:
+        return _scalar(metric, reading)
+    return _shares(metric, reading)
+
+
+def _shares(metric: Metric, reading: Reading) -> str:
+    good = metric.direction is Direction.DECREASE_IS_BAD and metric.kind is not Kind.HISTOGRAM
+    what = f" {reading.about}" if reading.about else " short of the best" if good else " bad"
+    if metric.kind is Kind.RATIO:
+        what = " bad" if not good else " missed"
+    alone = metric.tolerance.ratio == 0
+    text = f"canary {_share(reading.canary)}{what}"
+    if not alone:
+        text += f", control {_share(reading.control)}"
+    if reading.estimate is not None and reading.interval95 is not None:
+        low, high = reading.interval95
+        between = f"95 % between {_points(low, alone)} and {_points(high, alone)}"
+        text += f"; {'share' if alone else 'difference'} {_points(reading.estimate, alone)}, {between}"
+    if reading.limit is not None:
+        text += f"; tolerated up to {_percent(reading.limit)}"
+    return text
+
+
+def _counting(metric: Metric, reading: Reading) -> str:
+    unit = f" {metric.unit}" if metric.unit else ""
+    text = (
+        f"canary {_count(reading.canary.bad)} over {_count(reading.canary.n)}{unit}, "
+        f"control {_count(reading.control.bad)} over {_count(reading.control.n)}{unit}"
+    )
+    if reading.estimate is not None and reading.interval95 is not None:
+        low, high = reading.interval95
+        upper = "more" if math.isinf(high) else f"{high:g}"
+        text += f"; {reading.estimate:.3g} times the control's rate, 95 % between {low:g} and {upper}"
+    return f"{text}; tolerated up to {reading.limit:g} times" if reading.limit is not None else text
+
+
+def _scalar(metric: Metric, reading: Reading) -> str:
+    if reading.canary.n == 0:
+        return "no looks yet"
+    unit = f" {metric.unit}" if metric.unit else ""
+    text = (
+        f"mean of {_count(reading.canary.n)} looks: canary {reading.canary.bad:.4g}{unit}, "
+        f"control {reading.control.bad:.4g}{unit}"
+    )
+    if reading.interval95 is not None:
+        low, high = reading.interval95
+        text += f"; difference {reading.estimate:.3g}, 95 % between {low:.3g} and {high:.3g}"
+    if reading.limit is not None:
+        falls = metric.direction is Direction.DECREASE_IS_BAD
+        text += f"; tolerated {'down' if falls else 'up'} to {reading.limit:.4g}"
+    return text
+
+
+def _share(totals: ArmTotals) -> str:
+    if totals.n == 0:
+        return "0 of 0"
+    return f"{_count(totals.bad)} of {_count(totals.n)} ({_percent(totals.bad / totals.n)})"
+
+
+def _count(number: float) -> str:
+    return f"{number:,.0f}" if number == int(number) else f"{number:,.4g}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _points(difference: float, absolute: bool) -> str:
+    return _percent(difference) if absolute else f"{100 * difference:+.3g} pp"
+
+
+def names(metrics: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return metrics[0] if len(metrics) == 1 else f"{', '.join(metrics[:-1])} and {metrics[-1]}"
+
+
+def chance(risk: float) -> str:
+    """A risk as people say it: "1 %"."""
+    return f"{100 * risk:g} %"
