@@ -1,0 +1,138 @@
+"""The Deployment of one revision. It is made once; afterwards only its replicas change."""
+
+from __future__ import annotations
+
+import math
+from importlib import resources
+from typing import Any
+
+from modelrollout.api.quantities import seconds
+from modelrollout.api.spec import Spec
+from modelrollout.serving import labels, storage
+from modelrollout.serving.arguments import arguments, served_name
+from modelrollout.serving.labels import Object
+from modelrollout.serving.overlay import overlay
+
+CONTAINER = "server"
+PORT_NAME = "http"
+TERMINATION_LOG = "/dev/termination-log"
+PROMPTS_PATH = "/prompts"
+
+PROBE_PERIOD = 2
+ANSWER_SECONDS = 30
+"""A first completion may compile kernels; a server that needs longer is asked again."""
+TEARDOWN_SECONDS = 30
+"""From SIGTERM to the end of an idle server, with room to spare."""
+
+PYTHON = ["python3", "-IS", "-c"]
+PROBE_SOURCE = resources.files("modelrollout.serving").joinpath("probe.py").read_text("utf-8")
+DRAIN_SOURCE = resources.files("modelrollout.serving").joinpath("drain.py").read_text("utf-8")
+
+
+def deployment(
+    rollout: Object,
+    spec: Spec,
+    revision: str,
+    replicas: int,
+    prompts_copy: str | None,
+) -> dict[str, Any]:
+    """The Deployment `<rollout>-<revision>`.
+
+    Args:
+        rollout: the ModelRollout as the API server gives it.
+        prompts_copy: name of the ConfigMap that holds this revision's prompts, mounted at /prompts.
+
+    Raises:
+        ValueError: when the spec asks for what no pod can be; the sentence says what to write instead.
+    """
+    name = rollout["metadata"]["name"]
+    identity = labels.identity(name, revision)
+    template = overlay(pod_template(name, spec, revision, prompts_copy), spec.runtime.pod_template)
+    # The overlay may add labels but not take these: the Deployment would not select its own pods.
+    template.setdefault("metadata", {}).setdefault("labels", {}).update(identity)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": labels.metadata(rollout, revision, labels.revision_name(name, revision)),
+        "spec": {
+            "replicas": replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": startup_seconds(spec),
+            # Only `kubectl rollout restart` rolls it: one pod at a time, and without a spare GPU.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+            "selector": {"matchLabels": identity},
+            "template": template,
+        },
+    }
+
+
+def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | None) -> dict[str, Any]:
+    """The template before the user's overlay."""
+    volumes, mounts = storage.volumes(spec)
+    volumes.append({"name": "shm", "emptyDir": {"medium": "Memory"}})  # tensor parallel ranks share it
+    mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108 (a volume of the pod)
+    if prompts_copy:
+        volumes.append({"name": "prompts", "configMap": {"name": prompts_copy}})
+        mounts.append({"name": "prompts", "mountPath": PROMPTS_PATH, "readOnly": True})
+    return {
+        "metadata": {
+            "labels": labels.common(rollout, revision),
+            "annotations": {"kubectl.kubernetes.io/default-container": CONTAINER},
+        },
+        "spec": {
+            # A Service called `vllm` would set VLLM_PORT=tcp://…, on which the server dies.
+            "enableServiceLinks": False,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": seconds(spec.runtime.drain.timeout) + TEARDOWN_SECONDS,
+            "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [server(rollout, spec, mounts)],
+            "volumes": volumes,
+        },
+    }
+
+
+def server(rollout: str, spec: Spec, mounts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The container that loads the model."""
+    runtime = spec.runtime
+    health = {"httpGet": {"path": "/health", "port": PORT_NAME}}
+    container = {
+        "name": CONTAINER,
+        "image": runtime.image,
+        "args": arguments(rollout, spec),
+        "ports": [{"name": PORT_NAME, "containerPort": runtime.port}],
+        "env": [dict(variable) for variable in runtime.env],
+        "resources": dict(runtime.resources),
+        # Not the restricted profile: vLLM's images run as root and read model caches of other users.
+        "securityContext": {"allowPrivilegeEscalation": False},
+        "startupProbe": startup_probe(rollout, spec),
+        # A long prefill may hold up the event loop for seconds, and a restart costs minutes.
+        "readinessProbe": {**health, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 2},
+        "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 6},
+        "lifecycle": {"preStop": {"exec": {"command": drain_command(spec)}}},
+        "terminationMessagePath": TERMINATION_LOG,
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts,
+    }
+    if runtime.command:
+        container["command"] = list(runtime.command)
+    return container
+
+
+def startup_probe(rollout: str, spec: Spec) -> dict[str, Any]:
+    """Ready means: has answered a completion. Asked on every start of the container, by the kubelet."""
+    question = [str(spec.runtime.port), served_name(rollout, spec), str(ANSWER_SECONDS), TERMINATION_LOG]
+    return {
+        "exec": {"command": [*PYTHON, PROBE_SOURCE, *question]},
+        "periodSeconds": PROBE_PERIOD,
+        # Both APIs may be asked in turn, and the kubelet must not cut off the reason.
+        "timeoutSeconds": 2 * ANSWER_SECONDS + 5,
+        "failureThreshold": math.ceil(startup_seconds(spec) / PROBE_PERIOD),
+    }
+
+
+def startup_seconds(spec: Spec) -> int:
+    return max(1, seconds(spec.runtime.startup_deadline))
+
+
+def drain_command(spec: Spec) -> list[str]:
+    return [*PYTHON, DRAIN_SOURCE, str(spec.runtime.port), str(seconds(spec.runtime.drain.timeout))]

@@ -1,0 +1,59 @@
+"""How far the pods of a revision are: the count that traffic may rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from modelrollout.rollout.model import Fleet
+from modelrollout.serving import labels
+from modelrollout.serving.labels import Object
+from modelrollout.serving.trouble import is_ready, trouble
+
+
+def fleet(deployment: Object, pods: Iterable[Object], slices: Mapping[str, Sequence[Object]]) -> Fleet:
+    """What the cluster shows of one revision. `in_flight` is left to those who can ask the pods.
+
+    Args:
+        pods: any pods of the namespace; those of other revisions are left out.
+        slices: Service -> its EndpointSlices, for every Service that selects this revision now. A pod is
+            ready when it says so and all of them list it; as long as there is no Service, when it says so.
+    """
+    identity = deployment["spec"]["selector"]["matchLabels"]
+    own = [pod for pod in pods if identity.items() <= labels_of(pod).items() and stays(pod)]
+    listed = [listed_pods(of_one) for of_one in slices.values()]
+    ready = [
+        pod for pod in own if is_ready(pod) and all(pod["metadata"]["name"] in names for names in listed)
+    ]
+    return Fleet(
+        revision=identity[labels.REVISION_LABEL],
+        wanted=deployment["spec"]["replicas"],
+        ready=len(ready),
+        pods=len(own),
+        created_at=datetime.fromisoformat(deployment["metadata"]["creationTimestamp"]).timestamp(),
+        trouble=trouble(deployment, own),
+    )
+
+
+def labels_of(pod: Object) -> Mapping[str, str]:
+    return pod["metadata"].get("labels") or {}
+
+
+def stays(pod: Object) -> bool:
+    """Neither on its way out nor ended: an evicted pod stays listed for days after it was replaced."""
+    phase = (pod.get("status") or {}).get("phase")
+    return "deletionTimestamp" not in pod["metadata"] and phase not in ("Succeeded", "Failed")
+
+
+def listed_pods(slices: Sequence[Object]) -> frozenset[str]:
+    """Names of the pods to which a Service sends requests.
+
+    A slice without ports lists pods that lack the Service's named targetPort: nothing can reach them.
+    """
+    return frozenset(
+        endpoint["targetRef"]["name"]
+        for each in slices
+        if each.get("ports")
+        for endpoint in each.get("endpoints") or []
+        if endpoint.get("targetRef") and (endpoint.get("conditions") or {}).get("ready") is not False
+    )
