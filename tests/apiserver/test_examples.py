@@ -1,4 +1,4 @@
-"""Everything under examples/ is accepted as it stands: by our CRD and by those of the routers that it names."""
+"""Everything under examples/ is accepted as it stands, by our CRD and by those of the routers it names."""
 
 import pytest
 import yaml
