@@ -1,0 +1,26 @@
+"""The `modelrollout` command: a table of subcommands, each a module with `main(argv) -> exit code`."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+COMMANDS = {
+    "operator": "run the operator",
+    "replay": "judge recorded looks and show verdict and evidence per look",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a subcommand; the exit code is its own, 2 when there is none of that name."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] not in COMMANDS:
+        asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
+        lines = "\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())
+        print(
+            f"usage: modelrollout COMMAND ...\n\n{lines}", file=sys.stdout if asked_for_help else sys.stderr
+        )
+        return 0 if asked_for_help else 2
+    module = importlib.import_module(f"modelrollout.cli.{arguments[0]}")  # only what is used is loaded
+    return int(module.main(arguments[1:]))

@@ -1,0 +1,133 @@
+"""`modelrollout operator`: one operator process, from the Lease to kopf and back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+import kopf
+import structlog
+
+from modelrollout import logs
+from modelrollout.api.quantities import seconds
+from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.client import Cluster, connection
+from modelrollout.cluster.lease import Lease, LeaseLost, Terms
+from modelrollout.engine.events import Events
+from modelrollout.engine.looks import Looks
+from modelrollout.engine.loop import Loop
+from modelrollout.engine.observe import owner_of, trim
+from modelrollout.operator import handlers
+from modelrollout.operator import settings as kopf_settings
+from modelrollout.serving.labels import ROLLOUT_LABEL
+from modelrollout.settings import Settings, parse
+from modelrollout.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+STEP_DOWN = 5.0
+"""Seconds to end in order after the Lease is lost; then the process ends anyhow."""
+FAREWELL = 2.0
+"""Seconds for the Events that still wait when the process is told to end."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until told to end (0), or until the Lease is lost (1)."""
+    settings = parse(argv)
+    logs.configure(settings.log_format, settings.log_level)
+    return asyncio.run(serve(settings))
+
+
+async def serve(settings: Settings) -> int:
+    telemetry = Telemetry()
+    configuration = await connection()
+    async with (
+        telemetry.serve(settings.listen),
+        Cluster(configuration, on_call=telemetry.called) as elections,
+    ):
+        terms = Terms(
+            duration=seconds(settings.lease_duration),
+            renew_deadline=seconds(settings.renew_deadline),
+            retry=seconds(settings.retry_period),
+        )
+        lease = Lease(
+            elections,
+            settings.lease_namespace,
+            settings.lease_name,
+            settings.identity,
+            terms=terms,
+            on_change=telemetry.leads,
+        )
+        log.info("waiting for the lease", lease=settings.lease_name, identity=settings.identity)
+        if not await _until_told_to_end(lease.acquire()):
+            return 0
+        async with Cluster(configuration, on_call=telemetry.called, fence=lease.fence) as cluster:
+            return await _lead(settings, lease, cluster, telemetry)
+
+
+async def _lead(settings: Settings, lease: Lease, cluster: Cluster, telemetry: Telemetry) -> int:
+    """Everything the leader does. kopf cancels tasks that begin after its own, so ours begin before."""
+    cache = Cache(owner_of, trim)
+    events = Events(cluster, telemetry)
+    looks = Looks(telemetry)
+    loop = Loop(cluster=cluster, cache=cache, looks=looks, events=events, telemetry=telemetry)
+    looks.on_news = loop.wake
+    telemetry.synced = loop.synced
+    stop = asyncio.Event()
+    holding = asyncio.create_task(_hold(lease, stop), name="lease")
+    background = [
+        holding,
+        asyncio.create_task(events.post(), name="events"),
+        asyncio.create_task(looks.run(), name="looks"),
+    ]
+    try:
+        await kopf.operator(
+            registry=handlers(loop),
+            settings=kopf_settings(ROLLOUT_LABEL),
+            standalone=True,
+            clusterwide=not settings.namespace,
+            namespaces=settings.namespace,
+            stop_flag=stop,
+        )
+        await events.drain(FAREWELL)
+        return 1 if lease.lost else 0
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await looks.close()
+        await lease.release()
+
+
+async def _hold(lease: Lease, stop: asyncio.Event) -> None:
+    """Keep the Lease. When it is lost, end in order, or at any rate."""
+    try:
+        await lease.hold()
+    except LeaseLost as error:
+        log.error("lease lost", why=str(error))
+        stop.set()
+        asyncio.get_running_loop().call_later(STEP_DOWN, os._exit, 1)
+
+
+async def _until_told_to_end(work: Coroutine[Any, Any, None]) -> bool:
+    """Await `work`; False when SIGTERM or SIGINT came first. kopf takes the signals over afterwards."""
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    tasks = [asyncio.create_task(work), asyncio.create_task(told.wait())]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if told.is_set():
+            return False
+        tasks[0].result()
+        return True
+    finally:
+        for task in tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError, Exception):
+                await task

@@ -1,0 +1,57 @@
+"""What can go wrong between us and the API server, sorted by what the caller must do about it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class ClusterError(Exception):
+    """A request to the API server did not do what it was asked. The text is a sentence for people."""
+
+
+class Missing(ClusterError):
+    """The object is not there (404): read again and decide anew."""
+
+
+class Conflict(ClusterError):
+    """Somebody wrote in between (409, or a failed JSON-patch `test`): read again and decide anew."""
+
+
+class Refused(ClusterError):
+    """The API server understood and said no (400, 403, 422): trying again will not help by itself."""
+
+
+class Unreachable(ClusterError):
+    """No answer, or an answer that says later (timeout, connection, 429, 5xx): try again with backoff."""
+
+
+class NotLeader(ClusterError):
+    """This process may not write now: its Lease was not renewed in time."""
+
+
+def error_for(status: int, what: str, body: bytes) -> ClusterError:
+    """The exception for an answer of the API server. `what` names the request: `patch services/chat in ns`."""
+    said = _status_object(body)
+    message = str(said.get("message") or body[:300].decode("utf-8", "replace") or "no message")
+    text = f"The API server answered {status} to {what}: {message}"
+    if status == 404:
+        return Missing(text)
+    if status == 409 or (status == 422 and _is_failed_test(said)):
+        return Conflict(text)
+    if status == 429 or status >= 500:
+        return Unreachable(text)
+    return Refused(text)
+
+
+def _is_failed_test(said: dict[str, Any]) -> bool:
+    """Validation names the fields it dislikes; a JSON patch that does not apply names none."""
+    return not (said.get("details") or {}).get("causes")
+
+
+def _status_object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

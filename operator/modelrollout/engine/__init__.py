@@ -1,0 +1,1 @@
+"""The loop: observe from cluster and sources, ask the brain, record, act."""

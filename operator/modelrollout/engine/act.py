@@ -1,0 +1,162 @@
+"""Actions of a plan as API calls. Each is idempotent: doing it twice, or after a crash, is as doing it once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import Conflict
+from modelrollout.engine.observe import CONFIG_MAP, DEPLOYMENT, SERVICE, Observer, named
+from modelrollout.engine.view import View
+from modelrollout.rollout.model import (
+    Action,
+    DeleteRevision,
+    EnsureRevision,
+    HandBack,
+    PointService,
+    Role,
+    Scale,
+    SetTraffic,
+)
+from modelrollout.serving.deployment import deployment
+from modelrollout.serving.labels import revision_name, role_service_name
+from modelrollout.serving.prompts import prompts_copy
+from modelrollout.serving.services import role_service
+from modelrollout.traffic.registry import names_left
+from modelrollout.traffic.router import Patch, Ref, Split
+
+
+class Actor:
+    def __init__(self, cluster: Cluster, cache: Cache, observer: Observer) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._observer = observer
+
+    async def do(self, view: View, action: Action) -> None:
+        """Carry out one action.
+
+        Raises:
+            ClusterError: it may or may not be done; the next pass sees which.
+            Unroutable: the route cannot hold the split.
+        """
+        match action:
+            case EnsureRevision(revision, replicas):
+                await self._ensure(view, revision, replicas)
+            case Scale(revision, replicas):
+                ref = named(DEPLOYMENT, revision_name(view.key.name, revision))
+                self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
+            case PointService(role, revision):
+                await self._point(view, role, revision)
+            case SetTraffic(split, urgent):
+                await self._set_traffic(view, split, urgent=urgent)
+            case DeleteRevision(revision):
+                await self._delete(view, revision)
+            case HandBack():
+                await self._hand_back(view)
+
+    # ── revisions ───────────────────────────────────────────────────────────────────────────────
+
+    async def _ensure(self, view: View, revision: str, replicas: int) -> None:
+        """Create what is not there; of what is there only the pod count is ours to change.
+
+        A running revision's pod template is never written again: a newer operator may build it
+        differently, and that must not restart a model that serves.
+        """
+        name = revision_name(view.key.name, revision)
+        ref = named(DEPLOYMENT, name)
+        known = self._cache.get(ref, view.key.namespace)
+        if known is None:
+            copy = None
+            if view.prompts is not None:
+                copy = name
+                await self._create(
+                    view,
+                    named(CONFIG_MAP, name),
+                    prompts_copy(view.resource, revision, view.prompts),
+                )
+            body = deployment(view.resource, view.spec, revision, replicas, copy)
+            known = await self._create(view, ref, body)
+        if known["spec"].get("replicas") != replicas:
+            self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
+
+    async def _create(self, view: View, ref: Ref, body: dict[str, Any]) -> dict[str, Any]:
+        """Create it, or take what is there: made by us before a crash, or unseen by the watch so far."""
+        try:
+            made = await self._cluster.create(ref, view.key.namespace, body)
+        except Conflict:
+            there = await self._cluster.get(ref, view.key.namespace)
+            if there is None:
+                raise
+            made = there
+        self._saw(view, ref, made)
+        return made
+
+    async def _delete(self, view: View, revision: str) -> None:
+        name = revision_name(view.key.name, revision)
+        for kind in (DEPLOYMENT, CONFIG_MAP):
+            ref = named(kind, name)
+            if kind is DEPLOYMENT or self._cache.get(ref, view.key.namespace) is not None:
+                await self._cluster.delete(ref, view.key.namespace)
+
+    # ── traffic ─────────────────────────────────────────────────────────────────────────────────
+
+    async def _point(self, view: View, role: Role, revision: str) -> None:
+        """Make the role's Service, and the preview that users see in its place, select the revision."""
+        if view.service is None:
+            return
+        names = [role_service_name(view.spec.traffic.service, role)]
+        blue_green = view.spec.strategy.blue_green
+        if role == "canary" and blue_green is not None and blue_green.preview:
+            names.append(blue_green.preview)
+        for name in names:
+            body = role_service(view.resource, role, revision, view.service, name=name)
+            ref = named(SERVICE, name)
+            self._saw(view, ref, await self._cluster.apply(ref, view.key.namespace, body))
+        if not view.splits_by_pods:
+            await self._rename_arms(view)
+
+    async def _rename_arms(self, view: View) -> None:
+        """Where the route itself names revisions (subsets, headers), they move with the Services."""
+        fresh = await self._observer.view(view.key)
+        if fresh is None:
+            return
+        split = fresh.router.read(fresh.objects, fresh.site).split
+        if split is not None:
+            await self._patch(fresh, fresh.router.render(fresh.objects, fresh.site, split))
+
+    async def _set_traffic(self, view: View, split: Split, *, urgent: bool) -> None:
+        """Write the split into the route, as it is after what was done before in this pass."""
+        fresh = view if urgent else await self._observer.view(view.key)
+        if fresh is not None:
+            patches = fresh.router.render(fresh.objects, fresh.site, split)
+            await self._patch(fresh, patches, urgent=urgent)
+
+    async def _hand_back(self, view: View) -> None:
+        original = view.status.original_traffic
+        if original is None:
+            return
+        await self._patch(view, view.router.hand_back(view.objects, view.site, original))
+        for name in names_left(original, view.site):
+            await self._orphan(view, named(SERVICE, name))
+
+    async def _orphan(self, view: View, ref: Ref) -> None:
+        """The route that we found names this Service of ours, so it must not go with the rollout."""
+        body = self._cache.get(ref, view.key.namespace)
+        if body is not None and body["metadata"].get("ownerReferences"):
+            version = body["metadata"]["resourceVersion"]
+            operations = [
+                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
+                {"op": "remove", "path": "/metadata/ownerReferences"},
+            ]
+            self._saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, operations))
+
+    async def _patch(self, view: View, patches: tuple[Patch, ...], *, urgent: bool = False) -> None:
+        for patch in patches:
+            written = await self._cluster.patch_json(
+                patch.ref, view.key.namespace, patch.operations, urgent=urgent
+            )
+            self._saw(view, patch.ref, written)
+
+    def _saw(self, view: View, ref: Ref, body: dict[str, Any]) -> None:
+        self._cache.see(ref, view.key.namespace, body)

@@ -1,0 +1,229 @@
+"""One pass: observe, decide, record the intent, act, say when to look again.
+
+A pass never raises and never blocks another rollout's. Everything it knows is in the resource's
+status, in the cluster, and in Prometheus; what is kept in memory between passes only saves requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from modelrollout.api.status import Status
+from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader
+from modelrollout.engine.act import Actor
+from modelrollout.engine.backoff import Backoff
+from modelrollout.engine.events import Events
+from modelrollout.engine.keys import GROUP, RESOURCE, RolloutKey
+from modelrollout.engine.looks import Looks
+from modelrollout.engine.observe import Observer
+from modelrollout.engine.record import Recorder
+from modelrollout.engine.view import View
+from modelrollout.rollout.decide import decide
+from modelrollout.rollout.model import Plan, SetTraffic
+from modelrollout.telemetry import Telemetry
+from modelrollout.traffic.router import Ref
+
+log = structlog.get_logger()
+
+
+class Stop(Protocol):
+    """kopf's flag that a daemon must end."""
+
+    def __bool__(self) -> bool: ...
+
+    def wait(self, timeout: float | None = None) -> Awaitable[Any]: ...
+
+
+class Loop:
+    """All rollouts of one operator process."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        cache: Cache,
+        looks: Looks,
+        events: Events,
+        telemetry: Telemetry,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cache = cache
+        self._looks = looks
+        self._events = events
+        self._telemetry = telemetry
+        self._clock = clock
+        self._observer = Observer(cluster, cache)
+        self._recorder = Recorder(cluster, cache, clock)
+        self._actor = Actor(cluster, cache, self._observer)
+        self._wakes: dict[RolloutKey, asyncio.Event] = {}
+        self._locks: dict[RolloutKey, asyncio.Lock] = {}
+        self._passed: set[RolloutKey] = set()
+
+    # ── being told ──────────────────────────────────────────────────────────────────────────────
+
+    def see(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
+        """An object as a watch shows it, before anybody is woken."""
+        self._cache.see(ref, namespace, body)
+
+    def changed(self, ref: Ref, namespace: str, body: Mapping[str, Any], *, gone: bool) -> None:
+        """A child or a target changed: wake whom it concerns."""
+        interested = list(self._cache.interested(ref, namespace, body))
+        if gone:
+            self._cache.forget(ref, namespace, last=body)
+        for name in interested:
+            self.wake(RolloutKey(namespace, name))
+
+    def wake(self, at: RolloutKey) -> None:
+        self._wakes.setdefault(at, asyncio.Event()).set()
+
+    def forget_rollout(self, at: RolloutKey) -> None:
+        """The resource is gone from the API: so are our memories of it. Its rivals may go on."""
+        self._cache.forget(at.ref, at.namespace)
+        self._cache.drop(at.namespace, at.name)
+        self._looks.forget(at)
+        self._telemetry.forget(at.namespace, at.name)
+        self._wakes.pop(at, None)
+        self._locks.pop(at, None)
+        self._recorder.forget(at)
+        self._passed.discard(at)
+        for other in self._observer.rivals_of(at):
+            self.wake(other)
+
+    def synced(self) -> bool:
+        """Whether each rollout that the watches have shown was looked at once."""
+        return all(
+            RolloutKey(namespace, name) in self._passed
+            for namespace, name, _ in self._cache.all(GROUP, RESOURCE)
+        )
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────────
+
+    async def drive(self, at: RolloutKey, stopped: Stop) -> None:
+        """The daemon of one rollout: passes until stopped, as often as events and time ask for."""
+        structlog.contextvars.bind_contextvars(rollout=str(at))
+        wake = self._wakes.setdefault(at, asyncio.Event())
+        backoff = Backoff()
+        while not stopped:
+            wake.clear()  # before reading, so that a change during the pass causes another one
+            delay = await self._pass_and_pause(at, backoff)
+            await _first(wake, stopped, delay)
+
+    async def hand_back(self, at: RolloutKey, finalizer: str) -> None:
+        """Passes over a resource that is being deleted, until its traffic is given back.
+
+        Returns at once when our finalizer is gone already: then it was given back before.
+        """
+        structlog.contextvars.bind_contextvars(rollout=str(at))
+        backoff = Backoff()
+        while True:
+            resource = self._cache.get(at.ref, at.namespace)
+            if resource is None or finalizer not in resource["metadata"].get("finalizers", ()):
+                return
+            delay = await self._pass_and_pause(at, backoff, deleting=True)
+            if delay is None:
+                return
+            await asyncio.sleep(delay)
+
+    async def _pass_and_pause(
+        self, at: RolloutKey, backoff: Backoff, *, deleting: bool = False
+    ) -> float | None:
+        """One pass; seconds until the next one is due without an event, None when only an event can matter."""
+        started = time.monotonic()
+        try:
+            async with self._locks.setdefault(at, asyncio.Lock()):
+                delay = await self._pass(at, deleting)
+            backoff.succeeded()
+            return delay
+        except (Conflict, Missing) as error:
+            log.info("read again", why=str(error))
+            self._telemetry.errors.labels(type(error).__name__).inc()
+            return await self._after_conflict(at, backoff)
+        except NotLeader as error:
+            log.warning("not writing", why=str(error))
+            return backoff.failed()
+        except ClusterError as error:
+            log.warning("pass not finished", why=str(error))
+            self._telemetry.errors.labels(type(error).__name__).inc()
+            return backoff.failed()
+        except Exception as error:
+            # A bug in one rollout must neither end its daemon (kopf would not start it again) nor the others.
+            log.exception("pass failed")
+            self._telemetry.errors.labels(type(error).__name__).inc()
+            return backoff.failed()
+        finally:
+            self._passed.add(at)
+            self._telemetry.pass_seconds.observe(time.monotonic() - started)
+
+    async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
+        """What the watches will show soon is read now, so that the retry decides on what is."""
+        try:
+            await self._observer.refresh(at)
+        except ClusterError:
+            return backoff.failed()
+        return backoff.conflicted()
+
+    # ── one pass ────────────────────────────────────────────────────────────────────────────────
+
+    async def _pass(self, at: RolloutKey, deleting: bool) -> float | None:
+        view = await self._observer.view(at)
+        if view is None or (view.deleting and not deleting):
+            return None  # gone, or the hand-back has it
+        now = self._clock()
+        observed = self._observer.observed(view, self._looks.findings(at))
+        plan = decide(view.spec, view.status, observed, now)
+        self._looks.follow(at, view, plan)
+        written = await self._record_and_act(view, plan)
+        self._events.tell(at, written, plan.notes)
+        self._show(at, plan.status, observed.route.split)
+        return plan.requeue
+
+    async def _record_and_act(self, view: View, plan: Plan) -> Mapping[str, Any]:
+        """Write the intent, then act on it in order.
+
+        An urgent traffic change goes out together with the status write and not after it: nobody
+        waits for a status while users meet a bad model. Should we die with only the route written,
+        the reason to revert is still there to be seen (the annotation, the counters) and leads here again.
+        """
+        actions = list(plan.actions)
+        if actions and isinstance(first := actions[0], SetTraffic) and first.urgent:
+            route, status = await asyncio.gather(
+                self._actor.do(view, first),
+                self._recorder.record(view, plan.status),
+                return_exceptions=True,
+            )
+            for result in (route, status):
+                if isinstance(result, BaseException):
+                    raise result
+            actions, written = actions[1:], status
+        else:
+            written = await self._recorder.record(view, plan.status, self._looks.checkpoint(view.key))
+        for action in actions:
+            await self._actor.do(view, action)
+        return written
+
+    def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
+        self._telemetry.show(
+            namespace=at.namespace,
+            name=at.name,
+            phase=status.phase,
+            verdict=status.analysis.verdict if status.analysis else None,
+            desired=status.weight.desired,
+            observed=split.canary if split else None,
+        )
+
+
+async def _first(wake: asyncio.Event, stopped: Stop, delay: float | None) -> None:
+    """Wait for a wake-up, the end, or `delay` seconds, whichever comes first."""
+    waits = [asyncio.ensure_future(wake.wait()), asyncio.ensure_future(stopped.wait())]
+    try:
+        await asyncio.wait(waits, timeout=delay, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()

@@ -1,0 +1,77 @@
+"""Writing status: only when it differs, only on what was read, and rarely for the sake of numbers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelrollout.api.status import Status
+from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.client import Cluster
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.view import View
+
+CHECKPOINT = 240.0
+"""Seconds between two writes that carry nothing but newer numbers and evidence. What a restart must count
+again from Prometheus is at most this long."""
+
+
+class Recorder:
+    def __init__(self, cluster: Cluster, cache: Cache, clock: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._clock = clock
+        self._written_at: dict[RolloutKey, float] = {}
+
+    async def record(
+        self, view: View, status: Status, evidence: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """Make the resource's status so, and return the resource as it is then.
+
+        `evidence` rides along with each write, so that the engine's cursor and its sums are always
+        stored in one piece; alone it is reason enough to write only every few minutes.
+
+        Raises:
+            Conflict: the resource is no longer the one that was decided on.
+        """
+        if evidence is not None:
+            status = status.model_copy(update={"evidence": dict(evidence)})
+        wanted, known = dumped(status), dumped(view.status)
+        if wanted == known or (not matters(known, wanted) and not self._due(view.key)):
+            return view.resource
+        version = view.resource["metadata"]["resourceVersion"]
+        written = await self._cluster.patch_status(view.key.ref, view.key.namespace, version, wanted)
+        self._written_at[view.key] = self._clock()
+        self._cache.see(view.key.ref, view.key.namespace, written)
+        return written
+
+    def forget(self, at: RolloutKey) -> None:
+        self._written_at.pop(at, None)
+
+    def _due(self, at: RolloutKey) -> bool:
+        """Numbers alone are due when they have not been written for a while; the first wait starts now."""
+        return self._clock() - self._written_at.setdefault(at, self._clock()) >= CHECKPOINT
+
+
+def dumped(status: Status) -> dict[str, Any]:
+    """Status as the API stores it: no nulls, which a structural schema would refuse."""
+    return status.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def matters(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether the change tells a person or a restart anything, beyond numbers that move with each look."""
+    return _still(old) != _still(new)
+
+
+def _still(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Status without what moves with each look: counts, estimates, messages with numbers in them."""
+    rest = {key: value for key, value in status.items() if key not in ("evidence", "analysis", "message")}
+    analysis = status.get("analysis") or {}
+    rest["analysis"] = {key: analysis.get(key) for key in ("verdict", "reason")}
+    rest["metrics"] = {metric["name"]: metric.get("verdict") for metric in analysis.get("metrics", ())}
+    rest["weight"] = {key: value for key, value in status.get("weight", {}).items() if key != "measured"}
+    rest["conditions"] = [
+        {key: value for key, value in each.items() if key != "message"}
+        for each in status.get("conditions", ())
+    ]
+    return rest

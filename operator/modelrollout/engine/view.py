@@ -1,0 +1,49 @@
+"""One rollout's objects at one moment, as the engine hands them to the pure rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelrollout.api.spec import Spec
+from modelrollout.api.status import Status
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.rollout.model import Fleet, Role
+from modelrollout.traffic.router import Object, Ref, Router, Site
+
+ROLES: tuple[Role, ...] = ("stable", "canary")
+
+
+@dataclass(frozen=True)
+class View:
+    key: RolloutKey
+    resource: Mapping[str, Any]
+    """The ModelRollout as last seen; its resourceVersion is the precondition of the status write."""
+    spec: Spec
+    status: Status
+    revision: str
+    """The hash of what spec asks for now."""
+    router: Router
+    site: Site
+    objects: Mapping[Ref, Object | None]
+    """What the router asked for."""
+    service: Object | None
+    """The user's Service."""
+    role_services: Mapping[Role, Object] = field(default_factory=dict)
+    """`<service>-stable` and `<service>-canary`, those that exist."""
+    deployments: Mapping[str, Object] = field(default_factory=dict)
+    """By revision."""
+    fleets: Mapping[str, Fleet] = field(default_factory=dict)
+    """By revision."""
+    prompts: Object | None = None
+    """The user's ConfigMap with prompts."""
+
+    @property
+    def deleting(self) -> bool:
+        return "deletionTimestamp" in self.resource["metadata"]
+
+    @property
+    def splits_by_pods(self) -> bool:
+        """The Service itself is the router: its selector and the pod counts make the split."""
+        return self.spec.traffic.gateway is None and self.spec.traffic.istio is None

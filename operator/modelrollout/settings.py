@@ -1,0 +1,92 @@
+"""How one operator process runs: command line flags, each with a twin in the environment.
+
+`--lease-name` is `MODELROLLOUT_LEASE_NAME`. Nothing here changes a rollout; that is what the
+resource's spec is for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from modelrollout.api.quantities import Duration, seconds
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    namespace: tuple[str, ...] = ()
+    """Namespaces to serve; none: the whole cluster."""
+    lease_namespace: str = "default"
+    """Where the Lease lies; in a pod its own namespace."""
+    lease_name: str = "modelrollout-operator"
+    """Replicas with the same Lease are one operator; operators for different namespaces need different ones."""
+    identity: str = Field(min_length=1)
+    """Who holds the Lease. In a pod its name and uid, so that a restarted container leads again at once."""
+    lease_duration: Duration = "15s"
+    """A standby takes over a Lease that was not renewed for so long."""
+    renew_deadline: Duration = "10s"
+    """The leader stops writing when it could not renew for so long."""
+    retry_period: Duration = "2s"
+    """Pause between two renewals, or two attempts to take the Lease."""
+    listen: str = Field(default="0.0.0.0:8080", pattern=r"^[^:]*:[0-9]+$")
+    """Address of /metrics, /livez and /readyz."""
+    log_format: Literal["json", "console"] = "json"
+    """json for a collector, console for a terminal."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important lines that are written."""
+
+    @model_validator(mode="after")
+    def _lease_times_in_order(self) -> Settings:
+        if not seconds(self.lease_duration) > seconds(self.renew_deadline) > seconds(self.retry_period) > 0:
+            raise ValueError(
+                f"--lease-duration {self.lease_duration}, --renew-deadline {self.renew_deadline} and "
+                f"--retry-period {self.retry_period} must each be longer than the next."
+            )
+        return self
+
+
+def add_flags(parser: argparse.ArgumentParser, env: Mapping[str, str] = os.environ) -> None:
+    """One flag per field, with its docstring as help and the environment as default."""
+    for name, field in Settings.model_fields.items():
+        flag = f"--{name.replace('_', '-')}"
+        variable = f"MODELROLLOUT_{name.upper()}"
+        help_text = f"{field.description} (env {variable})"
+        if name == "namespace":
+            given = [item for item in env.get(variable, "").split(",") if item]
+            parser.add_argument(flag, action="append", default=given, help=help_text, metavar="NS")
+        else:
+            default = env.get(variable) or default_of(name, env)
+            parser.add_argument(flag, default=default, help=f"{help_text}; default: {default}")
+
+
+def default_of(name: str, env: Mapping[str, str]) -> str:
+    """Defaults that depend on where we run; the field's own otherwise."""
+    match name:
+        case "identity":
+            pod = [env[part] for part in ("POD_NAME", "POD_UID") if env.get(part)]
+            return "_".join(pod) if pod else f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        case "lease_namespace":
+            return env.get("POD_NAMESPACE") or "default"
+        case "log_format":
+            return "console" if sys.stderr.isatty() else "json"
+        case _:
+            return str(Settings.model_fields[name].default)
+
+
+def parse(argv: Sequence[str], env: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from flags and environment; `--help` and mistakes end the process as argparse does."""
+    parser = argparse.ArgumentParser(prog="modelrollout operator", description="Run the operator.")
+    add_flags(parser, env)
+    given = vars(parser.parse_args(argv))
+    try:
+        return Settings.model_validate({**given, "namespace": tuple(given["namespace"])})
+    except ValueError as error:
+        parser.error(str(error))

@@ -1,0 +1,159 @@
+"""What the operator says about itself: metrics, and whether it is alive and ready.
+
+`/livez` fails when the event loop has stopped turning, `/readyz` while a leader has not seen its
+objects yet; a standby is ready. Neither asks the API server: restarting us would not bring it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+HEARTBEAT = 1.0
+STALE_HEARTBEAT = 30.0
+"""Seconds without a turn of the event loop after which the process is to be restarted."""
+
+_OBJECT = ("namespace", "name")
+
+
+class Telemetry:
+    """All instruments of one process, on a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.leader = self._gauge("modelrollout_leader", "1 while this replica holds the Lease.")
+        self.phase = self._gauge(
+            "modelrollout_phase", "1 for the phase the rollout is in.", *_OBJECT, "phase"
+        )
+        self.verdict = self._gauge(
+            "modelrollout_verdict", "1 for the verdict on the step in progress.", *_OBJECT, "verdict"
+        )
+        self.weight = self._gauge(
+            "modelrollout_canary_weight_percent",
+            "Percent of user requests meant for the canary (desired) and read from the route (observed).",
+            *_OBJECT,
+            "kind",
+        )
+        self.pass_seconds = self._histogram("modelrollout_pass_seconds", "Duration of one pass of the loop.")
+        self.look_seconds = self._histogram(
+            "modelrollout_look_seconds", "Duration of one collection of metrics from one Prometheus server."
+        )
+        self.errors = self._counter("modelrollout_errors", "Passes that ended in an error, by kind.", "kind")
+        self.notes = self._counter("modelrollout_notes", "Transitions told to people, by reason.", "reason")
+        self.requests = self._counter(
+            "modelrollout_api_requests",
+            "Requests to the API server besides watches.",
+            "verb",
+            "resource",
+            "status",
+        )
+        self.request_seconds = self._histogram(
+            "modelrollout_api_request_seconds", "Duration of requests to the API server.", "verb"
+        )
+        self.looks = self._counter("modelrollout_looks", "Looks taken, by result.", "result")
+        self._turned = time.monotonic()
+        self.synced: Callable[[], bool] = lambda: False
+        """Whether each rollout that the watches have shown was looked at once."""
+        self.leading = False
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry)
+
+    # ── being told ──────────────────────────────────────────────────────────────────────────────
+
+    def called(self, verb: str, resource: str, status: int, seconds: float) -> None:
+        self.requests.labels(verb, resource, str(status)).inc()
+        self.request_seconds.labels(verb).observe(seconds)
+
+    def leads(self, leading: bool) -> None:
+        self.leading = leading
+        self.leader.set(1 if leading else 0)
+
+    def show(
+        self,
+        namespace: str,
+        name: str,
+        phase: str | None,
+        verdict: str | None,
+        desired: int,
+        observed: int | None,
+    ) -> None:
+        """The state of one rollout after a pass; states it is no longer in disappear."""
+        self.forget(namespace, name)
+        if phase:
+            self.phase.labels(namespace, name, phase).set(1)
+        if verdict:
+            self.verdict.labels(namespace, name, verdict).set(1)
+        self.weight.labels(namespace, name, "desired").set(desired)
+        if observed is not None:
+            self.weight.labels(namespace, name, "observed").set(observed)
+
+    def forget(self, namespace: str, name: str) -> None:
+        for gauge in (self.phase, self.verdict, self.weight):
+            gauge.remove_by_labels({"namespace": namespace, "name": name})
+
+    # ── being asked ─────────────────────────────────────────────────────────────────────────────
+
+    async def beat(self) -> None:
+        """Notes for ever that the event loop turns."""
+        while True:
+            self._turned = time.monotonic()
+            await asyncio.sleep(HEARTBEAT)
+
+    def alive(self) -> str | None:
+        """None, or why the process should be restarted."""
+        age = time.monotonic() - self._turned
+        if age > STALE_HEARTBEAT:
+            return f"the event loop last turned {age:.0f} s ago, more than {STALE_HEARTBEAT:.0f} s"
+        return None
+
+    def ready(self) -> str | None:
+        if self.leading and not self.synced():
+            return "leading, but not every rollout was looked at yet"
+        return self.alive()
+
+    @contextlib.asynccontextmanager
+    async def serve(self, listen: str) -> AsyncIterator[None]:
+        """Serve the three paths on `host:port` until left."""
+        host, _, port = listen.rpartition(":")
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/livez", self._livez)
+        app.router.add_get("/readyz", self._readyz)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        beat = asyncio.create_task(self.beat(), name="heartbeat")
+        try:
+            await web.TCPSite(runner, host or None, int(port)).start()
+            yield
+        finally:
+            beat.cancel()
+            await runner.cleanup()
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(self.registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        )
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        return _answer(self.alive())
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _answer(self.ready())
+
+
+def _answer(trouble: str | None) -> web.Response:
+    return web.Response(text=trouble or "ok", status=503 if trouble else 200)

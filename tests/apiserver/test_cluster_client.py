@@ -1,0 +1,114 @@
+"""The verbs against a real API server: what they write, and which error says what to do."""
+
+import asyncio
+import signal
+import time
+
+import pytest
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import Conflict, Missing, Refused, Unreachable
+from modelrollout.traffic.router import Ref
+from tests.bed.control_plane import ControlPlane
+
+MAP = Ref("v1", "configmaps", "a")
+
+
+async def connect(plane, **how):
+    configuration = Configuration()
+    await config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
+    return Cluster(configuration, **how)
+
+
+@pytest.fixture
+async def cluster(control_plane):
+    cluster = await connect(control_plane)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+async def config_map(cluster, fresh_namespace):
+    await cluster.apply(
+        MAP,
+        fresh_namespace,
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": {"x": "1"}},
+    )
+    return fresh_namespace
+
+
+async def test_an_absent_object_and_an_absent_kind_read_as_nothing(cluster, fresh_namespace):
+    assert await cluster.get(MAP, fresh_namespace) is None
+    assert await cluster.get(Ref("no.such.group/v1", "things", "a"), fresh_namespace) is None
+    assert await cluster.list(Ref("no.such.group/v1", "things", ""), None) == []
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [{"op": "test", "path": "/data/x", "value": "2"}, {"op": "replace", "path": "/data/x", "value": "3"}],
+        [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
+            {"op": "add", "path": "/data/y", "value": ""},
+        ],
+        [{"op": "replace", "path": "/binaryData/absent", "value": "3"}],
+    ],
+    ids=["a value that changed", "an older version", "a field that went away"],
+)
+async def test_a_patch_made_for_another_state_is_a_conflict(cluster, config_map, operations):
+    with pytest.raises(Conflict, match=f"422 to patch configmaps/a in {config_map}"):
+        await cluster.patch_json(MAP, config_map, operations)
+
+
+async def test_what_validation_refuses_is_not_a_conflict_and_keeps_the_servers_words(cluster, config_map):
+    with pytest.raises(Refused, match="a valid config key must consist of"):
+        await cluster.patch_json(
+            MAP, config_map, [{"op": "add", "path": "/data/a key with blanks", "value": "3"}]
+        )
+
+
+async def test_patching_what_is_gone_is_missing_and_deleting_it_is_fine(cluster, config_map):
+    await cluster.delete(MAP, config_map)
+    await cluster.delete(MAP, config_map)
+    with pytest.raises(Missing):
+        await cluster.patch_json(MAP, config_map, [{"op": "add", "path": "/data/y", "value": ""}])
+
+
+async def test_every_request_is_reported_with_verb_resource_and_status(control_plane, fresh_namespace):
+    calls = []
+    cluster = await connect(control_plane, on_call=lambda *call: calls.append(call[:3]))
+    await cluster.get(MAP, fresh_namespace)
+    await cluster.list(MAP, fresh_namespace)
+    await cluster.close()
+    assert calls == [("get", "configmaps", 404), ("get", "configmaps", 200)]
+
+
+async def test_a_hanging_api_server_is_unreachable_within_the_timeout():
+    with ControlPlane(controller_manager=False) as plane:
+        cluster = await connect(plane)
+        plane.processes["kube-apiserver"].signal(signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match="No answer from the API server to get configmaps/a in default"):
+            await cluster.get(MAP, "default")
+        assert 4.5 < time.monotonic() - started < 7
+        plane.processes["kube-apiserver"].signal(signal.SIGCONT)
+        await cluster.close()
+
+
+async def test_an_urgent_patch_does_not_wait_behind_other_requests(cluster, config_map):
+    """More requests than the normal lane has connections; the urgent one overtakes them."""
+    crowd = [
+        asyncio.create_task(
+            cluster.patch_json(MAP, config_map, [{"op": "add", "path": f"/data/k{n}", "value": "1"}])
+        )
+        for n in range(600)
+    ]
+    await asyncio.sleep(0)
+    await cluster.patch_json(
+        MAP, config_map, [{"op": "add", "path": "/data/urgent", "value": "1"}], urgent=True
+    )
+    waiting = sum(not task.done() for task in crowd)
+    await asyncio.gather(*crowd, return_exceptions=True)
+    assert waiting > 300
