@@ -184,3 +184,7 @@ class Router(Protocol):
         What someone else has made of our part meanwhile stays as it is.
         """
         ...
+
+    def keeps(self, original: Mapping[str, Any], site: Site) -> frozenset[str]:
+        """Operator-made Services that the route names again once it is handed back: they must stay."""
+        ...

@@ -1,0 +1,205 @@
+"""Istio: the named http route of a VirtualService (networking.istio.io/v1) as router, by host.
+
+The two arms are two Services, `<service>-stable` and `<service>-canary`. Subsets of one Service are in
+`istio_subsets`. A VirtualService to which another one delegates is split like any other.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelrollout.traffic.arms import Arm, Backend, service_of
+from modelrollout.traffic.requirements import Needs
+from modelrollout.traffic.router import Capabilities, Match, Object, Problem, Ref, Site, Unroutable
+from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, Condition, Rule, RuleRouter
+
+API = "networking.istio.io/v1"
+MAP_KEYS = {"header": "headers", "query": "queryParams"}
+
+
+class IstioRouter(RuleRouter):
+    """Splits an http route between two hosts."""
+
+    capabilities = Capabilities(
+        mirror=True, header_match=True, query_match=True, sticky=True, per_arm_headers=True
+    )
+    kind = "VirtualService"
+    rules_key = "http"
+    backends_key = "route"
+
+    def __init__(self, name: str, route: str, asked: Needs) -> None:
+        super().__init__(Ref(API, "virtualservices", name), route, asked)
+
+    # ── destinations ─────────────────────────────────────────────────────────────────────────────
+
+    def arm(self, backend: Backend, site: Site) -> Arm | None:
+        destination = backend.get("destination", {})
+        service, namespace = host_of(destination)
+        if namespace not in (None, site.namespace):
+            return None
+        if service == site.canary_service:
+            return "canary"
+        plain = service == site.service and "subset" not in destination
+        return "stable" if plain or service == site.stable_service else None
+
+    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:
+        found = copy.deepcopy(like)
+        _, dot, domain = found["destination"]["host"].partition(".")
+        found["destination"]["host"] = service_of(arm, site) + dot + domain
+        return found
+
+    def weights(self, backends: list[Backend]) -> list[int]:
+        if len(backends) == 1:  # a single destination gets everything, whatever its weight
+            return [backends[0].get("weight") or 100]
+        return [backend.get("weight", 0) for backend in backends]
+
+    def no_backend(self, rule: Rule, site: Site) -> Problem:
+        where = f"Route {self.rule} of VirtualService {self.ref.name}"
+        if delegate := rule.get("delegate"):
+            return Problem(
+                "RouteDelegates",
+                f"{where} hands over to VirtualService {delegate.get('namespace', site.namespace)}/"
+                f"{delegate.get('name')}: name that one, and a route of it, in traffic.istio.",
+            )
+        destinations = [backend.get("destination", {}) for backend in rule.get("route") or ()]
+        for destination in destinations:
+            service, namespace = host_of(destination)
+            if service in (site.service, site.stable_service) and namespace not in (None, site.namespace):
+                return Problem(
+                    "BackendInOtherNamespace",
+                    f"{where} sends to {destination['host']}, and a rollout only splits between Services of "
+                    "its "
+                    f"own namespace, {site.namespace}: put the VirtualService and the rollout into one "
+                    "namespace, or name a destination of this one.",
+                )
+            if service == site.service:
+                return Problem(
+                    "SubsetsWithoutRule",
+                    f"{where} sends to subsets of {site.service}: name their DestinationRule in "
+                    "traffic.istio.destinationRule.",
+                )
+        return Problem(
+            "NoBackend",
+            f"{where} sends to neither {site.stable_service} nor {site.service}, so there is nothing to "
+            "split: "
+            f"add {{destination: {{host: {site.stable_service}}}}} to its route.",
+        )
+
+    # ── mirror ───────────────────────────────────────────────────────────────────────────────────
+
+    def mirror(self, rule: Rule, site: Site) -> int | None:
+        found: list[Any] = []
+        if self._is_canary(rule.get("mirror"), site):
+            percentage = rule.get("mirrorPercentage")
+            found.append(percentage.get("value", 0) if percentage else rule.get("mirrorPercent", 100))
+        for each in rule.get("mirrors") or ():
+            if self._is_canary(each.get("destination"), site):
+                found.append((each.get("percentage") or {"value": 100}).get("value", 0))
+        if not found:
+            return 0
+        return int(found[0]) if len(found) == 1 and found[0] == int(found[0]) > 0 else None
+
+    def set_mirror(self, rule: Rule, site: Site, percent: int) -> None:
+        if self.mirror(rule, site) == percent:
+            return
+        if self._is_canary(rule.get("mirror"), site):
+            for key in ("mirror", "mirrorPercentage", "mirrorPercent"):
+                rule.pop(key, None)
+        if "mirrors" in rule:
+            others = [m for m in rule["mirrors"] if not self._is_canary(m.get("destination"), site)]
+            if others:
+                rule["mirrors"] = others
+            else:
+                del rule["mirrors"]
+        if percent:
+            self._add_mirror(rule, site, percent)
+
+    def _add_mirror(self, rule: Rule, site: Site, percent: int) -> None:
+        like = next(backend for backend in rule["route"] if self.arm(backend, site))
+        target = self.backend(like, "canary", site)["destination"]
+        if "mirrors" in rule:
+            rule["mirrors"].append({"destination": target, "percentage": {"value": percent}})
+        elif "mirror" in rule:
+            raise Unroutable(
+                Problem(
+                    "ForeignMirror",
+                    f"Route {self.rule} of VirtualService {self.ref.name} already copies requests to "
+                    f"{rule['mirror'].get('host')}, and `mirror` holds only one: write it under `mirrors`, "
+                    "which "
+                    "holds many.",
+                )
+            )
+        else:
+            rule["mirror"] = target
+            rule["mirrorPercentage"] = {"value": percent}
+
+    def _is_canary(self, destination: Mapping[str, Any] | None, site: Site) -> bool:
+        return bool(destination) and self.arm({"destination": destination}, site) == "canary"
+
+    # ── matches ──────────────────────────────────────────────────────────────────────────────────
+
+    def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
+        rule["match"] = [self._narrowed(m, c) for c in conditions for m in rule.get("match") or [{}]]
+
+    def _narrowed(self, match: Mapping[str, Any], condition: Condition) -> dict[str, Any]:
+        key = MAP_KEYS[condition.kind]
+        present = match.get(key) or {}
+        if condition.name in (name.lower() if condition.kind == "header" else name for name in present):
+            raise Unroutable(
+                Problem(
+                    "AlreadyMatched",
+                    f"Route {self.rule} of VirtualService {self.ref.name} already matches the "
+                    f"{condition.kind} "
+                    f"{condition.name}, and a request has one value for it: match another for the canary.",
+                )
+            )
+        test = {"regex" if condition.pattern else "exact": condition.value}
+        return {**copy.deepcopy(dict(match)), key: {**copy.deepcopy(present), condition.name: test}}
+
+    def conditions(self, own: Rule, named: Rule) -> tuple[Match, ...] | None:
+        # what is found here is only believed when writing it again gives the same route
+        bases = named.get("match") or [{}]
+        found = [
+            Match(kind, name, test.get("exact", ""))
+            for match in (own.get("match") or [])[:: len(bases)]
+            for kind, key in MAP_KEYS.items()
+            for name, test in (match.get(key) or {}).items()
+            if name not in (bases[0].get(key) or {})
+        ]
+        return tuple(found) or None
+
+    # ── headers and hints ────────────────────────────────────────────────────────────────────────
+
+    def set_headers(self, backend: Backend, headers: Mapping[str, str]) -> None:
+        ours = {MODEL_HEADER.lower(), EXPERIMENT_HEADER.lower()}
+        response = backend.setdefault("headers", {}).setdefault("response", {})
+        kept = {name: v for name, v in (response.get("set") or {}).items() if name.lower() not in ours}
+        response["set"] = {**kept, **headers}
+
+    def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:
+        attempts = (self.named(route).get("retries") or {}).get("attempts", 0)
+        if not attempts:
+            return ()
+        return (
+            Problem(
+                "RetriesHideErrors",
+                f"Route {self.rule} of VirtualService {self.ref.name} retries up to {attempts} times, and a "
+                "retry may "
+                "reach the other arm: users see fewer errors than the canary makes, so judge it by its own "
+                "counters, not by the gateway's.",
+            ),
+        )
+
+
+def host_of(destination: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Service and namespace of `chat`, `chat.ml`, `chat.ml.svc` or `chat.ml.svc.cluster.local`.
+
+    Without a namespace Istio takes that of the VirtualService. Other hosts give a Service of no name.
+    """
+    service, _, rest = destination.get("host", "").partition(".")
+    namespace, _, domain = rest.partition(".")
+    if domain and domain != "svc" and not domain.startswith("svc."):
+        return "", None
+    return service, namespace or None

@@ -1,0 +1,138 @@
+"""What a plan asks of its router, and the sentence that refuses what the router cannot do."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from modelrollout.api.spec import Spec, Step, Strategy, Traffic
+from modelrollout.traffic import ratio
+from modelrollout.traffic.router import Capabilities, Match, Problem, Split
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, token
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The most that any step of a plan asks for."""
+
+    weights: frozenset[int] = frozenset()
+    """Strictly between 0 and 100; {1} stands for a curve, whose weights can be any."""
+    mirror: int = 0
+    matches: tuple[Match, ...] = ()
+    sticky: str | None = None
+    """The cohort header, in lower case."""
+    arm_headers: bool = False
+
+    @property
+    def fullest(self) -> Split:
+        """The split that writes everything at once that the plan ever writes."""
+        return Split(min(self.weights, default=0), self.mirror, self.matches)
+
+
+def needs(traffic: Traffic, strategy: Strategy) -> Needs:
+    steps = _steps(strategy)
+    curve = strategy.canary is not None and strategy.canary.curve is not None
+    return Needs(
+        weights=frozenset({1})
+        if curve
+        else frozenset(s.weight for s in steps if s.weight and s.weight < 100),
+        mirror=max((step.mirror or 0 for step in steps), default=0),
+        matches=max((matches(step) for step in steps), key=len, default=()),
+        sticky=traffic.sticky.header.lower() if traffic.sticky else None,
+        arm_headers=traffic.arm_headers,
+    )
+
+
+def matches(step: Step) -> tuple[Match, ...]:
+    """The step's matches in the router's words; empty for a step of another kind."""
+    return tuple(
+        Match("header", each.header, each.value)
+        if each.header
+        else Match("query", each.query or "", each.value)
+        for each in step.match or ()
+    )
+
+
+def _steps(strategy: Strategy) -> list[Step]:
+    return [
+        *(strategy.canary.steps if strategy.canary else ()),
+        *(strategy.blue_green.steps if strategy.blue_green else ()),
+    ]
+
+
+def refusal(spec: Spec, capabilities: Capabilities) -> Problem | None:
+    """Why this router cannot carry out this plan whatever the cluster holds; None when it can."""
+    asked = needs(spec.traffic, spec.strategy)
+    table = (
+        (asked.mirror, capabilities.mirror, "copy requests", "leave the mirror steps out"),
+        (
+            any(m.kind == "header" for m in asked.matches),
+            capabilities.header_match,
+            "match headers",
+            "leave the match steps out",
+        ),
+        (
+            any(m.kind == "query" for m in asked.matches),
+            capabilities.query_match,
+            "match query parameters",
+            "match a header instead",
+        ),
+        (asked.sticky, capabilities.sticky, "keep users on their side (sticky)", "leave traffic.sticky out"),
+        (
+            asked.arm_headers,
+            capabilities.per_arm_headers,
+            "write headers per arm",
+            "leave traffic.armHeaders out",
+        ),
+    )
+    for wanted, able, what, instead in table:
+        if wanted and not able:
+            return Problem("RouterCannot", f"{_router(spec.traffic)} cannot {what}: {instead}.")
+    return _bad_header(asked) or _unreachable(spec)
+
+
+def _router(traffic: Traffic) -> str:
+    if traffic.istio:
+        return f"VirtualService {traffic.istio.virtual_service}"
+    if traffic.gateway:
+        kind, name = (
+            ("GRPCRoute", traffic.gateway.grpc_route)
+            if traffic.gateway.grpc_route
+            else ("HTTPRoute", traffic.gateway.http_route)
+        )
+        return f"{kind} {name}"
+    return f"Service {traffic.service}"
+
+
+def _bad_header(asked: Needs) -> Problem | None:
+    names = [m.name for m in asked.matches if m.kind == "header"] + ([asked.sticky] if asked.sticky else [])
+    for name in names:
+        if not _HEADER_NAME.fullmatch(name):
+            return Problem(
+                "BadHeaderName",
+                f"{name!r} cannot be the name of a header: write letters, digits and dashes, such as x-beta.",
+            )
+    return None
+
+
+def _unreachable(spec: Spec) -> Problem | None:
+    if spec.traffic.gateway or spec.traffic.istio:
+        return None
+    if spec.strategy.canary and spec.strategy.canary.curve:
+        weights: list[int] = []  # the steps of a curve are chosen among what pods can make
+    else:
+        weights = sorted(needs(spec.traffic, spec.strategy).weights)
+    for weight in weights:
+        best = ratio.nearest(spec.replicas, weight)
+        if best.error > spec.traffic.tolerance:
+            return Problem(
+                "WeightNotAchievable",
+                f"A step asks for {weight} %, and without a route the split is made of pod counts: "
+                f"{spec.replicas} "
+                f"replicas can make {ratio.listed(spec.replicas)} %, give or take {spec.traffic.tolerance} "
+                "points. "
+                "Ask for one of these, raise replicas or traffic.tolerance, or name traffic.gateway or "
+                "traffic.istio.",
+            )
+    return None

@@ -1,0 +1,224 @@
+"""The plain Service as router: one selector says which revisions' pods answer.
+
+To move all users, the selector names the one revision. For a split it names the rollout alone, and
+kube-proxy spreads connections evenly over the ready pods of both revisions: the weight is made of pod
+counts. No label of a pod is ever changed. The price is that the selector cannot keep a third revision
+out, so a split is refused while pods of one are ready.
+
+What was asked is kept in an annotation of the Service: pod counts can only come near it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from modelrollout.api.spec import Strategy, Traffic
+from modelrollout.traffic import ownership, ratio
+from modelrollout.traffic.router import (
+    REVISION_LABEL,
+    ROLLOUT_LABEL,
+    Capabilities,
+    Object,
+    Objects,
+    Patch,
+    Problem,
+    Reading,
+    Ref,
+    Site,
+    Split,
+    Unroutable,
+)
+
+WEIGHT_ANNOTATION = "modelrollout.io/weight"
+"""Percent that was asked for, while the Service takes both revisions."""
+
+Selector = dict[str, str]
+
+
+def build(traffic: Traffic, strategy: Strategy) -> ServiceRouter:  # noqa: ARG001
+    """The router of a rollout that names no route."""
+    return ServiceRouter(traffic.service, traffic.tolerance)
+
+
+class ServiceRouter:
+    """Splits by what the user's own Service selects."""
+
+    capabilities = Capabilities()
+
+    def __init__(self, service: str, tolerance: int = 5) -> None:
+        """`tolerance`: points by which ready pods may miss the asked weight before it reads as another one."""
+        self._ref = Ref("v1", "services", service)
+        self._tolerance = tolerance
+
+    def claims(self) -> frozenset[str]:
+        return frozenset({f"services/{self._ref.name}"})
+
+    def refs(self) -> tuple[Ref, ...]:
+        return (self._ref,)
+
+    def context(self, objects: Objects, site: Site) -> tuple[Ref, ...]:  # noqa: ARG002
+        return ()
+
+    def read(self, objects: Objects, site: Site) -> Reading:
+        service = objects.get(self._ref)
+        problem = self._problem(service)
+        if service is None or problem:
+            return Reading(None, problem=problem)
+        return Reading(
+            self._split(service, site),
+            writer=ownership.writer(service, ("spec", "selector")),
+            warnings=_warnings(service),
+        )
+
+    def render(self, objects: Objects, site: Site, split: Split) -> tuple[Patch, ...]:
+        service = objects.get(self._ref)
+        problem = self._problem(service) or _unsupported(split, site, self._ref.name)
+        if service is None or problem:
+            raise Unroutable(problem or self._missing())
+        if self._split(service, site) == split:
+            return ()
+        between = 0 < split.canary < 100
+        return self._patched(service, _wanted(split, site), str(split.canary) if between else None)
+
+    def remember(self, objects: Objects, site: Site) -> Mapping[str, Any]:  # noqa: ARG002
+        service = objects.get(self._ref)
+        return {} if service is None else {"selector": service.get("spec", {}).get("selector")}
+
+    def hand_back(self, objects: Objects, site: Site, original: Mapping[str, Any]) -> tuple[Patch, ...]:
+        service = objects.get(self._ref)
+        if service is None:
+            return ()
+        selector = service.get("spec", {}).get("selector")
+        if selector is not None and selector.get(ROLLOUT_LABEL) == site.rollout and "selector" in original:
+            selector = original["selector"]
+        return self._patched(service, selector, None)
+
+    def keeps(self, original: Mapping[str, Any], site: Site) -> frozenset[str]:  # noqa: ARG002
+        return frozenset()
+
+    def _split(self, service: Object, site: Site) -> Split | None:
+        selector = service.get("spec", {}).get("selector") or {}
+        if site.stable_revision and selector == _one(site, site.stable_revision):
+            return Split()
+        if site.canary_revision and selector == _one(site, site.canary_revision):
+            return Split(canary=100)
+        if selector != _both(site) or not (site.stable_revision and site.canary_revision):
+            return None
+        return Split(canary=self._percent(service, site))
+
+    def _percent(self, service: Object, site: Site) -> int:
+        """Never 0 or 100: with this selector the next pod of either revision gets users."""
+        asked = (service["metadata"].get("annotations") or {}).get(WEIGHT_ANNOTATION, "")
+        known = int(asked) if asked.isascii() and asked.isdigit() and 0 < int(asked) < 100 else None
+        if site.stable_ready + site.canary_ready == 0:
+            return known or 50
+        actual = ratio.share(site.stable_ready, site.canary_ready)
+        if known is not None and abs(actual - known) <= self._tolerance:
+            return known
+        return min(99, max(1, round(actual)))
+
+    def _patched(self, service: Object, selector: Selector | None, weight: str | None) -> tuple[Patch, ...]:
+        after = copy.deepcopy(dict(service))
+        if selector is None:
+            after["spec"].pop("selector", None)
+        else:
+            after["spec"]["selector"] = dict(selector)
+        annotations = after["metadata"].get("annotations") or {}
+        if weight is not None:
+            after["metadata"]["annotations"] = {**annotations, WEIGHT_ANNOTATION: weight}
+        elif WEIGHT_ANNOTATION in annotations:
+            del annotations[WEIGHT_ANNOTATION]
+            if not annotations:
+                del after["metadata"]["annotations"]
+        guards = [("spec", "selector")] if "selector" in service["spec"] else []
+        return ownership.changes(self._ref, service, after, guards)
+
+    def _missing(self) -> Problem:
+        return Problem(
+            "ServiceNotFound",
+            f"There is no Service {self._ref.name} in this namespace, and clients are to call it: create it, "
+            "with the ports that they use.",
+        )
+
+    def _problem(self, service: Object | None) -> Problem | None:
+        if service is None:
+            return self._missing()
+        if service.get("spec", {}).get("type") == "ExternalName":
+            return Problem(
+                "ServiceSelectsNoPods",
+                f"Service {self._ref.name} is of type ExternalName, a DNS alias that selects no pods: use "
+                "one of "
+                "type ClusterIP, NodePort or LoadBalancer.",
+            )
+        return None
+
+
+def _both(site: Site) -> Selector:
+    return {ROLLOUT_LABEL: site.rollout}
+
+
+def _one(site: Site, revision: str) -> Selector:
+    return {ROLLOUT_LABEL: site.rollout, REVISION_LABEL: revision}
+
+
+def _wanted(split: Split, site: Site) -> Selector:
+    if 0 < split.canary < 100:
+        return _both(site)
+    revision = site.canary_revision if split.canary else site.stable_revision
+    if revision is None:
+        arm = "canary" if split.canary else "stable"
+        raise Unroutable(
+            Problem("NoRevision", f"There is no {arm} revision yet that users could be sent to.")
+        )
+    return _one(site, revision)
+
+
+def _unsupported(split: Split, site: Site, service: str) -> Problem | None:
+    if split.mirror or split.matches:
+        return Problem(
+            "RouterCannot",
+            f"Service {service} splits connections by pod counts and can neither copy nor match requests: "
+            "name "
+            "traffic.gateway or traffic.istio for mirror and match steps.",
+        )
+    if 0 < split.canary < 100 and site.other_ready:
+        return Problem(
+            "OtherRevisionRunning",
+            f"{site.other_ready} ready pods of an earlier revision of {site.rollout} would get users too, "
+            "for "
+            f"Service {service} can only tell one revision from all of them: they must be scaled down first.",
+        )
+    return None
+
+
+def _warnings(service: Object) -> tuple[Problem, ...]:
+    spec, name = service["spec"], service["metadata"]["name"]
+    found = []
+    if spec.get("sessionAffinity") == "ClientIP":
+        found.append(
+            Problem(
+                "ClientsArePinned",
+                f"Service {name} has sessionAffinity ClientIP: shares are shares of clients, not of "
+                "requests, and "
+                "clients that came before the canary stay where they are.",
+            )
+        )
+    if spec.get("clusterIP") == "None":
+        found.append(
+            Problem(
+                "HeadlessService",
+                f"Service {name} is headless: clients choose among the addresses that DNS gave them, so a "
+                "move "
+                "takes as long as they keep these.",
+            )
+        )
+    if spec.get("publishNotReadyAddresses"):
+        found.append(
+            Problem(
+                "UnreadyPodsServe",
+                f"Service {name} has publishNotReadyAddresses: pods get users before they can answer.",
+            )
+        )
+    return tuple(found)
