@@ -133,7 +133,7 @@ def _refused(what: str, gateway: str, condition: Mapping[str, Any]) -> Problem:
 
 
 def _unprogrammed(what: str, parent: Mapping[str, Any], objects: Objects, site: Site) -> Problem | None:
-    """Only known when the Gateway was read. One that merely has no address yet may serve inside the cluster."""
+    """Only known when the Gateway was read. One that merely has no address may serve inside the cluster."""
     gateway = objects.get(_gateway(parent, site)) or {}
     for condition in (gateway.get("status") or {}).get("conditions") or ():
         unserved = condition["type"] == "Programmed" and condition["status"] == "False"

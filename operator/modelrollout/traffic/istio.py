@@ -178,7 +178,7 @@ class IstioRouter(RuleRouter):
         kept = {name: v for name, v in (response.get("set") or {}).items() if name.lower() not in ours}
         response["set"] = {**kept, **headers}
 
-    def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:
+    def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:  # noqa: ARG002
         attempts = (self.named(route).get("retries") or {}).get("attempts", 0)
         if not attempts:
             return ()

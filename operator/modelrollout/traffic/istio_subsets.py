@@ -1,6 +1,7 @@
-"""Istio: the named http route of a VirtualService as router, by the subsets `stable` and `canary` of one Service.
+"""Istio: the named http route of a VirtualService as router, by two subsets of one Service.
 
-The subsets are the user's, in a DestinationRule. Ours in it is one label of each: the revision.
+The subsets, `stable` and `canary`, are the user's, in a DestinationRule. Ours in it is one label of each:
+the revision.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def share(stable: int, canary: int) -> float:
 
 
 def achievable(replicas: int) -> tuple[Share, ...]:
-    """Shares strictly between none and all, ascending: 1 to `replicas` canary pods beside `replicas` stable ones.
+    """Shares between none and all, ascending: 1 to `replicas` canary pods beside `replicas` stable ones.
 
     More pods than the rollout asked for are never made, so half is the most before the last move.
     """

@@ -48,7 +48,7 @@ class ServiceRouter:
     capabilities = Capabilities()
 
     def __init__(self, service: str, tolerance: int = 5) -> None:
-        """`tolerance`: points by which ready pods may miss the asked weight before it reads as another one."""
+        """`tolerance`: points by which ready pods may miss the asked weight before it reads as another."""
         self._ref = Ref("v1", "services", service)
         self._tolerance = tolerance
 
