@@ -50,70 +50,77 @@ class Block:
         return self.n1 > 0 and (self.n0 > 0 or margin.ratio == 0)
 
 
-def alternatives_worse(p0: float, margin: Margin) -> tuple[float, ...]:
+def alternatives_worse(p0: float, margin: Margin) -> list[float]:
     """Bad shares of a canary beyond the margin, given the control's share."""
-    q = min(max(margin.limit(p0), _EPS), 1 - _EPS)
-    odds = q / (1 - q)
-    return tuple(min(max(psi * odds / (1 + psi * odds), _LEAST), _GREATEST) for psi in WORSE)
+    return _beside(p0, margin, WORSE)
 
 
-def alternatives_better(p0: float, margin: Margin) -> tuple[float, ...]:
+def alternatives_better(p0: float, margin: Margin) -> list[float]:
     """Bad shares of a canary inside the margin: the control's own first."""
+    edge = margin.limit(p0)
+    equal = min(max(min(p0, edge), _LEAST), _GREATEST)
+    return [equal, *_beside(p0, margin, BETTER)]
+
+
+def _beside(p0: float, margin: Margin, ratios: tuple[float, ...]) -> list[float]:
+    """Shares whose odds are these ratios of the odds at the margin."""
     q = min(max(margin.limit(p0), _EPS), 1 - _EPS)
     odds = q / (1 - q)
-    shares = (p0, *(psi * odds / (1 + psi * odds) for psi in BETTER))
-    return tuple(min(max(min(share, q), _LEAST), _GREATEST) for share in shares)
+    shares = []
+    for psi in ratios:
+        share = psi * odds / (1 + psi * odds)
+        shares.append(_LEAST if share < _LEAST else _GREATEST if share > _GREATEST else share)
+    return shares
 
 
 def project(p1: float, p0: float, n1: float, n0: float, margin: Margin) -> tuple[float, float]:
     """The point (canary, control) on the margin closest to the alternative (p1, p0), weighing by the counts.
 
-    A root of a monotone function: Newton steps inside a bracket that every step narrows.
+    A root of a monotone function: Newton steps inside a bracket that every step narrows. It is the engine's
+    innermost loop.
     """
     rho, delta = margin
     if rho == 0:
         return delta, p0
-    low_end = max(0.0, -delta / rho) + _EPS
-    high_end = min(1.0, (1 - delta) / rho) - _EPS
+    least, most = (-delta / rho if delta < 0 else 0.0) + _EPS, (1 - delta) / rho
+    most = (most if most < 1 else 1.0) - _EPS
     other = (p1 - delta) / rho
     low, high = (p0, other) if p0 < other else (other, p0)
-    low = min(max(low, low_end), high_end)
-    high = min(max(high, low_end), high_end)
+    low = least if low < least else most if low > most else low
+    high = least if high < least else most if high > most else high
     p = (n1 * rho * other + n0 * p0) / (n1 * rho + n0)  # exact when delta is 0 and the shares are small
     if not low < p < high:
         p = 0.5 * (low + high)
+    n1_rho = n1 * rho
     for _ in range(64):
         q = rho * p + delta
         vq, vp = q * (1 - q), p * (1 - p)
-        slope = n1 * rho * (q - p1) / vq + n0 * (p - p0) / vp
+        slope = n1_rho * (q - p1) / vq + n0 * (p - p0) / vp
         if slope > 0:
             high = p
         else:
             low = p
-        curve = n1 * rho * rho * (q * q - 2 * p1 * q + p1) / (vq * vq) + n0 * (p * p - 2 * p0 * p + p0) / (
-            vp * vp
-        )
-        step = slope / curve
+        bend = n1_rho * rho * (q * (q - 2 * p1) + p1) / (vq * vq) + n0 * (p * (p - 2 * p0) + p0) / (vp * vp)
+        step = slope / bend
         p -= step
-        if not low <= p <= high:
+        if p < low or p > high:
             p = 0.5 * (low + high)
             step = high - low
-        if abs(step) <= 1e-8 * p:  # Newton squares the error: what is left is below rounding
+        if -1e-6 * p <= step <= 1e-6 * p:  # Newton squares the error: what is left is 1e-12
             break
     return rho * p + delta, p
 
 
 def log_factor(block: Block, p1: float, p0: float, margin: Margin) -> float:
     """Log of the look's factor for the alternative (p1, p0), which must lie outside the null."""
-    m1, m0 = project(p1, p0, block.n1, block.n0, margin)
+    n1, n0 = block.n1, block.n0
+    m1, m0 = project(p1, p0, n1, n0, margin)
     if block.levels1 or block.levels0:
         return _log_factor_levels(block, p1, p0, m1, m0)
-    log = math.log
-    total = 0.0
-    if block.n1:
-        total += block.x1 * log(p1 / m1) + (block.n1 - block.x1) * log((1 - p1) / (1 - m1))
-    if block.n0 and m0 != p0:
-        total += block.x0 * log(p0 / m0) + (block.n0 - block.x0) * log((1 - p0) / (1 - m0))
+    x1, x0, log = block.x1, block.x0, math.log
+    total = x1 * log(p1 / m1) + (n1 - x1) * log((1 - p1) / (1 - m1))
+    if m0 != p0:
+        total += x0 * log(p0 / m0) + (n0 - x0) * log((1 - p0) / (1 - m0))
     return total
 
 
@@ -125,7 +132,7 @@ def _log_factor_levels(block: Block, p1: float, p0: float, m1: float, m0: float)
     return total + sum(count * math.log1p(slope0 * (score - m0)) for score, count in block.levels0 if count)
 
 
-def log_factors(block: Block, p0: float, margin: Margin, worse: bool) -> tuple[float, ...]:
+def log_factors(block: Block, p0: float, margin: Margin, worse: bool) -> list[float]:
     """Log factors against "not worse" (`worse`) or against "worse", one per alternative.
 
     An alternative inside the null is not bet on (factor 1): its factor would not be fair, and such bets
@@ -133,8 +140,8 @@ def log_factors(block: Block, p0: float, margin: Margin, worse: bool) -> tuple[f
     """
     alternatives = alternatives_worse(p0, margin) if worse else alternatives_better(p0, margin)
     if not block.tells(margin):
-        return (0.0,) * len(alternatives)
+        return [0.0] * len(alternatives)
     edge = margin.limit(p0)
     if worse:
-        return tuple(log_factor(block, p1, p0, margin) if p1 > edge + _EPS else 0.0 for p1 in alternatives)
-    return tuple(log_factor(block, p1, p0, margin) if p1 < edge - _EPS else 0.0 for p1 in alternatives)
+        return [log_factor(block, p1, p0, margin) if p1 > edge + _EPS else 0.0 for p1 in alternatives]
+    return [log_factor(block, p1, p0, margin) if p1 < edge - _EPS else 0.0 for p1 in alternatives]

@@ -82,7 +82,7 @@ class CountingTest:
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> CountingTest:
-        noise = Noise(metric.phi, metric.phi_exposure)
+        noise = Noise.of(metric)
         mixtures = (Mixture.fresh(len(WORSE)), Mixture.fresh(1 + len(BETTER)))
         none = Events(0.0, 0.0)
         interval = Interval.fresh(len(_RATIOS))
@@ -115,7 +115,7 @@ class CountingTest:
 
     def _phi(self, information: float) -> float:
         running = self.running.phi(_variance(self.canary), _variance(self.control))
-        return max(self.noise.at(information), running)
+        return self.noise.at(information, running)
 
     def _ratio(self, smooth: float = 0.0) -> float | None:
         """The ratio of the rates so far, with `smooth` events more in each arm."""
@@ -161,7 +161,7 @@ class CountingTest:
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         return replace(
             cls.fresh(metric, plan, terms),
-            noise=Noise.load(doubles),
+            noise=Noise.load(metric, doubles),
             canary=Events(next(doubles), next(doubles)),
             control=Events(next(doubles), next(doubles)),
             revert=load_mixture(doubles, len(WORSE)),

@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.packing import single
 
 LAGS = 10
@@ -26,23 +27,28 @@ class Noise:
 
     phi: float | None
     exposure: float | None
+    watch: bool
 
-    def at(self, information: float) -> float:
-        """phi for a look with n1 n0 / (n1 + n0) = information. Never below what was learned: fewer units
-        come from fewer pods, whose own noise makes up for it."""
-        if self.phi is None:
-            return 1.0
-        if not self.exposure:
-            return self.phi
-        return 1 + (self.phi - 1) * max(1.0, information / self.exposure)
+    @classmethod
+    def of(cls, metric: Metric) -> Noise:
+        return cls(metric.phi, metric.phi_exposure, metric.watch_noise)
+
+    def at(self, information: float, running: float) -> float:
+        """phi for a look with n1 n0 / (n1 + n0) = information: the learned one or the `running` one, whichever
+        is greater. Never below what was learned, for fewer units come from fewer pods, whose own noise makes
+        up for it."""
+        learned = self.phi or 1.0
+        if self.exposure:
+            learned = 1 + (learned - 1) * max(1.0, information / self.exposure)
+        return max(learned, running) if self.watch else learned
 
     def dump(self) -> list[float]:
         return [math.nan if number is None else number for number in (self.phi, self.exposure)]
 
     @classmethod
-    def load(cls, numbers: Iterator[float]) -> Noise:
+    def load(cls, metric: Metric, numbers: Iterator[float]) -> Noise:
         phi, exposure = (None if math.isnan(number) else number for number in (next(numbers), next(numbers)))
-        return cls(phi, exposure)
+        return cls(phi, exposure, metric.watch_noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +88,19 @@ class Pair:
     x1: float
     n0: float
     x0: float
+    alone: bool = False
+    """Only the canary counts: the metric has an absolute limit."""
 
     @property
     def information(self) -> float:
-        return self.n1 * self.n0 / (self.n1 + self.n0) if self.n1 > 0 and self.n0 > 0 else 0.0
+        if self.n1 <= 0 or (self.n0 <= 0 and not self.alone):
+            return 0.0
+        return self.n1 if self.alone else self.n1 * self.n0 / (self.n1 + self.n0)
 
     @property
     def difference(self) -> float:
-        return self.x1 / self.n1 - self.x0 / self.n0
+        """Canary minus control; the canary's share when it is alone."""
+        return self.x1 / self.n1 - (0.0 if self.alone else self.x0 / self.n0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,7 @@ class Running:
                 self.information + h,
                 self.weighted + h * pair.difference,
                 self.spread1 + h * h / pair.n1,
-                self.spread0 + h * h / pair.n0,
+                self.spread0 + (0.0 if pair.alone else h * h / pair.n0),
                 *lags,
                 residual,
                 *self.recent[:-1],

@@ -57,8 +57,11 @@ def share_grid(limit: float) -> tuple[float, ...]:
 def share_bets(
     block: Block, ratio: float, bet: tuple[float, float], phi: float
 ) -> Callable[[float], float] | None:
-    """Log factors of one look against "p1 = ratio * p0 + point": ratio 1 for differences, 0 for shares of
-    the canary alone. `bet` are the (canary, control) shares estimated before the look. None: nothing to bet on."""
+    """Log factors of one look against "p1 = ratio * p0 + point"; None: there is nothing to bet on.
+
+    `ratio` is 1 for differences and 0 for shares of the canary alone, `bet` the (canary, control) shares
+    estimated before the look.
+    """
     if not block.tells(Margin(ratio, 0.0)):
         return None
 

@@ -7,7 +7,7 @@ tail and one in the middle are both found; for the canary every single edge must
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ from modelrollout.analysis.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.metric import Direction, EdgeMargin, Metric
 from modelrollout.analysis.mixture import log_sum
 from modelrollout.analysis.observation import Arm, Histogram, Problem, ProblemKind
-from modelrollout.analysis.packing import pack, unpack
+from modelrollout.analysis.packing import pack, single, unpack
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.reading import ArmTotals, Reading
 from modelrollout.analysis.two_sided import Terms, TwoSided
@@ -52,9 +52,8 @@ class Edges:
 
 
 def edges_of(metric: Metric, baseline: Histogram) -> Edges:
-    if metric.margins:
-        return Edges(metric.margins)
-    return Edges(edge_margins(baseline, metric.tolerance.ratio, metric.tolerance.absolute))
+    margins = metric.margins or edge_margins(baseline, metric.tolerance.ratio, metric.tolerance.absolute)
+    return Edges(tuple(EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance])) for m in margins))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +85,7 @@ class LatencyTest:
             edges = edges_of(metric, baseline or Histogram((), (0.0,)))
             weight = min(sum(baseline.counts), 200.0) if baseline else 2.0
             evidence = edges.fresh(weight)
-        noise = Noise(metric.phi, metric.phi_exposure)
+        noise = Noise.of(metric)
         blank = (Running(), Moments(), Moments(), (0.0, 0.0), 0.0, Interval.fresh(_POINTS))
         return cls(metric, terms, plan.revert_risk, noise, edges, None, evidence, *blank)
 
@@ -124,7 +123,7 @@ class LatencyTest:
         grid = difference_grid(edges.unit)
         return replace(
             self,
-            evidence=evidence,
+            evidence=_rounded(evidence),
             running=self.running.fold(pair),
             canary=self.canary.add(n1, score1, _squares(above1)),
             control=self.control.add(n0, score0, _squares(above0)),
@@ -144,7 +143,7 @@ class LatencyTest:
         return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS))
 
     def _phi(self, information: float) -> float:
-        return max(self.noise.at(information), self.running.phi(self.canary.variance, self.control.variance))
+        return self.noise.at(information, self.running.phi(self.canary.variance, self.control.variance))
 
     def _difference(self, drawn: float = 0.0) -> float:
         """Canary minus control beyond the shown edge, each look by its information; drawn to 0 by `drawn`."""
@@ -188,23 +187,32 @@ class LatencyTest:
             state["learning"] = [pack(self.learning.edges, "d"), pack(self.learning.counts, "d")]
         if self.edges is None:
             return state
-        margins = [x for m in self.edges.margins for x in (m.edge, m.ratio, m.absolute, m.exceedance)]
+        edges = pack([m.edge for m in self.edges.margins], "d")
+        margins = pack([x for m in self.edges.margins for x in (m.ratio, m.absolute, m.exceedance)], "f")
         totals = [*self.canary.dump(), *self.control.dump(), *self.beyond, self.weighted]
-        doubles = [*totals, *(number for test in self.evidence for number in test.dump())]
-        singles = [*self.running.dump(), *self.interval.dump()]
-        return state | {"edges": pack(margins, "d"), "d": pack(doubles, "d"), "f": pack(singles, "f")}
+        first = self.evidence[0]
+        doubles = [*totals, *first.dump_shared()]
+        singles = [number for test in self.evidence for number in test.dump_own()]
+        singles += [*self.running.dump(), *self.interval.dump()]
+        packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
+        return state | {"edges": edges, "margins": margins} | packed
 
     @classmethod
     def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> LatencyTest:
         blank = cls.fresh(replace(metric, baseline=None, margins=()), plan, terms)
-        blank = replace(blank, metric=metric, noise=Noise.load(iter(unpack(state["phi"], "d"))))
+        blank = replace(blank, metric=metric, noise=Noise.load(metric, iter(unpack(state["phi"], "d"))))
         if "learning" in state:
             edges, counts = (unpack(text, "d") for text in state["learning"])
             return replace(blank, learning=Histogram(edges, counts))
         if "edges" not in state:
             return blank
-        margins = unpack(state["edges"], "d")
-        frozen = Edges(tuple(EdgeMargin(*margins[i : i + 4]) for i in range(0, len(margins), 4)))
+        margins = iter(unpack(state["margins"], "f"))
+        frozen = Edges(
+            tuple(
+                EdgeMargin(edge, next(margins), next(margins), next(margins))
+                for edge in unpack(state["edges"], "d")
+            )
+        )
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         return replace(
             blank,
@@ -213,10 +221,20 @@ class LatencyTest:
             control=Moments.load(doubles),
             beyond=(next(doubles), next(doubles)),
             weighted=next(doubles),
-            evidence=tuple(TwoSided.load(doubles) for _ in frozen.margins),
+            evidence=_load_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
             running=Running.load(singles),
             interval=Interval.load(singles, _POINTS),
         )
+
+
+def _rounded(evidence: tuple[TwoSided, ...]) -> tuple[TwoSided, ...]:
+    """The evidence as it is stored: in single precision, for many edges must fit."""
+    numbers = single([number for test in evidence for number in test.dump_own()])
+    return _load_evidence(iter(numbers), evidence[0], len(evidence))
+
+
+def _load_evidence(numbers: Iterator[float], shared: TwoSided, edges: int) -> tuple[TwoSided, ...]:
+    return tuple(TwoSided.load_own(numbers, shared) for _ in range(edges))
 
 
 def _above(histogram: Histogram, edges: Sequence[float]) -> list[float]:

@@ -87,6 +87,8 @@ class Metric:
     phi_exposure: float | None = None
     """The units per look, n1 n0 / (n1 + n0), at which `phi` was learned: more units make shared noise weigh
     more, so phi grows with them. None: phi is used as it is."""
+    watch_noise: bool = True
+    """Raise phi when this rollout's own looks are noisier. Off only to judge with one stated phi."""
     cap: bool = True
     """No single look may multiply the evidence against the canary by more than falseRevertRisk^(-1/3)."""
     restart: bool = True

@@ -51,8 +51,11 @@ class Mixture:
         """The state after one more look with these log factors, one per alternative."""
         look = self.looks + 1
         start = min(schedule.start(look), self.rest)
-        log_start = math.log(start) if start > 0 else -math.inf
-        log_a = tuple(s + _log_add(a, log_start) for s, a in zip(log_factors, self.log_a, strict=True))
+        if start > 0:
+            log_start = math.log(start)
+            log_a = tuple(s + _log_add(a, log_start) for s, a in zip(log_factors, self.log_a, strict=True))
+        else:
+            log_a = tuple(s + a for s, a in zip(log_factors, self.log_a, strict=True))
         return Mixture(log_a, max(self.rest - start, 0.0), look)
 
     def log_e(self, log_stakes: Sequence[float]) -> float:

@@ -19,12 +19,12 @@ def single(numbers: Sequence[float]) -> tuple[float, ...]:
 
 def pack(numbers: Sequence[float], precision: str) -> str:
     """`precision` is "d" (8 bytes) or "f" (4 bytes, exact only for numbers that went through `single`)."""
-    return base64.b64encode(struct.pack(f"<{len(numbers)}{precision}", *numbers)).decode("ascii")
+    return base64.b85encode(struct.pack(f"<{len(numbers)}{precision}", *numbers)).decode("ascii")
 
 
 def unpack(text: str, precision: str) -> tuple[float, ...]:
     """The numbers that were packed; ValueError when the text is not such a packing."""
-    data = base64.b64decode(text, validate=True)
+    data = base64.b85decode(text)
     size = struct.calcsize(f"<{precision}")
     if len(data) % size:
         raise ValueError(f"{len(data)} bytes are not a whole number of {size}-byte numbers.")

@@ -64,7 +64,7 @@ class SharesTest:
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> SharesTest:
         prior = metric.prior or NO_PRIOR
-        fixed = judged(metric, plan, terms, Noise(metric.phi, metric.phi_exposure), prior)
+        fixed = judged(metric, plan, terms, Noise.of(metric), prior)
         interval = Interval.fresh(len(fixed.grid))
         evidence = TwoSided.fresh(prior.rate, prior.weight)
         return cls(
@@ -78,13 +78,14 @@ class SharesTest:
     def fold(self, canary: Arm, control: Arm | None) -> SharesTest | Problem:
         block = arms.block(self.metric, canary, control)
         fixed, p0 = self.judged, self.evidence.control.share
-        pair = Pair(block.n1, block.x1, block.n0, block.x0)
+        alone = fixed.margin.ratio == 0
+        pair = Pair(block.n1, block.x1, block.n0, block.x0, alone)
         phi = self._phi(pair.information)
         catastrophe = self.catastrophe
         if fixed.catastrophic is not None:
             factors = log_factors(block, p0, fixed.catastrophic, worse=True)
             catastrophe = catastrophe.fold([factor / phi for factor in factors], fixed.terms.schedule)
-        ratio = 0.0 if fixed.margin.ratio == 0 else 1.0
+        ratio = 0.0 if alone else 1.0
         return replace(
             self,
             evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms),
@@ -138,7 +139,7 @@ class SharesTest:
     @classmethod
     def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> SharesTest:
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
-        noise = Noise.load(doubles)
+        noise = Noise.load(metric, doubles)
         fixed = replace(judged(metric, plan, terms, noise, NO_PRIOR), unit=next(doubles))
         evidence = TwoSided.load(doubles)
         catastrophe = Mixture.fresh(len(WORSE))

@@ -85,13 +85,32 @@ class TwoSided:
         return self.promote.log_e(LOG_STAKES_BETTER)
 
     def dump(self) -> list[float]:
-        control = [self.control.bad, self.control.total]
-        return control + dump_mixture(self.revert) + dump_mixture(self.promote)
+        return [*self.dump_shared(), *self.dump_own()]
 
     @classmethod
     def load(cls, numbers: Iterator[float]) -> TwoSided:
-        control = Control(next(numbers), next(numbers))
-        return cls(control, load_mixture(numbers, len(WORSE)), load_mixture(numbers, 1 + len(BETTER)))
+        return cls.load_own(numbers, cls.load_shared(numbers))
+
+    def dump_shared(self) -> list[float]:
+        """What tests that have seen the same looks with the same numbers of units have in common."""
+        revert, promote = self.revert, self.promote
+        return [self.control.total, revert.rest, float(revert.looks), promote.rest, float(promote.looks)]
+
+    @classmethod
+    def load_shared(cls, numbers: Iterator[float]) -> TwoSided:
+        total, rest1, looks1, rest0, looks0 = (next(numbers) for _ in range(5))
+        return cls(Control(0.0, total), Mixture((), rest1, int(looks1)), Mixture((), rest0, int(looks0)))
+
+    def dump_own(self) -> list[float]:
+        return [self.control.bad, *self.revert.log_a, *self.promote.log_a]
+
+    @classmethod
+    def load_own(cls, numbers: Iterator[float], shared: TwoSided) -> TwoSided:
+        control = Control(next(numbers), shared.control.total)
+        worse = tuple(next(numbers) for _ in WORSE)
+        better = tuple(next(numbers) for _ in range(1 + len(BETTER)))
+        revert, promote = replace(shared.revert, log_a=worse), replace(shared.promote, log_a=better)
+        return cls(control, revert, promote)
 
 
 def dump_mixture(mixture: Mixture) -> list[float]:

@@ -191,8 +191,8 @@ class Evidence:
         """The evidence as stored. StateMismatch when it was not stored with this plan."""
         if state.get("version") != _VERSION or state.get("plan") != _fingerprint(plan):
             raise StateMismatch(
-                "The stored evidence belongs to another analysis: its metrics, tolerances or risks are not the "
-                "plan's. Start with fresh evidence."
+                "The stored evidence belongs to another analysis: its metrics, tolerances or risks are not "
+                "the plan's. Start with fresh evidence."
             )
         try:
             return cls._restore(plan, state)
@@ -271,7 +271,7 @@ def _reason(standing: Standing, reading: Reading, against: float, proven: float)
 
 
 def _fingerprint(plan: Plan) -> str:
-    """What must not change between storing and restoring; learned priors and phi may, the stored ones hold."""
+    """What must stay the same from storing to restoring. Not priors and phi: the stored ones hold."""
     metrics = [_fixed(metric) for metric in plan.metrics]
     whole = [metrics, plan.false_revert_risk, plan.miss_risk, plan.planned_looks]
     return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
@@ -279,4 +279,5 @@ def _fingerprint(plan: Plan) -> str:
 
 def _fixed(m: Metric) -> list[object]:
     tolerance = [m.tolerance.ratio, m.tolerance.absolute, m.catastrophic, *m.bounds]
-    return [m.name, m.kind, m.direction, *tolerance, m.weight, m.cap, m.restart, m.is_critical, m.reverts]
+    ways = [m.watch_noise, m.cap, m.restart, m.is_critical, m.reverts]
+    return [m.name, m.kind, m.direction, *tolerance, m.weight, *ways]
