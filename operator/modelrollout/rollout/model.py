@@ -58,9 +58,9 @@ class Observed:
     endpoints: Mapping[Role, Mapping[str, int]]
     """Role -> revision -> ready endpoints that the role's Service lists."""
     route: Reading
-    """Read relative to `arms(status)` of the status that is passed with it."""
+    """Read with a Site made of `services`: canary means what the canary's Service selects now."""
     problem: Problem | None = None
-    """What only the cluster knows and what makes the spec impossible: no Service, a foreign owner, a rival."""
+    """What only the cluster knows and makes the spec impossible: no Service, a foreign owner, a rival."""
     analysis: AnalysisStatus | None = None
     """The verdict on the step in progress from the looks so far; None: no metrics, or no look yet. Without
     `last_look` it counts for nothing: a verdict older than what it is asked about must not decide it."""
@@ -77,7 +77,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class EnsureRevision:
-    """Make the Deployment (and prompt copy) of the revision that spec asks for; its pods count is `replicas`."""
+    """Make the Deployment (and prompt copy) of the revision that spec asks for, with `replicas` pods."""
 
     revision: str
     replicas: int

@@ -1,0 +1,214 @@
+"""What a ModelRollout says of itself: condition types, reasons, and the one sentence for each.
+
+A reason is said the same way wherever it shows: as a condition, an Event, a log line and
+`status.message`. `kubectl wait --for=condition=Promoted` and `--for=condition=Reverted` rest on the
+conditions' `observedGeneration`: a wait that starts right after an apply is not met by an old rollout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from modelrollout.api.status import Condition
+
+Truth = Literal["True", "False", "Unknown"]
+
+ACCEPTED = "Accepted"  # the spec can be carried out in this cluster
+AVAILABLE = "Available"  # the serving revision has the pods that its users need
+PROGRESSING = "Progressing"  # a revision is on its way in, or out
+PAUSED = "Paused"  # only a person can move it on
+TRAFFIC_SPLIT = "TrafficSplit"  # the route holds the split that was asked for
+ANALYSED = "Analysed"  # the verdict on the step in progress
+PROMOTED = "Promoted"  # the revision that spec asks for serves all users
+REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
+
+TYPES = (ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED, PROMOTED, REVERTED)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A CamelCase reason and its sentence; `{names}` in the sentence are filled in by `say`."""
+
+    name: str
+    sentence: str
+    warning: bool = False
+
+    def say(self, **facts: object) -> str:
+        """The sentence, at most as long as a condition's message may be."""
+        return self.sentence.format(**facts)[:1024]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is to be said under one condition type now."""
+
+    status: Truth
+    reason: str
+    message: str = ""
+
+
+def conclude(
+    before: Sequence[Condition], findings: Mapping[str, Finding], generation: int, at: str
+) -> list[Condition]:
+    """The conditions in the catalogue's order; `lastTransitionTime` moves only when `status` does."""
+    known = {condition.type: condition for condition in before}
+    return [
+        Condition(
+            type=kind,
+            status=finding.status,
+            reason=finding.reason,
+            message=finding.message[:1024],
+            last_transition_time=_transition(known.get(kind), finding, at),
+            observed_generation=generation,
+        )
+        for kind in TYPES
+        if (finding := findings.get(kind)) is not None
+    ]
+
+
+def _transition(before: Condition | None, finding: Finding, at: str) -> str:
+    return before.last_transition_time if before is not None and before.status == finding.status else at
+
+
+# ── the way in ──────────────────────────────────────────────────────────────────────────────────
+
+INSTALLING = Reason(
+    "Installing", "Revision {revision} is loading; nothing serves yet ({ready} of {wanted} pods ready)"
+)
+INSTALLED = Reason("Installed", "Revision {revision} serves all users; it is the first")
+STABLE = Reason("Stable", "Revision {revision} serves all users")
+FOUND_SERVING = Reason(
+    "FoundServing", "Status was empty and revision {revision} was found serving; it is taken as stable"
+)
+ROLLOUT_STARTED = Reason(
+    "RolloutStarted", "Revision {revision} ({model}) is on trial against {stable}, in {steps} steps"
+)
+STARTING = Reason(
+    "Starting", "Revision {revision} is loading: {ready} of {wanted} pods ready, all users are on {stable}"
+)
+POD_TROUBLE = Reason("PodTrouble", "Pods of revision {revision} do not become ready: {trouble}")
+WAITING_FOR_PODS = Reason(
+    "WaitingForPods", "Step {step} needs {wanted} ready pods of revision {revision}; {ready} are"
+)
+WAITING_FOR_OTHERS = Reason(
+    "WaitingForOthers",
+    "Step {step} mixes two revisions behind one Service; it waits until the pods of {others} have left",
+)
+WAITING_FOR_ROUTE = Reason("WaitingForRoute", "Step {step}: the route is to carry {split}{cause}")
+STEP_ENTERED = Reason("StepEntered", "Step {step}: revision {revision} gets {split}")
+DWELLING = Reason("Dwelling", "Step {step}: revision {revision} has {split} at least until {until}")
+JUDGING = Reason("Judging", "Step {step}: revision {revision} has {split}; {verdict}")
+TIMED_PAUSE = Reason("TimedPause", "Step {step}: the plan pauses until {until}")
+PLAN_CHANGED = Reason(
+    "PlanChanged", "The plan was edited before the step in progress; it starts again at step {step}"
+)
+PROMOTING = Reason(
+    "Promoting", "Every step has passed; revision {revision} takes over from {stable}: {doing}"
+)
+PROMOTED_NOW = Reason("Promoted", "Revision {revision} serves all users; {previous} stays warm until {until}")
+PROMOTED_COLD = Reason("Promoted", "Revision {revision} serves all users; {previous} is leaving")
+WATCHING = Reason("Watching", "Revision {revision} serves all users; {previous} stays warm until {until}")
+WINDOW_CLOSED = Reason("WindowClosed", "Revision {previous} is no longer kept warm; {revision} stays")
+
+# ── waiting for a person ────────────────────────────────────────────────────────────────────────
+
+NOT_PAUSED = Reason("NotPaused", "")
+PAUSED_BY_COMMAND = Reason(
+    "PausedByCommand", "Step {step}: paused by the annotation {annotation}; remove it to go on"
+)
+PAUSED_BY_PLAN = Reason(
+    "PausedByPlan", "Step {step}: the plan pauses here; annotate {annotation}=step@{number} to go on"
+)
+PAUSED_WITHOUT_VERDICT = Reason(
+    "PausedWithoutVerdict",
+    "Step {step} had {limit} and no verdict ({verdict}); annotate {annotation}=step@{number} to go on",
+    warning=True,
+)
+
+# ── the way out ─────────────────────────────────────────────────────────────────────────────────
+
+ABORTED = Reason("Aborted", "Revision {revision} was aborted by the annotation {annotation}", warning=True)
+ROLLED_BACK = Reason(
+    "RolledBack", "Revision {revision} was rolled back by the annotation {annotation}", warning=True
+)
+ANALYSIS_FAILED = Reason(
+    "AnalysisFailed", "Revision {revision} is worse than the control: {verdict}", warning=True
+)
+NO_VERDICT = Reason(
+    "NoVerdict",
+    "Step {step} had {limit} and reached no verdict ({verdict}); onInsufficient is revert",
+    warning=True,
+)
+STARTUP_DEADLINE = Reason(
+    "StartupDeadlineExceeded",
+    "Revision {revision} had {limit} and {ready} of {wanted} pods became ready{trouble}",
+    warning=True,
+)
+CANARY_LOST = Reason(
+    "CanaryLost",
+    "Revision {revision} lost the pods that step {step} needs; all users are on {stable}",
+    warning=True,
+)
+CANARY_UNSTABLE = Reason(
+    "CanaryUnstable", "Revision {revision} lost the pods that step {step} needs {times} times", warning=True
+)
+STABLE_LOST = Reason(
+    "StableLost",
+    "Revision {revision} has had no ready pod for {limit}, and {previous} is still warm",
+    warning=True,
+)
+UNEXPECTED_TRAFFIC = Reason(
+    "UnexpectedTraffic", "Revision {revision} should get no requests at this step: {mismatch}", warning=True
+)
+SUPERSEDED = Reason("Superseded", "Revision {revision} gives way to {next}")
+SPEC_RETURNED = Reason("SpecReturned", "The spec asks for {next} again; revision {revision} leaves")
+REVERTING = Reason("Reverting", "Users are going back to revision {stable}: {why}{held}", warning=True)
+WAITING_FOR_STABLE = Reason(
+    "WaitingForStable",
+    "; {ready} of {wanted} pods of {stable} are ready, and it gets no more than they carry",
+)
+REVERTED_NOW = Reason("Reverted", "Revision {stable} serves all users. {why}", warning=True)
+GONE_BACK = Reason("GoneBack", "Revision {stable} serves all users. {why}")
+
+# ── traffic and evidence ────────────────────────────────────────────────────────────────────────
+
+AS_DESIRED = Reason("AsDesired", "The route holds what was asked for")
+DRIFTED = Reason(
+    "Drifted",
+    "{writer} changed the route to {found}; it is set back to {split} and the look is dropped",
+    warning=True,
+)
+NOT_COMPARABLE = Reason(
+    "NotComparable", "The split that was counted is not the one asked for: {mismatch}", warning=True
+)
+NOT_WRITTEN = Reason("NotWritten", "No traffic has been moved yet")
+
+# ── acceptance, availability ────────────────────────────────────────────────────────────────────
+
+ACCEPTED_SPEC = Reason("Accepted", "The spec can be carried out")
+ENOUGH_READY = Reason("EnoughReady", "Revision {revision} has the pods that its users need")
+TOO_FEW_READY = Reason("TooFewReady", "Revision {revision} has {ready} ready pods of {wanted}", warning=True)
+
+# ── commands ────────────────────────────────────────────────────────────────────────────────────
+
+COMMAND_TAKEN = Reason("CommandTaken", "{annotation}={value} is taken for revision {revision}")
+COMMAND_IGNORED = Reason("CommandIgnored", "{annotation}={value} does nothing: {why}", warning=True)
+COMMAND_STALE = Reason(
+    "CommandStale",
+    "{annotation}={value} was meant for revision {bound} and does nothing to {revision}; "
+    "to mean this one, set it to {revision}",
+)
+RETRIED = Reason("Retried", "Revision {revision} is tried again")
+STEP_PROMOTED = Reason("StepPromoted", "Step {step} was passed by the annotation {annotation}={value}")
+STEP_PASSED = Reason("StepPassed", "Step {step} is passed{verdict}")
+QUIETLY_PASSED = Reason(
+    "QuietlyPassed",
+    "Step {step} had {limit} without a verdict and nothing spoke against it; promoteIfQuiet goes on",
+)
+
+
+def catalogue() -> tuple[Reason, ...]:
+    """Every reason there is, for the documentation and for tests."""
+    return tuple(value for value in globals().values() if isinstance(value, Reason))

@@ -1,0 +1,123 @@
+"""One step of the plan: pods, then traffic, then time and evidence, then the next."""
+
+from __future__ import annotations
+
+import math
+
+from modelrollout.api import conditions as say
+from modelrollout.api.status import AnalysisStatus, StepStatus
+from modelrollout.api.times import stamp
+from modelrollout.rollout import steps
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.commands import PREFIX, done, pending
+from modelrollout.rollout.handover import lowest
+from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
+from modelrollout.rollout.view import Change, View, but, note
+from modelrollout.traffic.router import Split
+
+
+def _climbing(view: View) -> bool:
+    return view.rolling and not view.names_moved and view.step is not None
+
+
+def fit(view: View) -> bool:
+    """The canary's Service lists every pod that the step's split needs, and nothing else is in the mix."""
+    if view.selected("canary") != view.canary or blockers(view):
+        return False
+    return view.listed("canary") >= steps.pods_for(view.asked, view.spec)
+
+
+def blockers(view: View) -> list[str]:
+    """Revisions that must be gone first: a Service that selects both arms by one label selects them too."""
+    if not steps.is_ratio(view.spec) or view.asked.canary in (0, 100):
+        return []
+    return view.others(view.stable, view.canary)
+
+
+def lose(view: View) -> Change | None:
+    """The canary lost pods that the present split needs: back to stable, and the step begins anew."""
+    if not _climbing(view) or view.step is None or view.desired == Split() or _kept(view):
+        return None
+    weight = min(view.desired.canary, lowest(view))
+    if view.step.started_at is None and view.desired == Split(weight):
+        return None
+    carried = view.desired == view.asked
+    step = but(
+        view.step,
+        started_at=None,
+        entered_at=view.at if carried else view.step.entered_at,
+        losses=view.step.losses + carried,
+    )
+    said = note(say.CANARY_LOST, revision=view.canary, step=view.progress, stable=view.stable)
+    return view.change(said, weight=view.weighed(Split(weight)), step=step)
+
+
+def _kept(view: View) -> bool:
+    listed = view.listed("canary") if view.selected("canary") == view.canary else 0
+    if steps.is_ratio(view.spec) and 0 < view.desired.canary < 100:
+        return listed > 0  # the share shrinks with the pods by itself
+    return listed > 0 and holds(listed, min(100, view.desired.canary + view.desired.mirror), view.replicas)
+
+
+def enter(view: View) -> Change | None:
+    """Capacity before traffic: the step's split is asked for once its pods can carry it."""
+    if not _climbing(view) or view.step is None or view.paused or view.desired == view.asked or not fit(view):
+        return None
+    said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
+    return view.change(said, weight=view.weighed(view.asked), step=but(view.step, started_at=None))
+
+
+def start_clock(view: View) -> Change | None:
+    """Time and looks count from when the route was read to carry the split, rounded up, never before."""
+    if not _climbing(view) or view.step is None or view.final or view.step.started_at:
+        return None
+    if view.desired != view.asked or not view.settled or not fit(view):
+        return None
+    fresh = AnalysisStatus(verdict="Insufficient", reason="Collecting") if needs_verdict(view) else None
+    step = but(view.step, started_at=stamp(math.ceil(view.now)))
+    return view.change(step=step, analysis=fresh or view.status.analysis)
+
+
+def promote_by_hand(view: View) -> Change | None:
+    """A person passes the step in progress, or all of them; capacity still comes before traffic."""
+    if not _climbing(view) or view.final or view.paused:
+        return None
+    record = pending(view.status.commands, "promote", view.canary)
+    if record is None or record.step not in (None, view.index):
+        return None
+    to = len(view.status.plan) if record.step is None else view.index + 1
+    said = note(say.STEP_PROMOTED, step=view.progress, annotation=PREFIX + "promote", value=record.value)
+    return view.change(said, step=_at(view, to), commands=done(view.status.commands, record))
+
+
+def advance(view: View) -> Change | None:
+    """On to the next step: the route is as asked, the time is over, and the verdict is Pass."""
+    if not _climbing(view) or view.final or view.paused or view.desired != view.asked:
+        return None
+    if not view.settled or view.observed.split_mismatch:
+        return None
+    if passed(view):
+        verdict = evidence(view) if needs_verdict(view) else None
+        text = f": {verdict.message}" if verdict is not None and verdict.message else ""
+        said = note(say.STEP_PASSED, step=view.progress, verdict=text)
+    elif quietly_passed(view) and view.spec.analysis is not None:
+        said = note(say.QUIETLY_PASSED, step=view.progress, limit=view.spec.analysis.max_step_duration)
+    else:
+        return None
+    return view.change(said, step=_at(view, view.index + 1))
+
+
+def _at(view: View, index: int) -> StepStatus:
+    return StepStatus(index=index, progress=steps.progress(view.status.plan, index), entered_at=view.at)
+
+
+def describe(split: Split) -> str:
+    """`25 % of requests`, `a copy of 20 %`, `requests with x-beta: yes`."""
+    parts = []
+    if split.canary or not (split.mirror or split.matches):
+        parts.append(f"{split.canary} % of requests")
+    if split.mirror:
+        parts.append(f"a copy of {split.mirror} %")
+    if split.matches:
+        parts.append("requests with " + " or ".join(f"{m.name}: {m.value}" for m in split.matches))
+    return " and ".join(parts)

@@ -1,0 +1,30 @@
+"""How many ready pods a share of the users takes.
+
+Strict to raise, lenient to hold: a side gets more only when every pod it needs is ready, but one pod
+of many that is being replaced does not throw traffic about, nor keep a bad canary in service. Lenient
+is Kubernetes' own notion of an available Deployment: a quarter may be missing, rounded down, so up to
+three pods none may.
+"""
+
+from __future__ import annotations
+
+
+def needed(percent: int, replicas: int) -> int:
+    """Pods that carry `percent` of what `replicas` pods carry together; at least one when there is any."""
+    return -(-percent * replicas // 100)
+
+
+def carries(ready: int, percent: int, replicas: int) -> bool:
+    """Every pod needed is ready: the share may be raised to this."""
+    return ready >= needed(percent, replicas)
+
+
+def holds(ready: int, percent: int, replicas: int) -> bool:
+    """Enough of them are: the share may stay, and an emergency may bring it here."""
+    wanted = needed(percent, replicas)
+    return ready >= wanted - wanted // 4
+
+
+def most(ready: int, replicas: int) -> int:
+    """The largest share, in percent, that `ready` pods carry."""
+    return min(100, 100 * ready // replicas)

@@ -1,0 +1,134 @@
+"""What is to be done so that the cluster becomes what status means, as far as it is safe now.
+
+Everything here follows from status and from what was observed; nothing is remembered. So a death
+between any two actions costs nothing: the next pass finds the rest of them again.
+"""
+
+from __future__ import annotations
+
+from modelrollout.rollout import steps
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.drain import drained, removals
+from modelrollout.rollout.drift import waits
+from modelrollout.rollout.handover import course
+from modelrollout.rollout.model import Action, EnsureRevision, PointService, Scale, SetTraffic
+from modelrollout.rollout.promote import taking_over
+from modelrollout.rollout.view import View
+from modelrollout.traffic.router import Split
+
+
+def actions(view: View) -> tuple[Action, ...]:
+    """Traffic away from a bad revision comes before all else; otherwise pods, names, traffic, removal."""
+    traffic = _traffic(view)
+    rest = [*_fleets(view), *_services(view)]
+    ordered: list[Action] = [*traffic, *rest] if view.reverting else [*rest, *traffic]
+    return (*ordered, *removals(view))
+
+
+# ── pods ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _fleets(view: View) -> list[Action]:
+    found: list[Action] = []
+    if view.reverting:
+        found += _at_least(view, view.good, view.replicas) if view.good != view.stable else _exactly(view)
+    else:
+        found += _exactly(view)
+    if view.rolling and view.canary is not None:
+        found += _canary(view, view.canary)
+    return found
+
+
+def _exactly(view: View) -> list[Action]:
+    """The stable revision has what `spec.replicas` says, at every moment of a rollout."""
+    fleet = view.fleet(view.stable)
+    if fleet is not None and fleet.wanted > view.replicas:
+        return [Scale(fleet.revision, view.replicas)]
+    return _at_least(view, view.stable, view.replicas)
+
+
+def _at_least(view: View, revision: str | None, replicas: int) -> list[Action]:
+    fleet = view.fleet(revision)
+    if revision is None or (fleet is not None and fleet.wanted >= replicas):
+        return []
+    if fleet is not None:
+        return [Scale(revision, replicas)]
+    return [EnsureRevision(revision, replicas)] if revision == view.target else []
+
+
+def _canary(view: View, canary: str) -> list[Action]:
+    """Grown at once; shrunk (because `spec.replicas` was) only when no traffic change is under way."""
+    fleet = view.fleet(canary)
+    calm = view.settled and view.desired == view.asked
+    if fleet is not None and fleet.wanted > view.pods:
+        return [Scale(canary, view.pods)] if calm else []
+    return _at_least(view, canary, view.pods)
+
+
+# ── names ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _services(view: View) -> list[Action]:
+    if view.stable is None:
+        return []
+    resting = {"stable": view.stable, "canary": _canary_target(view, view.stable)}
+    missing: list[Action] = []
+    if view.selected("stable") is None:
+        missing.append(PointService("stable", resting["stable"]))
+    if view.selected("canary") is None:
+        missing.append(PointService("canary", resting["canary"]))
+    if missing:
+        return missing
+    if view.reverting or taking_over(view):
+        winner = view.good if view.reverting else view.canary
+        point = course(view, winner, urgent=view.reverting).point if winner is not None else None
+        return [point] if point is not None else []
+    return _named_as_in_status(view, view.stable, resting["canary"])
+
+
+def _named_as_in_status(view: View, stable: str, canary: str) -> list[Action]:
+    found: list[Action] = []
+    if view.selected("stable") != stable and (view.ready(stable) or not view.listed("stable")):
+        found.append(PointService("stable", stable))
+    if view.selected("canary") != canary and (view.quiet or not view.listed("canary")):
+        found.append(PointService("canary", canary))
+    return found
+
+
+def _canary_target(view: View, stable: str) -> str:
+    """Always a revision with living pods, so that no request that strays there is lost."""
+    now = view.selected("canary")
+    if view.rolling and view.canary is not None:
+        enough = steps.pods_for(view.asked, view.spec)
+        return view.canary if now == view.canary or view.ready(view.canary) >= enough else stable
+    if view.reverting and view.canary is not None:
+        return now or stable
+    if view.previous is not None:
+        return view.previous
+    if now in view.status.draining and now is not None and not drained(view, now):
+        return now
+    return stable
+
+
+# ── traffic ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def _traffic(view: View) -> list[Action]:
+    if view.as_desired or view.stable is None or waits(view) or not _carried(view):
+        return []
+    return [SetTraffic(view.desired, urgent=view.reverting)]
+
+
+def _carried(view: View) -> bool:
+    """No side is given more than its ready endpoints carry, unless the other side has none at all."""
+    read, split = view.read, view.desired
+    stable, canary = view.listed("stable"), view.listed("canary")
+    if read is None:
+        return not view.installing or holds(stable, 100, view.replicas)
+    mixed = steps.is_ratio(view.spec) and 0 < split.canary < 100
+    if split.canary > read.canary and not mixed and not holds(canary, split.canary, view.replicas):
+        return stable == 0 and canary > 0
+    if split.canary < read.canary and not holds(stable, 100 - split.canary, view.replicas):
+        return canary == 0
+    gains = bool(split.mirror > read.mirror or set(split.matches) - set(read.matches))
+    return canary > 0 if gains or (mixed and read == Split()) else True

@@ -1,0 +1,51 @@
+"""The next moment at which time alone would change the decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modelrollout.api.quantities import seconds
+from modelrollout.api.times import unix
+from modelrollout.rollout import drift, judge, revert
+from modelrollout.rollout.drain import POLL, ROUTE_LAG, drained
+from modelrollout.rollout.view import View
+
+
+def requeue(view: View) -> float | None:
+    """Seconds from now; None when only an event can change anything."""
+    ahead = [moment - view.now for moment in _moments(view) if moment > view.now]
+    return min(ahead, default=None)
+
+
+def _moments(view: View) -> Iterator[float]:
+    yield from _step(view)
+    if (deadline := revert.deadline(view)) is not None:
+        yield deadline
+    if view.watching and view.status.keep_warm_until is not None:
+        yield unix(view.status.keep_warm_until)
+    if view.watching and not view.ready(view.stable) and (since := revert.lost_since(view)) is not None:
+        yield since + revert.GRACE
+    if drift.drifting(view) and view.status.weight.drift_at is not None:
+        yield unix(view.status.weight.drift_at) + drift.BACKOFF
+    yield from _draining(view)
+
+
+def _step(view: View) -> Iterator[float]:
+    step, analysis = judge.current(view), view.spec.analysis
+    if step is None or view.step is None or view.step.started_at is None:
+        return
+    started = unix(view.step.started_at)
+    stay = step.for_ if step.pause is None else step.pause.duration
+    if stay is not None:
+        yield started + seconds(stay)
+    if analysis is not None and judge.needs_verdict(view):
+        yield started + seconds(analysis.max_step_duration)
+
+
+def _draining(view: View) -> Iterator[float]:
+    since = view.status.draining_since
+    if since is None or all(drained(view, revision) for revision in view.status.draining):
+        return
+    yield unix(since) + ROUTE_LAG
+    yield unix(since) + seconds(view.spec.runtime.drain.timeout)
+    yield view.now + POLL

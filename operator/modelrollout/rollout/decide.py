@@ -1,0 +1,135 @@
+"""The brain: `decide(spec, status, observed, now) -> Plan`.
+
+Policies are asked in order; the first that has something to say changes the status, and all are asked
+again, until none has. What is then to be done follows from the status reached and from what was
+observed, so a plan that was carried out only in part is found again by the next pass, in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from modelrollout.api.spec import Spec
+from modelrollout.api.status import Status
+from modelrollout.rollout import advance, drain, drift, install, listen, promote, revert, trial
+from modelrollout.rollout.converge import actions
+from modelrollout.rollout.deadlines import requeue
+from modelrollout.rollout.doing import Doing, doing
+from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, PointService, SetTraffic
+from modelrollout.rollout.report import report, worth_writing
+from modelrollout.rollout.view import Change, View
+from modelrollout.traffic.router import Problem
+
+Policy = Callable[[View], Change | None]
+
+ALWAYS: tuple[Policy, ...] = (
+    listen.take_commands,
+    revert.commanded,
+    revert.give_way,
+    revert.gone_back,
+    drain.gone,
+)
+"""A spec that cannot be carried out holds everything but the way back."""
+
+POLICIES: tuple[Policy, ...] = (
+    listen.take_commands,
+    install.find_stable,
+    install.install_another,
+    install.installed,
+    drift.see_drift,
+    revert.commanded,
+    revert.superseded,
+    revert.failed,
+    revert.unexpected_traffic,
+    revert.stable_lost,
+    revert.give_way,
+    revert.gone_back,
+    trial.retry,
+    trial.forgive,
+    promote.close_window,
+    trial.begin,
+    trial.replan,
+    advance.lose,
+    revert.unstable,
+    revert.never_ready,
+    revert.no_verdict,
+    advance.promote_by_hand,
+    advance.advance,
+    advance.enter,
+    advance.start_clock,
+    promote.take_over,
+    promote.promoted,
+    drain.strays,
+    drain.gone,
+)
+MOST_CHANGES = 64
+"""Far more than any pass needs; a pass that does not come to rest is a fault of ours and says so."""
+
+
+def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
+    """What one pass does. The same arguments give the same plan, whatever happened in between."""
+    if observed.deleting:
+        return Plan(status, (HandBack(),) if status.original_traffic is not None else ())
+    view = View(spec, status, observed, now)
+    problem = observed.problem or observed.route.problem
+    view, notes = _settle(view, POLICIES if problem is None else ALWAYS)
+    if view.stable is None:
+        return _refused(view, notes, problem)
+    held = problem is not None and not view.reverting
+    acts = () if held else actions(view)
+    view = _remembering(view, acts)
+    what = doing(view)
+    view, notes = _labelled(view, what, notes)
+    after = report(view, what, problem)
+    return Plan(
+        status=after if worth_writing(status, after) else status,
+        actions=acts,
+        notes=notes,
+        requeue=None if held else requeue(view),
+        collect=_collect(view),
+        drop_look=view.confirmed and not view.as_desired,
+        facts={"phase": what.phase, "reason": what.reason, "message": what.message},
+    )
+
+
+def _settle(view: View, policies: tuple[Policy, ...]) -> tuple[View, tuple[Note, ...]]:
+    notes: tuple[Note, ...] = ()
+    for _ in range(MOST_CHANGES):
+        change = next((change for policy in policies if (change := policy(view)) is not None), None)
+        if change is None:
+            return view, notes
+        view, notes = view.after(change), notes + change.notes
+    raise RuntimeError(f"the policies did not come to rest in {MOST_CHANGES} changes: {view.status!r}")
+
+
+def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Plan:
+    """Nothing of ours serves yet, and nothing can: nothing is touched."""
+    message = problem.message if problem is not None else ""
+    what = Doing("Invalid", problem.reason if problem is not None else "Invalid", message)
+    view, notes = _labelled(view, what, notes)
+    after = report(view, what, problem)
+    status = after if worth_writing(view.status, after) else view.status
+    return Plan(status, notes=notes, facts={"phase": what.phase, "message": message})
+
+
+def _labelled(view: View, what: Doing, notes: tuple[Note, ...]) -> tuple[View, tuple[Note, ...]]:
+    """The phase as people see it; that it waits for them, or for pods in trouble, is said once."""
+    if view.status.phase == what.phase:
+        return view, notes
+    if what.phase in ("Paused", "Invalid"):
+        notes = (*notes, Note(what.reason, what.message, what.warning))
+    return view.after(view.change(phase=what.phase, phase_since=view.at)), notes
+
+
+def _remembering(view: View, acts: tuple[Action, ...]) -> View:
+    """The route as it was found is in status before it is touched for the first time."""
+    touching = any(isinstance(act, SetTraffic | PointService) for act in acts)
+    if view.status.original_traffic is not None or view.observed.found is None or not touching:
+        return view
+    return view.after(view.change(original_traffic=dict(view.observed.found)))
+
+
+def _collect(view: View) -> bool:
+    if view.spec.analysis is None or not view.as_desired:
+        return False
+    return view.watching or (view.rolling and view.confirmed)

@@ -1,0 +1,156 @@
+"""In which phase a rollout is, and what it waits for, in a reason and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from modelrollout.api import conditions as say
+from modelrollout.api.conditions import Reason
+from modelrollout.api.quantities import seconds
+from modelrollout.api.status import Phase
+from modelrollout.api.times import stamp, unix
+from modelrollout.rollout import judge
+from modelrollout.rollout.advance import blockers, describe, fit
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.commands import PREFIX
+from modelrollout.rollout.handover import course
+from modelrollout.rollout.view import View
+
+
+@dataclass(frozen=True)
+class Doing:
+    phase: Phase
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def _do(phase: Phase, reason: Reason, **facts: object) -> Doing:
+    return Doing(phase, reason.name, reason.say(**facts), reason.warning)
+
+
+def doing(view: View) -> Doing:
+    if view.installing:
+        return _installing(view)
+    if view.reverting:
+        return _reverting(view)
+    if view.rolling:
+        return _promoting(view) if view.final else _stepping(view)
+    if view.watching:
+        until = view.status.keep_warm_until
+        return _do("Watching", say.WATCHING, revision=view.stable, previous=view.previous, until=until)
+    if view.status.phase == "Reverted":
+        why = view.status.revert_message or ""
+        return _do("Reverted", say.REVERTED_NOW, stable=view.stable, why=why)
+    return _do("Stable", say.STABLE, revision=view.stable)
+
+
+def _installing(view: View) -> Doing:
+    trouble = _trouble(view, view.stable)
+    if trouble is not None:
+        return Doing("Installing", *trouble)
+    ready = view.ready(view.stable)
+    return _do("Installing", say.INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
+
+
+def _trouble(view: View, revision: str | None) -> tuple[str, str] | None:
+    fleet = view.fleet(revision)
+    if fleet is None or fleet.trouble is None:
+        return None
+    return fleet.trouble.reason, say.POD_TROUBLE.say(revision=revision, trouble=fleet.trouble.message)
+
+
+def _reverting(view: View) -> Doing:
+    good = view.good
+    held = ""
+    if good is not None and not holds(view.ready(good), 100, view.replicas):
+        held = say.WAITING_FOR_STABLE.say(ready=view.ready(good), wanted=view.replicas, stable=good)
+    return _do("Reverting", say.REVERTING, stable=good, why=view.status.revert_message or "", held=held)
+
+
+def _stepping(view: View) -> Doing:
+    if view.paused:
+        return _do("Paused", say.PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
+    if view.desired != view.asked or not fit(view):
+        if view.step is None or view.step.started_at is None:
+            return _waiting_for_pods(view)
+    elif view.step is None or view.step.started_at is None:
+        return _waiting_for_route(view)
+    return _judging(view)
+
+
+def _waiting_for_pods(view: View) -> Doing:
+    phase: Phase = "Progressing" if view.desired.canary or view.desired.mirror else "Starting"
+    wanted, ready = view.pods, view.ready(view.canary)
+    if ready >= wanted and (others := blockers(view)):
+        return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
+    trouble = _trouble(view, view.canary) if ready < wanted else None
+    if trouble is not None:
+        return Doing(phase, *trouble)
+    facts = {"revision": view.canary, "ready": ready, "wanted": wanted}
+    if phase == "Starting":
+        return _do(phase, say.STARTING, stable=view.stable, **facts)
+    return _do(phase, say.WAITING_FOR_PODS, step=view.progress, **facts)
+
+
+def _waiting_for_route(view: View) -> Doing:
+    waiting = view.observed.route.waiting_for
+    cause = f" ({waiting.message})" if waiting is not None else ""
+    split = describe(view.asked)
+    return _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
+
+
+def _judging(view: View) -> Doing:
+    step, analysis = judge.current(view), view.spec.analysis
+    if step is None or view.step is None or view.step.started_at is None:
+        return _waiting_for_route(view)
+    number = view.index + 1
+    facts = {"step": view.progress, "revision": view.canary, "split": describe(view.asked)}
+    if step.pause is not None and step.pause.duration is None:
+        annotation = PREFIX + "promote"
+        return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=annotation, number=number)
+    if view.observed.split_mismatch:
+        return _do("Progressing", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+    if not judge.stayed(view):
+        until = stamp(
+            unix(view.step.started_at) + seconds((step.pause and step.pause.duration) or step.for_ or "0s")
+        )
+        if step.pause is not None:
+            return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)
+        return _do("Progressing", say.DWELLING, until=until, **facts)
+    verdict = judge.evidence(view)
+    text = (verdict.message or verdict.reason) if verdict is not None else "no look has been taken yet"
+    if analysis is not None and judge.late(view):
+        annotation, limit = PREFIX + "promote", analysis.max_step_duration
+        return _do(
+            "Paused",
+            say.PAUSED_WITHOUT_VERDICT,
+            step=view.progress,
+            limit=limit,
+            verdict=text,
+            annotation=annotation,
+            number=number,
+        )
+    return _do("Progressing", say.JUDGING, verdict=text, **facts)
+
+
+def _promoting(view: View) -> Doing:
+    if view.paused and not view.names_moved and view.desired != view.asked:
+        return _do("Paused", say.PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
+    facts = {"revision": view.canary, "stable": view.stable}
+    ready = view.ready(view.canary)
+    if view.names_moved:
+        what = "the names have moved, users are following"
+    elif view.desired == view.asked:
+        point = course(view, view.canary, urgent=False).point if view.canary is not None else None
+        what = (
+            "the stable Service is to select it" if point is not None else "the route is to send it everybody"
+        )
+    elif ready < view.pods:
+        trouble = _trouble(view, view.canary)
+        if trouble is not None:
+            return Doing("Promoting", *trouble)
+        what = f"{ready} of {view.pods} pods ready"
+    else:
+        what = "its pods are about to be listed"
+    return _do("Promoting", say.PROMOTING, doing=what, **facts)

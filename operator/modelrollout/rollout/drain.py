@@ -1,0 +1,65 @@
+"""Revisions that leave: no traffic first, then their streams end or their time is over, then they go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modelrollout.api.times import unix
+from modelrollout.rollout.model import DeleteRevision
+from modelrollout.rollout.view import Change, View
+
+ROUTE_LAG = 5.0
+"""Seconds for which requests may still arrive by an old route (Envoy takes up a change within one)."""
+POLL = 5.0
+"""Seconds between two questions whether the streams have ended; nothing tells us of that."""
+MOST = 8
+
+
+def leaving(view: View, *revisions: str | None) -> dict[str, Any]:
+    """The status changes that send these revisions away."""
+    others = [revision for revision in view.status.draining if revision not in revisions]
+    named = [revision for revision in revisions if revision is not None]
+    return {"draining": (others + named)[-MOST:], "draining_since": view.at}
+
+
+def staying(view: View, revision: str) -> dict[str, Any]:
+    """The status changes that call a leaving revision back."""
+    left = [each for each in view.status.draining if each != revision]
+    return {"draining": left, "draining_since": view.status.draining_since if left else None}
+
+
+def strays(view: View) -> Change | None:
+    """Pods that nothing in status accounts for (a status restored from a backup) leave like others."""
+    known = {view.stable, view.canary, view.previous, *view.status.draining}
+    found = [revision for revision in sorted(view.observed.fleets) if revision not in known]
+    room = MOST - len(view.status.draining)
+    if view.stable is None or not found or room <= 0:
+        return None
+    return view.change(**leaving(view, *found[:room]))
+
+
+def gone(view: View) -> Change | None:
+    left = [revision for revision in view.status.draining if revision in view.observed.fleets]
+    if left == view.status.draining:
+        return None
+    return view.change(draining=left, draining_since=view.status.draining_since if left else None)
+
+
+def drained(view: View, revision: str) -> bool:
+    """Its streams have ended, or they have had their time."""
+    fleet, since = view.fleet(revision), view.status.draining_since
+    if fleet is None or fleet.pods == 0:
+        return True
+    if since is None or view.now < unix(since) + ROUTE_LAG:
+        return False
+    return fleet.in_flight == 0 or view.past(since, view.spec.runtime.drain.timeout)
+
+
+def removals(view: View) -> list[DeleteRevision]:
+    """Fleets that may go: no Service selects them, no stream is on them."""
+    selected = set(view.observed.services.values())
+    return [
+        DeleteRevision(revision)
+        for revision in view.status.draining
+        if revision in view.observed.fleets and revision not in selected and drained(view, revision)
+    ]

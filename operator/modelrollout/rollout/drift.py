@@ -1,0 +1,38 @@
+"""Another writer changed the route: it is named, and undone, but not in a race."""
+
+from __future__ import annotations
+
+from modelrollout.api import conditions as say
+from modelrollout.api.times import unix
+from modelrollout.rollout.advance import describe
+from modelrollout.rollout.view import Change, View, but, note
+
+BACKOFF = 10.0
+"""Seconds between two corrections: a controller that always writes back costs this much, not the API."""
+AT_ONCE = 2.0
+"""Seconds after a correction was decided in which it is sent, also when the first sending failed."""
+
+
+def drifting(view: View) -> bool:
+    """The route held what we asked for and does not now, and somebody else wrote it."""
+    return view.confirmed and not view.as_desired and view.observed.route.writer is not None
+
+
+def see_drift(view: View) -> Change | None:
+    if not drifting(view):
+        return None
+    last = view.status.weight.drift_at
+    if last is not None and view.now < unix(last) + BACKOFF:
+        return None
+    found = describe(view.read) if view.read is not None else "something else"
+    writer, split = view.observed.route.writer, describe(view.desired)
+    said = note(say.DRIFTED, writer=writer, found=found, split=split)
+    return view.change(said, weight=but(view.status.weight, drift_at=view.at))
+
+
+def waits(view: View) -> bool:
+    """The last correction was undone so soon that the next one waits."""
+    last = view.status.weight.drift_at
+    if not drifting(view) or last is None:
+        return False
+    return unix(last) + AT_ONCE <= view.now < unix(last) + BACKOFF

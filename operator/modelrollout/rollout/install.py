@@ -1,0 +1,50 @@
+"""The first revision: it loads, and only then is traffic touched for the first time."""
+
+from __future__ import annotations
+
+from modelrollout.api import conditions as say
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.drain import leaving
+from modelrollout.rollout.history import recorded
+from modelrollout.rollout.view import Change, View, note
+
+
+def find_stable(view: View) -> Change | None:
+    """Without a memory: the revision that is found serving, or else the one that spec asks for."""
+    if view.stable is not None:
+        return None
+    serving = view.selected("stable")
+    if serving is not None and view.ready(serving):
+        return view.change(
+            note(say.FOUND_SERVING, revision=serving),
+            stable=view.named(serving),
+            phase="Stable",
+            phase_since=view.at,
+        )
+    return view.change(
+        stable=view.named(view.target), phase="Installing", phase_since=view.at, started_at=view.at
+    )
+
+
+def install_another(view: View) -> Change | None:
+    """The spec changed before anything served: nothing is lost by starting with the new revision."""
+    if not view.installing or view.stable in (None, view.target):
+        return None
+    return view.change(
+        stable=view.named(view.target),
+        phase_since=view.at,
+        started_at=view.at,
+        **leaving(view, view.stable),
+    )
+
+
+def installed(view: View) -> Change | None:
+    if not (view.installing and view.settled and holds(view.listed("stable"), 100, view.replicas)):
+        return None
+    said = note(say.INSTALLED, revision=view.stable)
+    return view.change(
+        said,
+        phase="Stable",
+        phase_since=view.at,
+        **recorded(view, view.target, "Promoted", said.reason, said.message),
+    )

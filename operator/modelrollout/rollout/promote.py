@@ -1,0 +1,63 @@
+"""Promotion moves names, not models: the canary's pods become the stable pods, the old ones stay warm."""
+
+from __future__ import annotations
+
+from modelrollout.api import conditions as say
+from modelrollout.api.quantities import seconds
+from modelrollout.api.times import stamp
+from modelrollout.rollout.drain import leaving
+from modelrollout.rollout.handover import course
+from modelrollout.rollout.history import recorded
+from modelrollout.rollout.view import Change, View, note
+from modelrollout.traffic.router import Split
+
+
+def taking_over(view: View) -> bool:
+    """Every step has passed and everybody was sent to the canary: from here on only names move."""
+    return view.rolling and view.final and (view.names_moved or view.desired == Split(100))
+
+
+def take_over(view: View) -> Change | None:
+    if not taking_over(view) or view.canary is None:
+        return None
+    split = Split(course(view, view.canary, urgent=False).weight)
+    return view.change(weight=view.weighed(split)) if split != view.desired else None
+
+
+def promoted(view: View) -> Change | None:
+    """The names are the new revision's; the old one stays warm for the rollback window."""
+    if not (taking_over(view) and view.names_moved and view.canary and view.stable):
+        return None
+    if not course(view, view.canary, urgent=False).done:
+        return None
+    window = seconds(view.spec.rollback_window)
+    until = stamp(view.now + window)
+    reason = say.PROMOTED_NOW if window else say.PROMOTED_COLD
+    said = note(reason, revision=view.canary, previous=view.stable, until=until)
+    return view.change(
+        said,
+        stable=view.status.canary,
+        canary=None,
+        previous=view.status.stable if window else None,
+        keep_warm_until=until if window else None,
+        step=None,
+        plan=[],
+        phase="Watching" if window else "Stable",
+        phase_since=view.at,
+        **recorded(view, view.canary, "Promoted", said.reason, said.message),
+        **({} if window else leaving(view, view.stable)),
+    )
+
+
+def close_window(view: View) -> Change | None:
+    """The revision before has been kept warm long enough."""
+    if not view.watching or not view.past(view.status.keep_warm_until, "0s"):
+        return None
+    return view.change(
+        note(say.WINDOW_CLOSED, previous=view.previous, revision=view.stable),
+        previous=None,
+        keep_warm_until=None,
+        phase="Stable",
+        phase_since=view.at,
+        **leaving(view, view.previous),
+    )

@@ -1,0 +1,153 @@
+"""Status as people and machines read it: counts, conditions, message; and when a write is worth it."""
+
+from __future__ import annotations
+
+from modelrollout.api import conditions as say
+from modelrollout.api.conditions import Finding, Reason, conclude
+from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.doing import Doing
+from modelrollout.rollout.drift import drifting
+from modelrollout.rollout.view import View, but
+from modelrollout.traffic.router import Problem
+
+_MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})
+_VERDICTS = {"Pass": "Passed", "Fail": "Failed"}
+
+
+def report(view: View, what: Doing, problem: Problem | None) -> Status:
+    """The status with everything that people read brought up to date."""
+    status, observed = view.status, view.observed
+    fresh = but(
+        status,
+        observed_generation=observed.generation,
+        message=(problem.message if problem is not None else what.message)[:1024],
+        stable=_counted(view, status.stable),
+        canary=_counted(view, status.canary),
+        previous=_counted(view, status.previous),
+        weight=but(status.weight, observed=view.read.canary if view.read is not None else None),
+        replicas=view.wanted(view.stable),
+        selector=observed.selector,
+        analysis=_analysis(view),
+    )
+    after = View(view.spec, fresh, observed, view.now)
+    findings = _findings(after, what, problem)
+    return but(fresh, conditions=conclude(status.conditions, findings, observed.generation, view.at))
+
+
+def _counted(view: View, revision: RevisionStatus | None) -> RevisionStatus | None:
+    if revision is None:
+        return None
+    fleet = view.fleet(revision.revision)
+    if fleet is None:
+        return but(revision, replicas=0, ready=0)
+    return but(revision, replicas=fleet.wanted, ready=fleet.ready)
+
+
+def _analysis(view: View) -> AnalysisStatus | None:
+    since = view.step.started_at if view.rolling and view.step is not None else None
+    if view.watching:
+        since = view.status.started_at
+    return view.verdict(since) or view.status.analysis
+
+
+# ── conditions ──────────────────────────────────────────────────────────────────────────────────
+
+
+def _findings(view: View, what: Doing, problem: Problem | None) -> dict[str, Finding]:
+    moving = what.phase in _MOVING
+    paused = what.phase == "Paused"
+    findings = {
+        say.ACCEPTED: Finding("False", problem.reason, problem.message)
+        if problem is not None
+        else _said("True", say.ACCEPTED_SPEC),
+        say.PROGRESSING: Finding("True" if moving else "False", what.reason, what.message),
+        say.PAUSED: Finding("True", what.reason, what.message) if paused else _said("False", say.NOT_PAUSED),
+        say.TRAFFIC_SPLIT: _traffic_split(view),
+    }
+    if view.stable is not None:
+        findings |= {
+            say.AVAILABLE: _available(view),
+            say.PROMOTED: _promoted(view, what),
+            say.REVERTED: _reverted(view, what),
+        }
+    if view.spec.analysis is not None:
+        findings[say.ANALYSED] = _analysed(view)
+    return findings
+
+
+def _said(status: say.Truth, reason: Reason, **facts: object) -> Finding:
+    return Finding(status, reason.name, reason.say(**facts))
+
+
+def _available(view: View) -> Finding:
+    """Both sides have the pods that their share of the users needs."""
+    weight = view.desired.canary
+    stable = holds(view.listed("stable"), 100 - weight, view.replicas)
+    if stable and (not weight or view.listed("canary")):
+        return _said("True", say.ENOUGH_READY, revision=view.stable)
+    ready = view.ready(view.stable)
+    return _said("False", say.TOO_FEW_READY, revision=view.stable, ready=ready, wanted=view.replicas)
+
+
+def _promoted(view: View, what: Doing) -> Finding:
+    settled = not (view.installing or view.rolling or view.reverting)
+    if settled and view.stable == view.target:
+        return Finding("True", "Promoted", say.STABLE.say(revision=view.stable))
+    return Finding("False", what.phase, what.message)
+
+
+def _reverted(view: View, what: Doing) -> Finding:
+    if what.phase == "Reverted":
+        return Finding("True", view.status.revert_reason or "Reverted", what.message)
+    return Finding("False", what.phase)
+
+
+def _traffic_split(view: View) -> Finding:
+    route = view.observed.route
+    if route.problem is not None:
+        return Finding("False", route.problem.reason, route.problem.message)
+    if view.installing:
+        return _said("Unknown", say.NOT_WRITTEN)
+    if drifting(view):
+        return Finding("False", say.DRIFTED.name, f"{route.writer} changed the route")
+    if view.observed.split_mismatch:
+        return _said("False", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+    return _said("True", say.AS_DESIRED)
+
+
+def _analysed(view: View) -> Finding:
+    analysis = view.status.analysis
+    if analysis is None or analysis.verdict is None:
+        return Finding("Unknown", "NoLooks")
+    truth: dict[str, say.Truth] = {"Pass": "True", "Fail": "False"}
+    reason = _VERDICTS.get(analysis.verdict, analysis.verdict)
+    return Finding(truth.get(analysis.verdict, "Unknown"), reason, analysis.message or analysis.reason)
+
+
+# ── a write when a person or a restart needs it ─────────────────────────────────────────────────
+
+
+def worth_writing(before: Status, after: Status) -> bool:
+    """Counts and wordings alone are not worth a write; but who waits for pods sees every quarter of them."""
+    return _essence(before) != _essence(after)
+
+
+def _essence(status: Status) -> Status:
+    return but(
+        status,
+        message="",
+        stable=_rough(status.stable, status.phase == "Installing"),
+        canary=_rough(status.canary, status.phase == "Starting"),
+        previous=_rough(status.previous, False),
+        weight=but(status.weight, observed=None, measured=None),
+        analysis=status.analysis and AnalysisStatus(verdict=status.analysis.verdict),
+        conditions=[but(condition, message="") for condition in status.conditions],
+    )
+
+
+def _rough(revision: RevisionStatus | None, waited_for: bool) -> RevisionStatus | None:
+    if revision is None:
+        return None
+    quarters = 4 * revision.ready // max(1, revision.replicas) if waited_for else 0
+    return but(revision, replicas=0, ready=quarters)

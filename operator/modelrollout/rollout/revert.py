@@ -1,0 +1,184 @@
+"""Leaving a revision: every reason to, and the way back to the one that served before."""
+
+from __future__ import annotations
+
+from modelrollout.api import conditions as say
+from modelrollout.api.conditions import Reason
+from modelrollout.api.quantities import seconds
+from modelrollout.api.status import Condition
+from modelrollout.api.times import unix
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.commands import PREFIX, done, pending
+from modelrollout.rollout.drain import leaving
+from modelrollout.rollout.handover import course
+from modelrollout.rollout.history import recorded
+from modelrollout.rollout.judge import late
+from modelrollout.rollout.view import Change, View, but, note
+from modelrollout.traffic.router import Split
+
+MOST_LOSSES = 3
+"""A canary that loses its pods this often in one step will not carry the next."""
+GRACE = 30.0
+"""Seconds without any ready pod after which a promoted revision gives way to the warm one."""
+
+_NOT_REFUSED = frozenset({say.SUPERSEDED.name, say.SPEC_RETURNED.name})
+_BY_HAND = frozenset({say.ABORTED.name, say.ROLLED_BACK.name})
+
+
+def _leave(view: View, reason: Reason, **facts: object) -> Change:
+    """Turns round. The revision is refused, unless it leaves only because the spec has moved on."""
+    bad = view.canary or view.stable
+    said = note(reason, revision=bad, **facts)
+    return view.change(
+        said,
+        phase="Reverting",
+        phase_since=view.at,
+        revert_reason=said.reason,
+        revert_message=said.message,
+        refused_revision=None if said.reason in _NOT_REFUSED else bad,
+    )
+
+
+# ── reasons ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def commanded(view: View) -> Change | None:
+    """Abort and rollback mean the same: back to the revision that served before."""
+    subject = view.subject.rolling or view.subject.promoted
+    for name, reason in (("abort", say.ABORTED), ("rollback", say.ROLLED_BACK)):
+        record = pending(view.status.commands, name, subject)
+        if subject is not None and record is not None:
+            change = _leave(view, reason, annotation=PREFIX + name)
+            return Change(but(change.status, commands=done(change.status.commands, record)), change.notes)
+    return None
+
+
+def superseded(view: View) -> Change | None:
+    """The spec asks for something else. A promotion whose names have moved is finished first."""
+    if view.rolling and view.target != view.canary:
+        if view.target == view.stable:
+            return _leave(view, say.SPEC_RETURNED, next=view.target)
+        return None if view.names_moved else _leave(view, say.SUPERSEDED, next=view.target)
+    if view.watching and view.target == view.previous:
+        return _leave(view, say.SPEC_RETURNED, next=view.target)
+    return None
+
+
+def failed(view: View) -> Change | None:
+    """Only a Fail reverts; it does so while paused, while promoting and in the rollback window too."""
+    if not (view.rolling or view.watching):
+        return None
+    verdict = view.verdict(view.status.started_at)
+    if verdict is None or verdict.verdict != "Fail":
+        return None
+    return _leave(view, say.ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
+
+
+def unexpected_traffic(view: View) -> Change | None:
+    """Users were counted on an arm that should have none; taking the arm away is all that is sure to help."""
+    if not (view.rolling and view.confirmed and view.quiet and view.observed.split_mismatch):
+        return None
+    return _leave(view, say.UNEXPECTED_TRAFFIC, mismatch=view.observed.split_mismatch)
+
+
+def never_ready(view: View) -> Change | None:
+    """Loading is progress until the startup deadline."""
+    if not view.rolling or view.step is None or view.step.started_at or view.names_moved:
+        return None
+    ready, wanted = view.ready(view.canary), view.pods
+    deadline = view.spec.runtime.startup_deadline
+    if ready >= wanted or not view.past(view.step.entered_at, deadline):
+        return None
+    fleet = view.fleet(view.canary)
+    trouble = f": {fleet.trouble.message}" if fleet is not None and fleet.trouble is not None else ""
+    return _leave(view, say.STARTUP_DEADLINE, limit=deadline, ready=ready, wanted=wanted, trouble=trouble)
+
+
+def unstable(view: View) -> Change | None:
+    if not view.rolling or view.step is None or view.step.losses < MOST_LOSSES:
+        return None
+    return _leave(view, say.CANARY_UNSTABLE, step=view.progress, times=view.step.losses)
+
+
+def no_verdict(view: View) -> Change | None:
+    """The user asked that an undecided step goes back. A provider that is down decides nothing: it holds."""
+    analysis = view.spec.analysis
+    if analysis is None or analysis.on_insufficient != "revert" or view.paused or not late(view):
+        return None
+    verdict = view.verdict(view.step.started_at if view.step else None)
+    if verdict is not None and verdict.verdict != "Insufficient":
+        return None
+    what = (verdict.message or verdict.reason) if verdict is not None else "no look"
+    return _leave(view, say.NO_VERDICT, step=view.progress, limit=analysis.max_step_duration, verdict=what)
+
+
+def stable_lost(view: View) -> Change | None:
+    """A promoted revision without a single ready pod, and a warm one beside it that carries all."""
+    if (
+        not view.watching
+        or view.ready(view.stable)
+        or not holds(view.ready(view.previous), 100, view.replicas)
+    ):
+        return None
+    since = lost_since(view)
+    if since is None or view.now < since + GRACE:
+        return None
+    return _leave(view, say.STABLE_LOST, previous=view.previous, limit=f"{GRACE:.0f}s")
+
+
+def lost_since(view: View) -> float | None:
+    """When users lost the pods they need, from the condition that says so."""
+    return next((unix(c.last_transition_time) for c in view.status.conditions if _unavailable(c)), None)
+
+
+def _unavailable(condition: Condition) -> bool:
+    return condition.type == say.AVAILABLE and condition.status == "False"
+
+
+# ── the way back ────────────────────────────────────────────────────────────────────────────────
+
+
+def give_way(view: View) -> Change | None:
+    """Traffic first: copies and matches end at once, the weight as far as the good revision can carry."""
+    if not view.reverting or view.good is None:
+        return None
+    split = Split(course(view, view.good, urgent=True).weight)
+    return view.change(weight=view.weighed(split)) if split != view.desired else None
+
+
+def gone_back(view: View) -> Change | None:
+    """Everybody is back: the bad revision drains."""
+    if not view.reverting or view.good is None or not course(view, view.good, urgent=True).done:
+        return None
+    bad, why = view.bad, view.status.revert_message or ""
+    refused = view.status.refused_revision == view.target
+    said = note(say.REVERTED_NOW if refused else say.GONE_BACK, stable=view.good, why=why)
+    ended = recorded(view, bad, _outcome(view), view.status.revert_reason or "", why) if bad else {}
+    return view.change(
+        said,
+        stable=view.named(view.good),
+        canary=None,
+        previous=None,
+        keep_warm_until=None,
+        step=None,
+        plan=[],
+        phase="Reverted" if refused else "Stable",
+        phase_since=view.at,
+        **(leaving(view, bad) if bad else {}),
+        **ended,
+    )
+
+
+def _outcome(view: View) -> str:
+    if view.canary is None:
+        return "RolledBack"
+    if view.status.revert_reason in _NOT_REFUSED:
+        return "Superseded"
+    return "Aborted" if view.status.revert_reason in _BY_HAND else "Reverted"
+
+
+def deadline(view: View) -> float | None:
+    """When the pods of the step in progress will have had their time."""
+    if not view.rolling or view.step is None or view.step.started_at:
+        return None
+    return unix(view.step.entered_at) + seconds(view.spec.runtime.startup_deadline)

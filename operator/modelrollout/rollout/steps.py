@@ -1,0 +1,105 @@
+"""The plan: the strategy's shorthand written out as steps, the split of each and the pods it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelrollout.api.quantities import seconds
+from modelrollout.api.spec import Curve, Pause, Spec, Step
+from modelrollout.rollout.capacity import needed
+from modelrollout.traffic.ratio import nearest
+from modelrollout.traffic.router import Match, Split
+
+Steps = Sequence[Step]
+
+
+def expand(spec: Spec) -> list[Step]:
+    """The steps of a rollout in full; the last traffic step is always weight 100."""
+    strategy = spec.strategy
+    if strategy.blue_green is not None:
+        steps = list(strategy.blue_green.steps)
+        if seconds(strategy.blue_green.warm_for):
+            move = next((i for i, step in enumerate(steps) if step.weight == 100), len(steps))
+            steps.insert(move, Step(pause=Pause(duration=strategy.blue_green.warm_for)))
+    elif strategy.canary is not None and strategy.canary.steps:
+        steps = list(strategy.canary.steps)
+    elif strategy.canary is not None and strategy.canary.curve is not None:
+        steps = [
+            Step(weight=weight, for_=strategy.canary.curve.for_) for weight in _weights(strategy.canary.curve)
+        ]
+    else:
+        steps = []
+    if all(step.weight != 100 for step in steps):
+        steps.append(Step(weight=100))
+    return steps
+
+
+def _weights(curve: Curve) -> list[int]:
+    """Rising weights below 100; with the final 100 they are `curve.steps` many."""
+    last = curve.steps - 1
+    weights: list[int] = []
+    for i in range(last):
+        if curve.shape == "linear":
+            exact = curve.start + (100 - curve.start) * i / last
+        else:
+            exact = curve.start * (100 / curve.start) ** (i / last)
+        weights.append(max(round(exact), weights[-1] + 1 if weights else 1))
+    return weights
+
+
+def is_final(plan: Steps, index: int) -> bool:
+    """Nothing is left to be judged at this index: what remains is to promote."""
+    return index >= len(plan) or (
+        index == len(plan) - 1 and plan[index].weight == 100 and not plan[index].for_
+    )
+
+
+def progress(plan: Steps, index: int) -> str:
+    """`3/5`: the third of five is in progress."""
+    return f"{min(index + 1, len(plan))}/{len(plan)}"
+
+
+def split_at(plan: Steps, index: int) -> Split:
+    """The split while this step is in progress.
+
+    A weight and matches stay until a later step changes them (a user who saw the canary goes on seeing
+    it); a mirror ends with the next step that is no pause; a pause changes nothing.
+    """
+    split = Split()
+    for step in plan[: index + 1]:
+        if step.pause is not None:
+            continue
+        split = Split(
+            canary=split.canary if step.weight is None else step.weight,
+            mirror=step.mirror or 0,
+            matches=split.matches if step.match is None else _matches(step),
+        )
+    return Split(100) if split.canary == 100 else split
+
+
+def _matches(step: Step) -> tuple[Match, ...]:
+    return tuple(
+        Match(
+            "header" if match.header is not None else "query", match.header or match.query or "", match.value
+        )
+        for match in step.match or ()
+    )
+
+
+def pods(plan: Steps, index: int, spec: Spec) -> int:
+    """The canary pods that this step needs; what an earlier step needed is kept, for a model loads slowly."""
+    return max(pods_for(split_at(plan, i), spec) for i in range(min(index, len(plan) - 1) + 1))
+
+
+def pods_for(split: Split, spec: Spec) -> int:
+    """The canary pods that must be ready before the route may hold this split."""
+    if spec.strategy.blue_green is not None:
+        return spec.replicas
+    if split.canary and split.canary < 100 and is_ratio(spec):
+        return nearest(spec.replicas, split.canary).pods
+    return max(1, needed(min(100, split.canary + split.mirror), spec.replicas))
+
+
+def is_ratio(spec: Spec) -> bool:
+    """The Service itself is the router: a weight is a share of the pods it selects."""
+    return spec.traffic.gateway is None and spec.traffic.istio is None

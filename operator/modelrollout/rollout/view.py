@@ -1,0 +1,268 @@
+"""One rollout at one moment, with the questions that every policy asks of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeVar
+
+from modelrollout.api import conditions
+from modelrollout.api.quantities import seconds
+from modelrollout.api.spec import Match as SpecMatch
+from modelrollout.api.spec import Spec, Wire
+from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status, StepStatus, WeightStatus
+from modelrollout.api.times import stamp, unix
+from modelrollout.rollout import steps
+from modelrollout.rollout.commands import Subject, pending
+from modelrollout.rollout.model import Fleet, Note, Observed, Role
+from modelrollout.traffic.router import Match, Split
+
+M = TypeVar("M", bound=Wire)
+
+
+def but(model: M, **changes: Any) -> M:
+    """The same with these fields changed."""
+    return model.model_copy(update=changes)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a policy makes of the status, and what people should hear of it."""
+
+    status: Status
+    notes: tuple[Note, ...] = ()
+
+
+def note(reason: conditions.Reason, **facts: object) -> Note:
+    return Note(reason.name, reason.say(**facts), reason.warning)
+
+
+@dataclass(frozen=True)
+class View:
+    spec: Spec
+    status: Status
+    observed: Observed
+    now: float
+
+    def change(self, *notes: Note, **changes: Any) -> Change:
+        return Change(but(self.status, **changes), notes)
+
+    def after(self, change: Change) -> View:
+        return replace(self, status=change.status)
+
+    # ── revisions ──
+
+    @cached_property
+    def stable(self) -> str | None:
+        return _name(self.status.stable)
+
+    @cached_property
+    def canary(self) -> str | None:
+        return _name(self.status.canary)
+
+    @cached_property
+    def previous(self) -> str | None:
+        return _name(self.status.previous)
+
+    @property
+    def target(self) -> str:
+        return self.observed.revision
+
+    def named(self, revision: str) -> RevisionStatus:
+        """The revision for status, described when it is the one that spec asks for."""
+        for known in (self.status.stable, self.status.canary, self.status.previous):
+            if known is not None and known.revision == revision:
+                return known
+        model = self.observed.revision_model if revision == self.target else ""
+        return RevisionStatus(revision=revision, model=model)
+
+    # ── what is going on ──
+
+    @property
+    def reverting(self) -> bool:
+        return self.status.phase == "Reverting"
+
+    @property
+    def rolling(self) -> bool:
+        """A canary is on trial."""
+        return self.canary is not None and not self.reverting
+
+    @property
+    def installing(self) -> bool:
+        return self.status.phase == "Installing"
+
+    @property
+    def watching(self) -> bool:
+        """Promoted, and the revision before is still warm."""
+        return self.previous is not None and not self.rolling and not self.reverting
+
+    @property
+    def bad(self) -> str | None:
+        """While reverting: the revision that users are taken from."""
+        return self.canary or (self.stable if self.previous else None)
+
+    @property
+    def good(self) -> str | None:
+        """While reverting: the revision that users go back to."""
+        return self.stable if self.canary or not self.previous else self.previous
+
+    @property
+    def paused(self) -> bool:
+        """A person holds the revision on trial where it is."""
+        return self.rolling and pending(self.status.commands, "pause", self.canary) is not None
+
+    @property
+    def subject(self) -> Subject:
+        return Subject(
+            rolling=self.canary if self.rolling else None,
+            promoted=self.stable if self.watching else None,
+            refused=self.status.refused_revision,
+            step=self.index,
+        )
+
+    # ── pods ──
+
+    @property
+    def replicas(self) -> int:
+        return self.spec.replicas
+
+    def fleet(self, revision: str | None) -> Fleet | None:
+        return self.observed.fleets.get(revision) if revision is not None else None
+
+    def ready(self, revision: str | None) -> int:
+        fleet = self.fleet(revision)
+        return fleet.ready if fleet is not None else 0
+
+    def wanted(self, revision: str | None) -> int:
+        fleet = self.fleet(revision)
+        return fleet.wanted if fleet is not None else 0
+
+    def selected(self, role: Role) -> str | None:
+        return self.observed.services.get(role)
+
+    def listed(self, role: Role, revision: str | None = None) -> int:
+        """Ready endpoints that requests to the role reach; of one revision, or of the one it selects."""
+        wanted = self.selected(role) if revision is None else revision
+        if wanted is None:
+            return 0
+        return min(self.ready(wanted), self.observed.endpoints.get(role, {}).get(wanted, 0))
+
+    def others(self, *revisions: str | None) -> list[str]:
+        """Revisions besides these that have pods."""
+        fleets = self.observed.fleets.values()
+        return sorted(f.revision for f in fleets if f.revision not in revisions and (f.pods or f.ready))
+
+    # ── the plan ──
+
+    @property
+    def step(self) -> StepStatus | None:
+        return self.status.step
+
+    @property
+    def index(self) -> int:
+        return self.status.step.index if self.status.step is not None else 0
+
+    @property
+    def final(self) -> bool:
+        return steps.is_final(self.status.plan, self.index)
+
+    @property
+    def progress(self) -> str:
+        return steps.progress(self.status.plan, self.index)
+
+    @cached_property
+    def pods(self) -> int:
+        """Canary pods that the step in progress needs."""
+        return steps.pods(self.status.plan, self.index, self.spec)
+
+    @cached_property
+    def asked(self) -> Split:
+        """The split that the step in progress is about."""
+        return steps.split_at(self.status.plan, self.index)
+
+    @property
+    def names_moved(self) -> bool:
+        """Promotion has reached the point where the stable Service selects the new revision."""
+        return self.canary is not None and self.final and self.selected("stable") == self.canary
+
+    # ── traffic ──
+
+    @cached_property
+    def desired(self) -> Split:
+        return split_of(self.status.weight)
+
+    @property
+    def read(self) -> Split | None:
+        return self.observed.route.split
+
+    @cached_property
+    def as_desired(self) -> bool:
+        """The route says what we asked for."""
+        if self.read is None or self.read == self.desired:
+            return self.read is not None
+        if not steps.is_ratio(self.spec):
+            return False
+        read, desired = self.read.canary, self.desired.canary
+        if 0 < read < 100 and 0 < desired < 100:
+            return True  # one Service selects both; the pods make the weight
+        one = self.selected("stable") == self.selected("canary")
+        return one and {read, desired} <= {0, 100}  # the selector cannot say which role it means
+
+    @property
+    def settled(self) -> bool:
+        """The route says what we asked for, and what acts on it has taken it."""
+        return self.as_desired and self.observed.route.settled
+
+    @property
+    def quiet(self) -> bool:
+        """No request is meant for the canary's Service, and the route says so."""
+        return self.desired == Split() and self.settled
+
+    @property
+    def confirmed(self) -> bool:
+        """The route has held the desired split before; if it does not now, someone else wrote."""
+        if self.rolling:
+            return self.status.step is not None and self.status.step.started_at is not None
+        return not self.installing and not self.reverting and self.stable is not None
+
+    def weighed(self, split: Split) -> WeightStatus:
+        """The intent to make this the split."""
+        matches = [
+            SpecMatch(value=m.value, header=m.name)
+            if m.kind == "header"
+            else SpecMatch(value=m.value, query=m.name)
+            for m in split.matches
+        ]
+        return but(self.status.weight, desired=split.canary, mirror=split.mirror, matches=matches)
+
+    # ── evidence ──
+
+    def verdict(self, since: str | None) -> AnalysisStatus | None:
+        """What the looks say, when the last of them closed after `since`."""
+        analysis = self.observed.analysis
+        if self.spec.analysis is None or analysis is None or analysis.last_look is None or since is None:
+            return None
+        return analysis if unix(analysis.last_look) >= unix(since) else None
+
+    # ── time ──
+
+    @property
+    def at(self) -> str:
+        return stamp(self.now)
+
+    def past(self, since: str | None, duration: str) -> bool:
+        return since is not None and self.now >= unix(since) + seconds(duration)
+
+
+def _name(revision: RevisionStatus | None) -> str | None:
+    return revision.revision if revision is not None else None
+
+
+def split_of(weight: WeightStatus) -> Split:
+    matches = tuple(
+        Match(
+            "header" if match.header is not None else "query", match.header or match.query or "", match.value
+        )
+        for match in weight.matches
+    )
+    return Split(weight.desired, weight.mirror, matches)
