@@ -34,9 +34,10 @@ class Noise:
         return cls(metric.phi, metric.phi_exposure, metric.watch_noise)
 
     def at(self, information: float, running: float) -> float:
-        """phi for a look with n1 n0 / (n1 + n0) = information: the learned one or the `running` one, whichever
-        is greater. Never below what was learned, for fewer units come from fewer pods, whose own noise makes
-        up for it."""
+        """phi for a look with n1 n0 / (n1 + n0) = information: the learned or the `running` one, the greater.
+
+        Never below what was learned: fewer units come from fewer pods, whose own noise makes up for it.
+        """
         learned = self.phi or 1.0
         if self.exposure:
             learned = 1 + (learned - 1) * max(1.0, information / self.exposure)

@@ -143,7 +143,8 @@ class LatencyTest:
         return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS))
 
     def _phi(self, information: float) -> float:
-        return self.noise.at(information, self.running.phi(self.canary.variance, self.control.variance))
+        running = self.running.phi(self.canary.variance, self.control.variance)
+        return self.noise.at(information, running)
 
     def _difference(self, drawn: float = 0.0) -> float:
         """Canary minus control beyond the shown edge, each look by its information; drawn to 0 by `drawn`."""

@@ -11,7 +11,9 @@ Optional at the top: `interval` (seconds per look, 30) or `times` ([[start, end]
 `steps` ([{"look": 21, "dwell": 600}, ...]: promotion evidence begins anew before that look).
 Optional per metric: direction, critical, consequence, catastrophic, cap, restart, bounds, unit, baseline and
 margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory` (and phiExposure), one
-learned before the rollout that its own looks may raise. What is absent has the operator's default. An arm of a look is, by kind:
+learned before the rollout that its own looks may raise. What is absent has the operator's default.
+
+An arm of a look is, by kind:
 
     ratio      {"bad": 3, "total": 100}
     counting   {"count": 1, "exposure": 1800}

@@ -97,9 +97,8 @@ class SharesTest:
         )
 
     def _phi(self, information: float) -> float:
-        return max(
-            self.judged.noise.at(information), self.running.phi(self.canary.variance, self.control.variance)
-        )
+        running = self.running.phi(self.canary.variance, self.control.variance)
+        return self.judged.noise.at(information, running)
 
     def _bet(self, p0: float) -> tuple[float, float]:
         """The shares the interval bets on, from earlier looks: the estimate, drawn a little to "equal"."""

@@ -1,0 +1,99 @@
+"""Does the data plane split as it was told? A sequential test of the share of arrivals against the weight.
+
+A canary that gets another share than configured is not compared with like: requests are lost before it,
+retried onto the other arm, or routed by something else. The test holds a rollout, it never reverts it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelrollout.analysis.mixture import e_value, log_sum
+
+ODDS = (0.5, 0.8, 1.25, 2.0)
+"""Odds ratios of the true share over the configured one that the test bets on."""
+RISK = 0.001
+"""At most this share of correctly split rollouts is ever called mismatched."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitProof:
+    """Evidence that arrivals do not follow the weights, over all looks and weights of a rollout."""
+
+    log_e: tuple[float, ...] = (0.0,) * len(ODDS)
+    canary: float = 0.0
+    expected: float = 0.0
+    """Arrivals that the weights would have given the canary."""
+    total: float = 0.0
+    cursor: float | None = None
+
+    def fold(self, end: float, arrivals: tuple[float, float], weight: float, phi: float = 1.0) -> SplitProof:
+        """One look up to `end` (unix seconds): `arrivals` at (canary, control) under `weight` in 0..1.
+
+        `phi` >= 1 is the design effect of the arrivals: sticky sessions bring many requests with one choice.
+        A weight of 0 or 1 tests nothing. ValueError when the look is part of the proof already.
+        """
+        if self.cursor is not None and end <= self.cursor:
+            raise ValueError(
+                f"The look up to {end:.3f} is folded already; the proof stands at {self.cursor:.3f}."
+            )
+        n1, n0 = arrivals
+        if not 0 < weight < 1 or n1 + n0 <= 0:
+            return SplitProof(self.log_e, self.canary, self.expected, self.total, end)
+        log_e = tuple(
+            log + log_share_factor(n1, n0, weight, odds) / phi
+            for log, odds in zip(self.log_e, ODDS, strict=True)
+        )
+        total = n1 + n0
+        return SplitProof(log_e, self.canary + n1, self.expected + weight * total, self.total + total, end)
+
+    @property
+    def e(self) -> float:
+        return e_value(log_sum(self.log_e) - math.log(len(ODDS)))
+
+    @property
+    def mismatch(self) -> str | None:
+        """What is wrong with the split, as a sentence; None while nothing is shown to be."""
+        if self.e < 1 / RISK:
+            return None
+        got, meant = 100 * self.canary / self.total, 100 * self.expected / self.total
+        return (
+            f"The canary received {got:.3g} % of {self.total:,.0f} requests where the weights meant {meant:.3g} %: "
+            "the arms cannot be compared. Look for retries, sticky sessions or another route to the same Service."
+        )
+
+    def to_state(self) -> dict[str, Any]:
+        return {
+            "logE": list(self.log_e),
+            "canary": self.canary,
+            "expected": self.expected,
+            "total": self.total,
+            "cursor": self.cursor,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> SplitProof:
+        cursor = state["cursor"]
+        return cls(
+            tuple(float(log) for log in state["logE"]),
+            float(state["canary"]),
+            float(state["expected"]),
+            float(state["total"]),
+            None if cursor is None else float(cursor),
+        )
+
+
+def log_share_factor(n1: float, n0: float, weight: float, odds: float) -> float:
+    """Log likelihood ratio of a share whose odds are `odds` times those of the weight."""
+    share = odds * weight / (odds * weight + 1 - weight)
+    return n1 * math.log(share / weight) + n0 * math.log((1 - share) / (1 - weight))
+
+
+def log_beta_mixture(n1: float, n0: float, weight: float, a: float = 1.0, b: float = 1.0) -> float:
+    """Log e-value over all shares at once, Beta(a, b) beforehand, for one weight that never moved."""
+    ahead = math.lgamma(a + n1) + math.lgamma(b + n0) - math.lgamma(a + b + n1 + n0)
+    prior = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+    return ahead - prior - n1 * math.log(weight) - n0 * math.log(1 - weight)
