@@ -1,0 +1,61 @@
+# `make` alone lists what there is. Each target can be run from a fresh clone.
+.DEFAULT_GOAL := help
+SHELL := bash
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCK := requirements/dev.txt
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ── the two that matter ──────────────────────────────────────────────────────────────────────────
+
+.PHONY: demo demo-down test
+demo: $(VENV)/ready ## a real cluster, real vLLM, one good rollout and one bad one (KEEP=1 keeps the cluster)
+	@$(PY) -m tests.demo $(if $(KEEP),--keep)
+
+demo-down: $(VENV)/ready ## remove a kept demo cluster
+	@$(PY) -m tests.bed down
+
+test: lint unit apiserver cluster ## everything that proves it: what CI runs
+
+# ── the inner loop ───────────────────────────────────────────────────────────────────────────────
+
+.PHONY: venv lint unit apiserver cluster crd
+venv: $(VENV)/ready ## a virtual environment from the lock file
+
+$(VENV)/ready: $(LOCK)
+	@tests/bed/python.sh $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@touch $@
+
+lint: $(VENV)/ready ## ruff, mypy --strict, import-linter
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	PYTHONPATH=operator $(VENV)/bin/lint-imports
+
+unit: $(VENV)/ready ## the pure rooms, no I/O
+	$(PY) -m pytest tests/unit
+
+apiserver: bed-build ## real etcd, API server and Prometheus; no node
+	$(PY) -m pytest tests/apiserver
+
+cluster: bed-build ## the whole bed: kubelet, Envoy, istiod, Prometheus, vLLM; needs root
+	$(PY) -m pytest tests/cluster
+
+crd: $(VENV)/ready ## write the CRD from the models
+	PYTHONPATH=operator $(PY) -m modelrollout.api.crd crds/modelrollouts.yaml charts/modelrollout/files/modelrollouts.yaml
+
+# ── the test bed ─────────────────────────────────────────────────────────────────────────────────
+
+.PHONY: bed-build bed-up bed-down
+bed-build: $(VENV)/ready ## build the bed's parts once, into the user's cache folder
+	@$(PY) -m tests.bed build
+
+bed-up: $(VENV)/ready ## a cluster to play with; prints its KUBECONFIG
+	@$(PY) -m tests.bed up
+
+bed-down: $(VENV)/ready ## remove it
+	@$(PY) -m tests.bed down
