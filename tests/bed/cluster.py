@@ -1,4 +1,4 @@
-"""A whole cluster on this machine: control plane, node, DNS, Istio with a gateway, Prometheus. One at a time."""
+"""A whole cluster on this machine: control plane, node, DNS, Istio with a gateway, Prometheus."""
 
 import contextlib
 import json
@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
-from tests.bed import addons, debian, images, node, running
+from tests.bed import addons, containerd, debian, node, running
 from tests.bed.control_plane import ControlPlane, Kubernetes
 from tests.bed.failure import BedError, BedUnsupported
 from tests.bed.process import Processes
@@ -46,18 +45,22 @@ class Cluster(Kubernetes):
         self.url = addresses.url
         self.prometheus = PrometheusClient(addresses.prometheus)
 
+    def close(self) -> None:
+        """Close connections; the cluster goes on."""
+        self.prometheus.close()
+
     def load_image(self, archive: Path) -> None:
         """Make a docker-archive's images available to pods (`imagePullPolicy: IfNotPresent` or `Never`)."""
-        node.load_image(Path(self.addresses.containerd), archive)
+        containerd.load_image(Path(self.addresses.containerd), archive)
 
 
 class OwnCluster:
-    """Starts a cluster and ends it: a context manager that gives a `Cluster`, or `start`, `detach` and `stop`."""
+    """Starts a cluster and ends it; a context manager that gives a `Cluster`."""
 
     def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
         self.say = say
         self.processes: Processes | None = None
-        self.plane: ControlPlane | None = None
+        self.cluster: Cluster | None = None
 
     def __enter__(self) -> Cluster:
         return self.start()
@@ -73,16 +76,18 @@ class OwnCluster:
             raise BedUnsupported(reason)
         debian.install(self.say)
         refuse_second_cluster()
-        images.make_base()
-        images.make_cluster_images()
+        containerd.make_store()
         self.processes = Processes("cluster")
         try:
-            return self._start(self.processes)
+            self.cluster = Cluster(self._start(self.processes))
         except BaseException:
             self.stop()
             raise
+        return self.cluster
 
     def stop(self) -> None:
+        if self.cluster is not None:
+            self.cluster.close()
         if self.processes is not None:
             self.processes.end()
 
@@ -91,25 +96,22 @@ class OwnCluster:
         assert self.processes is not None
         self.processes.detach()
 
-    def _start(self, processes: Processes) -> Cluster:
+    def _start(self, processes: Processes) -> Addresses:
         address = node.own_address()
-        self.plane = plane = ControlPlane(scheduler=True, address=address, processes=processes)
+        plane = ControlPlane(scheduler=True, address=address, processes=processes)
         host = node.Node(processes)
         with ThreadPoolExecutor() as pool:
-            containerd = pool.submit(host.start_containerd)
+            runtime = pool.submit(host.start_containerd)
             self._step("control plane", plane.start)
             istio = pool.submit(self._step, "Istio applied", lambda: self._apply_istio(plane))
             dns = pool.submit(addons.install_dns, plane)
-            containerd.result()
-            archives = images.cluster_archives()
-            self._step("base image", lambda: host.load_image(images.base_archive()))
-            early = [pool.submit(host.load_image, archives[ref]) for ref in (images.COREDNS, images.PILOT)]
-            proxy = pool.submit(host.load_image, archives[images.PROXY])
+            runtime.result()
             host.start_kubelet(plane)
             prometheus = Prometheus(jobs=pod_jobs(plane.kubeconfig), address=address, processes=processes)
             prometheus.start()
+            prometheus.close()
             self._step("node ready", lambda: host.wait_ready(plane))
-            for task in (*early, proxy, dns, istio):
+            for task in (dns, istio):
                 task.result()
         self._step("gateway applied", lambda: addons.install_gateway(plane))
         self._step("gateway programmed", lambda: addons.wait_gateway(plane))
@@ -123,7 +125,7 @@ class OwnCluster:
             containerd=str(host.socket),
         )
         (processes.folder / RECORD).write_text(json.dumps(asdict(addresses)))
-        return Cluster(addresses)
+        return addresses
 
     def _apply_istio(self, plane: ControlPlane) -> None:
         addons.install_gateway_api(plane)

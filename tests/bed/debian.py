@@ -34,8 +34,8 @@ def install(say: Callable[[str], None]) -> None:
     words = " ".join(packages)
     if not shutil.which("apt-get"):
         raise BedUnsupported(
-            f"The cluster tier needs the Debian packages {words}, and this system has no apt-get: use Debian 12, "
-            "or let KUBECONFIG name a cluster and set MODELROLLOUT_USE_KUBECONFIG=1."
+            f"The cluster tier needs the Debian packages {words}, and this system has no apt-get: use Debian "
+            "12, or let KUBECONFIG name a cluster and set MODELROLLOUT_USE_KUBECONFIG=1."
         )
     if os.geteuid() != 0:
         raise BedUnsupported(

@@ -70,7 +70,7 @@ def make_base() -> Path:
     return archive
 
 
-def make_cluster_images() -> None:
+def make_cluster_images() -> list[Path]:
     """CoreDNS and istiod alone on an empty root (they are static), Envoy with pilot-agent on the base."""
     archives = cluster_archives()
     if not archives[COREDNS].exists():
@@ -89,6 +89,7 @@ def make_cluster_images() -> None:
         image = Image(PROXY, [base_layer(), layer], ["/usr/local/bin/pilot-agent"])
         write_archive(archives[PROXY], [image])
         layer.unlink()
+    return list(archives.values())
 
 
 def _single(archive: Path, reference: str, inside: str, binary: str, user: str = "0") -> None:
@@ -103,8 +104,8 @@ def image_from_dockerfile(
 ) -> Path:
     """Build an image from a Dockerfile (default: the context's own) and return its archive.
 
-    `tag` is what the archive calls it, like `bed.local/operator:test`. The base `bed.local/python:1` is there;
-    RUN steps have the machine's network. Built once per content of context, Dockerfile, arguments and base.
+    `tag` is what the archive calls it, like `bed.local/operator:test`. The base `bed.local/python:1` is
+    there; RUN steps have the machine's network. Built once per content of context, Dockerfile and arguments.
     """
     recipe = dockerfile or context / "Dockerfile"
     arguments = dict(build_args or {})

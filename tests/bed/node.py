@@ -1,7 +1,7 @@
 """One real node on this machine: containerd, kubelet and kube-proxy as processes of a bed.
 
 Pods get point-to-point links (the CNI plugin `ptp`), so all their traffic is routed and seen by kube-proxy's
-nftables rules without bridge settings of the kernel; they reach each other, Services and this machine, nothing else.
+nftables rules without bridge settings of the kernel. They reach each other, Services and this machine.
 """
 
 import json
@@ -10,17 +10,15 @@ import socket
 import subprocess
 from pathlib import Path
 
-from tests.bed import debian, remains
+from tests.bed import containerd, remains
 from tests.bed.control_plane import POD_RANGE, ControlPlane
-from tests.bed.failure import BedError, BedUnsupported
-from tests.bed.images import PAUSE
+from tests.bed.failure import BedUnsupported
 from tests.bed.pieces import binary
 from tests.bed.ports import free_port
 from tests.bed.process import Process, Processes
 
 NAME = "node0"
 DNS_ADDRESS = "10.96.0.10"
-CNI_PLUGINS = Path("/usr/lib/cni")
 V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "systemd")
 
 
@@ -67,28 +65,20 @@ def own_address() -> str:
 
 
 class Node:
-    """containerd first, since it needs no API server and images can be imported; then kubelet and kube-proxy."""
+    """containerd first, since images can be imported before the API server is up; then the rest."""
 
     def __init__(self, processes: Processes) -> None:
         self.processes = processes
         self.folder = processes.folder
-        self.socket = self.folder / "containerd.sock"
+        self.socket = containerd.socket_of(self.folder)
         self.cgroup = remains.cgroup_name(self.folder.name)
         self.kubelet: Process | None = None
 
     def start_containerd(self) -> None:
+        """Start it on a copy of the image store, so that the cluster's images are there at once."""
         (self.folder / remains.NODE).write_text(json.dumps({"tables": "kube-proxy"}))
-        config = self.folder / "containerd.toml"
-        config.write_text(containerd_config(self.folder, self.socket))
-        cni = self.folder / "cni"
-        cni.mkdir()
-        (cni / "10-bed.conflist").write_text(json.dumps(cni_config(self.folder)))
-        containerd = self.processes.start("containerd", [debian.NEEDED["containerd"], "--config", config])
-        self.processes.wait_until(self.socket.exists, "socket of containerd", containerd)
-
-    def load_image(self, archive: Path) -> None:
-        """Import a docker-archive, ready to run under the names it carries."""
-        load_image(self.socket, archive)
+        containerd.copy_store(self.folder / "containerd")
+        containerd.start(self.processes)
 
     def start_kubelet(self, plane: ControlPlane) -> None:
         make_cgroup(self.cgroup)
@@ -116,13 +106,6 @@ class Node:
         self.processes.wait_until(ready, "ready node", self.kubelet)
 
 
-def load_image(containerd_socket: Path, archive: Path) -> None:
-    argv = ["ctr", f"--address={containerd_socket}", "--namespace=k8s.io", "images", "import", str(archive)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise BedError(f"containerd could not import {archive.name}: {done.stderr.strip()}")
-
-
 def make_cgroup(name: str) -> None:
     """kubelet wants its root cgroup to be there in every hierarchy that it uses."""
     for parent in cgroup_parents():
@@ -130,48 +113,6 @@ def make_cgroup(name: str) -> None:
             controllers = (parent / "cgroup.controllers").read_text().split()
             (parent / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in controllers))
         (parent / name).mkdir(exist_ok=True)
-
-
-def containerd_config(folder: Path, socket_path: Path) -> str:
-    cri = 'plugins."io.containerd.grpc.v1.cri"'
-    return f"""
-version = 2
-root = "{folder}/containerd"
-state = "{folder}/containerd-state"
-[grpc]
-  address = "{socket_path}"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "{folder}/containerd-opt"
-[{cri}]
-  sandbox_image = "{PAUSE}"
-  restrict_oom_score_adj = true          # works without CAP_SYS_RESOURCE
-  netns_mounts_under_state_dir = true    # so that they end with the folder
-  stream_server_address = "127.0.0.1"
-  max_concurrent_downloads = 4
-[{cri}.containerd]
-  snapshotter = "overlayfs"
-  default_runtime_name = "runc"
-[{cri}.containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-[{cri}.cni]
-  bin_dir = "{CNI_PLUGINS}"
-  conf_dir = "{folder}/cni"
-"""
-
-
-def cni_config(folder: Path) -> dict[str, object]:
-    subnet = POD_RANGE.replace("/16", "/24")  # what the controller-manager gives to the first node
-    ranges = {"ranges": [[{"subnet": subnet}]], "routes": [{"dst": "0.0.0.0/0"}]}
-    ptp = {
-        "type": "ptp",
-        "ipMasq": False,
-        "ipam": {"type": "host-local", "dataDir": f"{folder}/cni-addresses", **ranges},
-    }
-    return {
-        "cniVersion": "1.0.0",
-        "name": "bed",
-        "plugins": [ptp, {"type": "portmap", "capabilities": {"portMappings": True}}],
-    }
 
 
 def kubelet_config(folder: Path, socket_path: Path, cgroup: str, pki: Path) -> dict[str, object]:

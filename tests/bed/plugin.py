@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.bed import folders
+from tests.bed.cluster import Cluster, OwnCluster, running_cluster
 from tests.bed.control_plane import ControlPlane, Kubernetes
+from tests.bed.failure import BedUnsupported
 from tests.bed.prometheus import Prometheus
 
 TIERS = ("unit", "apiserver", "cluster", "bench")
@@ -61,6 +63,34 @@ def control_plane() -> Iterator[ControlPlane]:
 def fresh_namespace(control_plane: ControlPlane) -> Iterator[str]:
     """Name of an empty namespace on `control_plane`, ready for pods; deleted afterwards without waiting."""
     with namespace_on(control_plane) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A whole cluster with our CRDs: the one of `bed-up` when it runs, else one for this session."""
+    if found := running_cluster():
+        apply_our_crds(found)
+        yield found
+        found.close()
+        return
+    own = OwnCluster()
+    try:
+        started = own.start()
+    except BedUnsupported as reason:
+        refuse(str(reason))
+        return
+    try:
+        apply_our_crds(started)
+        yield started
+    finally:
+        own.stop()
+
+
+@pytest.fixture
+def cluster_namespace(cluster: Cluster) -> Iterator[str]:
+    """Name of an empty namespace on `cluster`; deleted afterwards without waiting."""
+    with namespace_on(cluster) as name:
         yield name
 
 

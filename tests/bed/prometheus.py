@@ -26,6 +26,9 @@ class PrometheusClient:
         self.url = url
         self.http = httpx.Client(base_url=url, timeout=10)
 
+    def close(self) -> None:
+        self.http.close()
+
     def targets(self) -> list[dict[str, Any]]:
         """Active targets as Prometheus tells them: labels, health, lastScrape, lastError."""
         found: list[dict[str, Any]] = self.http.get("/api/v1/targets?state=active").json()["data"][
@@ -107,7 +110,7 @@ class Prometheus(PrometheusClient):
 
     def stop(self) -> None:
         """End an instance of its own; one that belongs to a larger bed ends with that."""
-        self.http.close()
+        self.close()
         if self._own and self._processes is not None:
             self._processes.end()
 
