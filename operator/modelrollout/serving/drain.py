@@ -6,6 +6,7 @@ SIGTERM, on which vLLM cuts every stream. It always succeeds: at worst the time 
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import sys
 import time
@@ -34,9 +35,9 @@ def main(port: int, timeout: float) -> None:
 
 def in_flight(port: int) -> float | None:
     """Requests running and waiting, summed over the server's engines; None when it does not say."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    connection.request("GET", "/metrics")
-    lines = connection.getresponse().read().decode().splitlines()
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)) as server:
+        server.request("GET", "/metrics")
+        lines = server.getresponse().read().decode().splitlines()
     samples = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(BUSY)]
     return sum(samples) if samples else None
 

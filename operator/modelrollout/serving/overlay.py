@@ -1,7 +1,7 @@
 """Strategic merge of a user's partial pod template over the one that the operator builds.
 
 As `kubectl patch --type=strategic` does it, for the lists of a pod: entries with the same key are merged,
-others are added; `null` deletes a field, `$patch: delete` an entry, `$patch: replace` replaces whole.
+others are added; `null` and `$patch: delete` delete, `$patch: replace` replaces whole.
 Lists without a key (`args`, `command`, `tolerations`, …) are replaced.
 """
 
@@ -45,7 +45,7 @@ def overlay(base: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]
     kept = {key: value for key, value in base.items() if key not in displaced(base, patch)}
     merged = dict(kept)
     for key, value in patch.items():
-        if value is None:
+        if value is None or (isinstance(value, Mapping) and value.get("$patch") == "delete"):
             merged.pop(key, None)
         elif isinstance(value, Mapping):
             merged[key] = overlay(kept[key] if isinstance(kept.get(key), Mapping) else {}, value)
