@@ -138,6 +138,7 @@ class CountingTest:
             log_promote=self.promote.log_e(LOG_STAKES_BETTER),
             phi=self._phi(self.running.information / max(self.running.looks, 1)),
             limit=self.metric.tolerance.ratio,
+            tolerated=self.metric.tolerance.ratio,
             detectable=self._detectable() if seen else None,
         )
 

@@ -108,7 +108,7 @@ class LatencyTest:
 
     def _fold(self, edges: Edges, slow: Histogram, base: Histogram) -> LatencyTest:
         n1, n0 = sum(slow.counts), sum(base.counts)
-        above1, above0 = (_above(h, [m.edge for m in edges.margins]) for h in (slow, base))
+        above1, above0 = (above_edges(h, edges) for h in (slow, base))
         blocks = [Block(n1, x1, n0, x0) for x1, x0 in zip(above1, above0, strict=True)]
         score1, score0 = (sum(above) / len(above) for above in (above1, above0))
         pair = Pair(n1, score1, n0, score0)
@@ -125,8 +125,8 @@ class LatencyTest:
             self,
             evidence=_rounded(evidence),
             running=self.running.fold(pair),
-            canary=self.canary.add(n1, score1, _squares(above1)),
-            control=self.control.add(n0, score0, _squares(above0)),
+            canary=self.canary.add(n1, score1, score_squares(above1)),
+            control=self.control.add(n0, score0, score_squares(above0)),
             beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),
             weighted=self.weighted + _weighted(blocks[shown]),
             interval=self.interval.fold(grid, share_bets(blocks[shown], 1.0, bet, phi)),
@@ -178,6 +178,7 @@ class LatencyTest:
             log_promote=min(test.log_promote for test in self.evidence),
             phi=phi,
             limit=min(margin.limit(p0), 1.0),
+            tolerated=min(margin.limit(p0), 1.0) - p0,
             detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
             about=f"{side} {_as_given(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
         )
@@ -238,12 +239,12 @@ def _load_evidence(numbers: Iterator[float], shared: TwoSided, edges: int) -> tu
     return tuple(TwoSided.load_own(numbers, shared) for _ in range(edges))
 
 
-def _above(histogram: Histogram, edges: Sequence[float]) -> list[float]:
-    """How many values lie beyond each of the edges, which must be edges of the histogram."""
-    return [sum(histogram.counts[histogram.edges.index(edge) + 1 :]) for edge in edges]
+def above_edges(histogram: Histogram, edges: Edges) -> list[float]:
+    """How many values lie beyond each decision edge, which must all be edges of the histogram."""
+    return [sum(histogram.counts[histogram.edges.index(m.edge) + 1 :]) for m in edges.margins]
 
 
-def _squares(above: Sequence[float]) -> float:
+def score_squares(above: Sequence[float]) -> float:
     """Sum over requests of the squared share of edges they lie beyond; `above` per edge, ascending."""
     return sum((2 * i + 1) * count for i, count in enumerate(above)) / len(above) ** 2
 

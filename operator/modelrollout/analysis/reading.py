@@ -34,6 +34,8 @@ class Reading:
     phi: float = 1.0
     limit: float | None = None
     """What the canary may reach, given what the control shows now."""
+    tolerated: float | None = None
+    """The greatest estimate that is still tolerated, given what the control shows now."""
     detectable: float | None = None
     """The smallest difference beyond the limit that would be found with the traffic seen so far."""
     about: str = ""

@@ -116,6 +116,7 @@ class SharesTest:
         phi = self._phi(self.running.information / max(self.running.looks, 1))
         p0 = self.evidence.control.share
         ends = self.interval.ends(fixed.grid, 0.0 if alone else -1.0)
+        limit = min(fixed.margin.limit(p0), 1.0)
         return Reading(
             canary=ArmTotals(self.canary.n, self.canary.total),
             control=ArmTotals(self.control.n, self.control.total),
@@ -125,7 +126,8 @@ class SharesTest:
             log_promote=self.evidence.log_promote,
             log_catastrophic=self.catastrophe.log_e(LOG_STAKES_WORSE) if fixed.catastrophic else None,
             phi=phi,
-            limit=min(fixed.margin.limit(p0), 1.0),
+            limit=limit,
+            tolerated=limit if alone else limit - p0,
             detectable=detectable(p0, (self.canary.n, self.control.n), fixed.margin, phi, fixed.risk),
         )
 

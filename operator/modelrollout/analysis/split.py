@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelrollout.analysis.mixture import e_value, log_sum
+from modelrollout.analysis.mixture import Mixture, Schedule, e_value
+from modelrollout.analysis.packing import pack, unpack
 
 ODDS = (0.5, 0.8, 1.25, 2.0)
 """Odds ratios of the true share over the configured one that the test bets on."""
@@ -19,11 +20,15 @@ RISK = 0.001
 """At most this share of correctly split rollouts is ever called mismatched."""
 
 
+_STAKES = (-math.log(len(ODDS)),) * len(ODDS)
+_SCHEDULE = Schedule(restart=True)
+
+
 @dataclass(frozen=True, slots=True)
 class SplitProof:
     """Evidence that arrivals do not follow the weights, over all looks and weights of a rollout."""
 
-    log_e: tuple[float, ...] = (0.0,) * len(ODDS)
+    evidence: Mixture = field(default_factory=lambda: Mixture.fresh(len(ODDS)))
     canary: float = 0.0
     expected: float = 0.0
     """Arrivals that the weights would have given the canary."""
@@ -38,21 +43,23 @@ class SplitProof:
         """
         if self.cursor is not None and end <= self.cursor:
             raise ValueError(
-                f"The look up to {end:.3f} is folded already; the proof stands at {self.cursor:.3f}."
+                f"The look up to {end:.3f} is folded already; the proof is at {self.cursor:.3f}."
             )
         n1, n0 = arrivals
         if not 0 < weight < 1 or n1 + n0 <= 0:
-            return SplitProof(self.log_e, self.canary, self.expected, self.total, end)
-        log_e = tuple(
-            log + log_share_factor(n1, n0, weight, odds) / phi
-            for log, odds in zip(self.log_e, ODDS, strict=True)
+            return replace(self, cursor=end)
+        factors = [log_share_factor(n1, n0, weight, odds) / phi for odds in ODDS]
+        return SplitProof(
+            self.evidence.fold(factors, _SCHEDULE),
+            self.canary + n1,
+            self.expected + weight * (n1 + n0),
+            self.total + n1 + n0,
+            end,
         )
-        total = n1 + n0
-        return SplitProof(log_e, self.canary + n1, self.expected + weight * total, self.total + total, end)
 
     @property
     def e(self) -> float:
-        return e_value(log_sum(self.log_e) - math.log(len(ODDS)))
+        return e_value(self.evidence.log_e(_STAKES))
 
     @property
     def mismatch(self) -> str | None:
@@ -61,29 +68,22 @@ class SplitProof:
             return None
         got, meant = 100 * self.canary / self.total, 100 * self.expected / self.total
         return (
-            f"The canary received {got:.3g} % of {self.total:,.0f} requests where the weights meant {meant:.3g} %: "
-            "the arms cannot be compared. Look for retries, sticky sessions or another route to the same Service."
+            f"The canary received {got:.3g} % of {self.total:,.0f} requests where the weights meant "
+            f"{meant:.3g} %: the arms cannot be compared. Look for retries, sticky sessions or another route "
+            "to the same Service."
         )
 
     def to_state(self) -> dict[str, Any]:
-        return {
-            "logE": list(self.log_e),
-            "canary": self.canary,
-            "expected": self.expected,
-            "total": self.total,
-            "cursor": self.cursor,
-        }
+        numbers = [*self.evidence.log_a, self.evidence.rest, self.canary, self.expected, self.total]
+        return {"looks": self.evidence.looks, "cursor": self.cursor, "d": pack(numbers, "d")}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> SplitProof:
+        """The proof as stored; ValueError or KeyError when it was not."""
+        *log_a, rest, canary, expected, total = unpack(state["d"], "d")
         cursor = state["cursor"]
-        return cls(
-            tuple(float(log) for log in state["logE"]),
-            float(state["canary"]),
-            float(state["expected"]),
-            float(state["total"]),
-            None if cursor is None else float(cursor),
-        )
+        evidence = Mixture(tuple(log_a), rest, int(state["looks"]))
+        return cls(evidence, canary, expected, total, None if cursor is None else float(cursor))
 
 
 def log_share_factor(n1: float, n0: float, weight: float, odds: float) -> float:

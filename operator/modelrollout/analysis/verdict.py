@@ -63,6 +63,8 @@ class MetricEvidence:
     promote_progress: float
     phi: float
     limit: float | None
+    tolerated: float | None
+    """The greatest `estimate` that is tolerated."""
     detectable: float | None
     reason: str
     """Proven, Worse, Undecided, or the kind of problem that this look had."""
@@ -255,6 +257,7 @@ def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:
         promote_progress=min(max(proven, 0.0), 1.0),
         phi=reading.phi,
         limit=reading.limit,
+        tolerated=reading.tolerated,
         detectable=reading.detectable,
         reason=_reason(standing, reading, against, proven),
         message=standing.problem.message if standing.problem else f"{summary(metric, reading)}.",

@@ -1,0 +1,163 @@
+"""How long a rollout's steps will take and what they can find, from the traffic there is.
+
+Figures are medians in the sense of `information`: half of the rollouts need less. They are estimates for
+people; no verdict depends on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelrollout.analysis import arms
+from modelrollout.analysis.block import Margin
+from modelrollout.analysis.information import detectable, units_to_pass, units_to_revert
+from modelrollout.analysis.latency import edges_of
+from modelrollout.analysis.metric import Kind, Metric
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.scalar import LEAST_LOOKS
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of the rollout as traffic sees it: parts of the user requests that reach each arm (a mirrored
+    fifth is canary 0.2 beside control 1), and the shortest stay in seconds."""
+
+    canary: float
+    control: float
+    dwell: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What one metric asks of the traffic."""
+
+    name: str
+    units: float
+    """Units per second over both arms, as many as users make."""
+    bounds: tuple[tuple[Margin, float], ...]
+    """Margins with the control's share now; all must be proven. Empty: the metric needs looks, not units."""
+    phi: float
+    critical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MetricForecast:
+    name: str
+    control: float
+    """The control's bad share now, at the margin that is hardest to prove."""
+    limit: float
+    seconds_to_pass: float
+    """Until an equal canary is proven, in the median; inf when it never is."""
+    finds: float | None
+    """The smallest bad share of the canary that this step would revert in its time; None: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageForecast:
+    seconds: float
+    """What the step takes when the canary is as good as the control; inf when it can never pass."""
+    slowest: str | None
+    """The metric that decides how long; None: the shortest stay does."""
+    metrics: tuple[MetricForecast, ...]
+    comparable: bool
+    """Whether both arms get traffic. Otherwise the step only waits."""
+
+
+def demands(plan: Plan, units: Mapping[str, float]) -> tuple[Demand, ...]:
+    """What the plan's metrics ask of the traffic, from their priors and baselines. `units` are units per
+    second by metric name (requests, scores); a metric without an entry is left out."""
+    return tuple(
+        Demand(m.name, units[m.name], bounds_of(m), m.phi or 1.0, m.name in plan.critical)
+        for m in plan.metrics
+        if m.name in units
+    )
+
+
+def bounds_of(metric: Metric) -> tuple[tuple[Margin, float], ...]:
+    """The margins that a metric must keep, each with the control's share before the rollout."""
+    if metric.kind in (Kind.RATIO, Kind.MEAN):
+        rate = metric.prior.rate if metric.prior else 0.0
+        return ((Margin(metric.tolerance.ratio, metric.tolerance.absolute), rate),)
+    if metric.kind is Kind.HISTOGRAM and metric.baseline is not None:
+        edges = edges_of(metric, arms.histogram(metric, metric.baseline))
+        return tuple((Margin(m.ratio, m.absolute), m.exceedance) for m in edges.margins)
+    return ()
+
+
+def forecast(
+    plan: Plan, wanted: Sequence[Demand], stages: Sequence[Stage], interval: float
+) -> tuple[StageForecast, ...]:
+    """How each step will go. `interval` is the length of a look in seconds."""
+    return tuple(_stage(plan, wanted, stage, interval) for stage in stages)
+
+
+def _stage(plan: Plan, wanted: Sequence[Demand], stage: Stage, interval: float) -> StageForecast:
+    shortest = max(stage.dwell, plan.minimum_looks * interval)
+    if stage.canary <= 0 or stage.control <= 0:
+        return StageForecast(stage.dwell, None, (), comparable=False)
+    times = {demand.name: _seconds_to_pass(plan, demand, stage, interval) for demand in wanted}
+    needed = {demand.name: times[demand.name] for demand in wanted if demand.critical}
+    slowest = max(needed, key=lambda name: needed[name], default=None)
+    seconds = max(shortest, needed[slowest]) if slowest is not None else shortest
+    if math.isfinite(seconds):
+        seconds = math.ceil(seconds / interval - 1e-9) * interval
+    metrics = tuple(
+        _metric(plan, demand, stage, times[demand.name], seconds) for demand in wanted if demand.bounds
+    )
+    decides = slowest if slowest is not None and needed[slowest] > shortest else None
+    return StageForecast(seconds, decides, metrics, comparable=True)
+
+
+def _share(stage: Stage) -> float:
+    return stage.canary / (stage.canary + stage.control)
+
+
+def _units_to_pass(plan: Plan, demand: Demand, stage: Stage, bound: tuple[Margin, float]) -> float:
+    margin, control = bound
+    return units_to_pass(max(control, 1e-6), _share(stage), margin, demand.phi, plan.miss_risk)
+
+
+def _seconds_to_pass(plan: Plan, demand: Demand, stage: Stage, interval: float) -> float:
+    if not demand.bounds:
+        return LEAST_LOOKS * interval
+    if demand.units <= 0:
+        return math.inf
+    units = max(_units_to_pass(plan, demand, stage, bound) for bound in demand.bounds)
+    return units / (demand.units * stage.canary)
+
+
+def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: float) -> MetricForecast:
+    margin, control = max(demand.bounds, key=lambda bound: _units_to_pass(plan, demand, stage, bound))
+    limit, finds = min(margin.limit(control), 1.0), None
+    if math.isfinite(seconds):
+        seen = (demand.units * stage.canary * seconds, demand.units * stage.control * seconds)
+        excess = detectable(max(control, 1e-6), seen, margin, demand.phi, plan.revert_risk)
+        finds = None if excess is None else limit + excess
+    return MetricForecast(demand.name, control, limit, to_pass, finds)
+
+
+def seconds_to_revert(plan: Plan, demand: Demand, stage: Stage, bad: float) -> float:
+    """Until a canary whose bad share is `bad` is reverted, in the median; inf when it never is. For a metric
+    that carries a single margin."""
+    margin, control = demand.bounds[0]
+    truth = (bad, max(control, 1e-6))
+    units = units_to_revert(truth, _share(stage), margin, demand.phi, plan.revert_risk)
+    return units / (demand.units * stage.canary) if demand.units > 0 else math.inf
+
+
+def remaining(stages: Sequence[StageForecast], step: int, progress: float, elapsed: float) -> float:
+    """Seconds until the last step passes, standing in step `step` (from 0) for `elapsed` seconds with its
+    slowest metric at `progress` (0..1) of the evidence; inf when it never does."""
+    if step >= len(stages):
+        return 0.0
+    current = stages[step].seconds
+    left = max(current * (1 - progress), current - elapsed if stages[step].slowest is None else 0.0)
+    return left + sum(stage.seconds for stage in stages[step + 1 :])
+
+
+def planned_looks(stages: Sequence[StageForecast], interval: float, guard: float = 0.0) -> int:
+    """Looks for `Plan.planned_looks`: twice what the steps should take, and the guard after promotion."""
+    seconds = sum(stage.seconds for stage in stages if math.isfinite(stage.seconds))
+    return max(math.ceil((2 * seconds + guard) / interval), 20)
