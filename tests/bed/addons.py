@@ -18,20 +18,20 @@ def install_dns(cluster: Kubernetes) -> None:
 
 def install_gateway_api(cluster: Kubernetes) -> None:
     """The standard channel's CRDs."""
-    cluster.apply(file("istio", "gateway-api"))
+    cluster.apply(file("gateway-api"))
 
 
 def install_istio(cluster: Kubernetes) -> None:
     """Istio's CRDs with its default validating webhook, then istiod; neither is waited for."""
-    base = file("istio", "charts/base")
+    base = file("charts/base")
     helm(cluster, "istio-base", base, "--set=defaultRevision=default")
     values = MANIFESTS / "istiod-values.yaml"
-    helm(cluster, "istiod", file("istio", "charts/istiod"), f"--values={values}")
+    helm(cluster, "istiod", file("charts/istiod"), f"--values={values}")
 
 
 def install_istio_crds(cluster: Kubernetes) -> None:
     """Istio's CRDs alone, for the apiserver tier."""
-    cluster.apply(file("istio", "istio-crds.yaml"))
+    cluster.apply(file("istio-crds.yaml"))
 
 
 def helm(cluster: Kubernetes, release: str, chart: object, *words: str) -> None:

