@@ -136,16 +136,17 @@ def _warning(
     if reverted:
         return (
             f"{metric.name}: judged against itself, stable would have been reverted in {reverted} of "
-            f"{rollouts} past rollouts: its pods differ by more than is tolerated. Widen the tolerance, or find "
-            "the pod."
+            f"{rollouts} past rollouts: its pods differ by more than is tolerated. Widen the tolerance, or "
+            "find the pod."
         )
     needed = _looks_to_pass(metric, pairs, plan)
     if needed <= looks:
         return None
     often = "never" if math.isinf(needed) else f"only after about {needed:,.0f} looks"
     return (
-        f"{metric.name}: with this traffic and its own noise (design effect {metric.phi:.1f}) an equal canary is "
-        f"proven {often}, {looks} are planned. Widen the tolerance, lengthen the steps, or make it not critical."
+        f"{metric.name}: with this traffic and its own noise (design effect {metric.phi:.1f}) an equal "
+        f"canary is proven {often}, {looks} are planned. Widen the tolerance, lengthen the steps, or make it "
+        "not critical."
     )
 
 

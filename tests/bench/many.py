@@ -1,0 +1,199 @@
+"""The engine over many rollouts at once: the rules of `modelrollout.analysis` on numpy arrays.
+
+Shapes are (rollouts, looks). tests/unit/analysis/test_many.py holds every function here equal to the engine
+on random streams; simulations therefore speak for the engine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
+from modelrollout.analysis.dispersion import LAGS, PRIOR_LOOKS
+from modelrollout.analysis.mixture import Schedule
+from modelrollout.analysis.two_sided import FORGET
+
+Array = npt.NDArray[np.float64]
+_EPS, _LEAST, _GREATEST = 1e-9, 1e-7, 0.999
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Units and bad units of both arms, and the sum of squared badness where units are not good or bad."""
+
+    n1: Array
+    x1: Array
+    n0: Array
+    x0: Array
+    squares1: Array | None = None
+    squares0: Array | None = None
+
+
+@dataclass(frozen=True)
+class Rules:
+    margin: Margin
+    prior: tuple[float | Array, float] = (0.01, 2.0)
+    phi: float | Array = 1.0
+    """Learned before the rollout: one for all or one per rollout."""
+    watch: bool = True
+    cap: float | None = None
+    restart: bool = True
+    planned: int | None = None
+
+
+def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple[Array, Array]:
+    """`block.project`, by bisection instead of Newton steps: another way to the same point."""
+    rho, delta = margin
+    if rho == 0:
+        return np.full_like(p1, delta), p0
+    least, most = max(0.0, -delta / rho) + _EPS, min(1.0, (1 - delta) / rho) - _EPS
+    other = (p1 - delta) / rho
+    low = np.clip(np.minimum(p0, other), least, most)
+    high = np.clip(np.maximum(p0, other), least, most)
+    for _ in range(46):
+        p = 0.5 * (low + high)
+        q = rho * p + delta
+        up = n1 * rho * (q - p1) * (p * (1 - p)) + n0 * (p - p0) * (q * (1 - q)) > 0
+        high = np.where(up, p, high)
+        low = np.where(up, low, p)
+    p = 0.5 * (low + high)
+    return rho * p + delta, p
+
+
+def _factors(look: tuple[Array, ...], p0: Array, margin: Margin, worse: bool) -> Array:
+    """Log factors (rollouts, alternatives) of one look."""
+    edge = margin.ratio * p0 + margin.absolute
+    q = np.clip(edge, _EPS, 1 - _EPS)[:, None]
+    odds = q / (1 - q) * np.array(WORSE if worse else BETTER)
+    alternatives = np.clip(odds / (1 + odds), _LEAST, _GREATEST)
+    if not worse:
+        equal = np.clip(np.minimum(p0, edge), _LEAST, _GREATEST)
+        alternatives = np.concatenate([equal[:, None], alternatives], 1)
+    p0s = np.broadcast_to(p0[:, None], alternatives.shape)
+    n1, x1, n0, x0 = (v[:, None] for v in look)
+    m1, m0 = project(alternatives, p0s, n1, n0, margin)
+    log = x1 * np.log(alternatives / m1) + (n1 - x1) * np.log((1 - alternatives) / (1 - m1))
+    log = log + x0 * np.log(p0s / m0) + (n0 - x0) * np.log((1 - p0s) / (1 - m0))
+    outside = alternatives > edge[:, None] + _EPS if worse else alternatives < edge[:, None] - _EPS
+    tells = (n1 > 0) & ((n0 > 0) | (margin.ratio == 0))
+    return np.where(outside & tells, log, 0.0)
+
+
+def running_phi(counts: Counts, alone: bool = False) -> Array:
+    """`dispersion.Running`: phi per look, from the looks before it."""
+    n1, x1, n0, x0 = counts.n1, counts.x1, counts.n0, counts.x0
+    q1 = x1 if counts.squares1 is None else counts.squares1
+    q0 = x0 if counts.squares0 is None else counts.squares0
+    rollouts, looks = x1.shape
+    h = np.where(n1 > 0, n1, 0.0) if alone else n1 * n0 / np.maximum(n1 + n0, 1e-300)
+    d = np.where(h > 0, x1 / np.maximum(n1, 1e-300), 0.0)
+    d = d if alone else np.where(h > 0, d - x0 / np.maximum(n0, 1e-300), 0.0)
+    spreads = (h * h / np.maximum(n1, 1e-300), 0 * h if alone else h * h / np.maximum(n0, 1e-300))
+    out = np.ones((rollouts, looks))
+    seen, information, weighted = (np.zeros(rollouts) for _ in range(3))
+    spread1, spread0 = np.zeros(rollouts), np.zeros(rollouts)
+    lags, recent = np.zeros((rollouts, LAGS + 1)), np.zeros((rollouts, LAGS))
+    bartlett = np.array([1.0, *(2 * (1 - k / (LAGS + 1)) for k in range(1, LAGS + 1))])
+    totals = [np.cumsum(v, 1) for v in (n1, x1, q1, n0, x0, q0)]
+    for t in range(looks):
+        if t > 0:
+            c = [total[:, t - 1] for total in totals]
+            used = np.where(np.arange(LAGS + 1) <= seen[:, None] - 1, bartlett, 0.0)
+            long_run = (lags * used).sum(1)
+            independent = spread1 * _variance(*c[:3]) + spread0 * _variance(*c[3:])
+            prior = PRIOR_LOOKS * independent / np.maximum(seen, 1)
+            ratio = (long_run + prior) / np.maximum(independent + prior, 1e-300)
+            out[:, t] = np.where((seen >= 2) & (independent > 0), np.maximum(ratio, 1.0), 1.0)
+        ht, some = h[:, t], h[:, t] > 0
+        mean = weighted / np.maximum(information, 1e-300)
+        scale = np.sqrt(information / np.maximum(information + ht, 1e-300))
+        residual = np.where(information > 0, ht * (d[:, t] - mean) * scale, 0.0)
+        history = np.concatenate([residual[:, None], recent], 1)
+        lags = np.where(some[:, None], lags + residual[:, None] * history, lags)
+        recent = np.where(some[:, None], history[:, :-1], recent)
+        information, weighted = information + ht, weighted + ht * d[:, t]
+        spread1, spread0 = spread1 + spreads[0][:, t], spread0 + spreads[1][:, t]
+        seen = seen + some
+    return out
+
+
+def _variance(n: Array, total: Array, squares: Array) -> Array:
+    mean = (total + 0.5) / (n + 1)
+    return np.maximum((squares + 0.5) / (n + 1) - mean * mean, 1e-12)
+
+
+def shares(counts: Counts, rules: Rules, phi: Array | None = None) -> tuple[Array, Array]:
+    """Log e-values (against, for) per look of one bad share; `phi` overrides what the rules say."""
+    rollouts, looks = counts.x1.shape
+    phi = phi_of(counts, rules) if phi is None else phi
+    mean, weight = rules.prior
+    bad = np.broadcast_to(np.asarray(mean, float) * weight, (rollouts,)).copy()
+    total = np.full(rollouts, float(weight))
+    schedule = Schedule(rules.restart, rules.planned)
+    against, proof = np.full((rollouts, len(WORSE)), -np.inf), np.zeros((rollouts, 1 + len(BETTER)))
+    log_worse, log_better = np.empty((rollouts, looks)), np.empty((rollouts, looks))
+    rest = 1.0
+    for t in range(looks):
+        n1, x1, n0, x0 = (np.asarray(v[:, t], float) for v in (counts.n1, counts.x1, counts.n0, counts.x0))
+        p0 = np.clip(bad / total, 1e-6, 1 - 1e-6)
+        look = (n1, x1, n0, x0)
+        worse = _factors(look, p0, rules.margin, worse=True) / phi[:, t, None]
+        if rules.cap is not None:
+            worse = np.minimum(worse, rules.cap)
+        start = min(schedule.start(t + 1), rest)
+        rest = max(rest - start, 0.0)
+        with np.errstate(divide="ignore"):
+            against = worse + np.logaddexp(against, np.log(start))
+            log_rest = np.log(rest) if rest > 0 else -np.inf
+        proof = proof + _factors(look, p0, rules.margin, worse=False) / phi[:, t, None]
+        log_worse[:, t] = np.logaddexp(_log_sum(against + np.array(LOG_STAKES_WORSE)), log_rest)
+        log_better[:, t] = _log_sum(proof + np.array(LOG_STAKES_BETTER))
+        moved = (n1 > 0) | (n0 > 0)
+        bad, total = np.where(moved, FORGET * bad + x0, bad), np.where(moved, FORGET * total + n0, total)
+    return log_worse, log_better
+
+
+def phi_of(counts: Counts, rules: Rules) -> Array:
+    learned = np.broadcast_to(np.asarray(rules.phi, float).reshape(-1, 1), counts.x1.shape)
+    if not rules.watch:
+        return learned
+    return np.maximum(learned, running_phi(counts, alone=rules.margin.ratio == 0))
+
+
+def latency(
+    above: tuple[Array, Array], units: tuple[Array, Array], edges: list[Rules]
+) -> tuple[Array, Array]:
+    """Log e-values of a histogram: `above` are the arms' (rollouts, looks, decision edges) counts beyond
+    each edge, `edges` the rules of each. phi comes from the rules of the first."""
+    (above1, above0), (n1, n0), count = above, units, len(edges)
+    order = 2 * np.arange(count) + 1
+    whole = Counts(
+        n1, above1.sum(-1) / count, n0, above0.sum(-1) / count,
+        (above1 * order).sum(-1) / count**2, (above0 * order).sum(-1) / count**2,
+    )  # fmt: skip
+    phi = phi_of(whole, edges[0])
+    against, proof = [], []
+    for k, rules in enumerate(edges):
+        worse, better = shares(Counts(n1, above1[..., k], n0, above0[..., k]), rules, phi)
+        against.append(worse)
+        proof.append(better)
+    return _log_sum(np.stack(against, -1)) - math.log(count), np.min(np.stack(proof, -1), -1)
+
+
+def _log_sum(logs: Array) -> Array:
+    top = logs.max(-1)
+    return np.asarray(top + np.log(np.exp(logs - top[..., None]).sum(-1)))
+
+
+def average(logs: list[Array]) -> Array:
+    """The combined evidence of metrics with equal weights."""
+    return _log_sum(np.stack(logs, -1)) - math.log(len(logs))
+
+
+def first(hit: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The look (from 0) of each rollout's first hit; the number of looks where there is none."""
+    return np.where(hit.any(1), hit.argmax(1), hit.shape[1])
