@@ -87,9 +87,9 @@ class IstioSubsetRouter(IstioRouter):
     def read(self, objects: Objects, site: Site) -> Reading:
         reading = super().read(objects, site)
         rule = objects.get(self.rule_ref)
-        problem = reading.problem or self._unusable(rule, objects.get(self.service_ref), site)
-        if problem or rule is None:
-            return replace(reading, split=None, problem=problem)
+        unusable = self._unusable(rule, objects.get(self.service_ref), site)
+        if unusable or rule is None:
+            return replace(reading, split=None, problem=reading.problem or unusable)
         if _labelled(rule, site) == rule:
             return reading
         foreign = ownership.writer(rule, ("spec", "subsets"))
