@@ -111,6 +111,11 @@ PROMOTED_NOW = Reason("Promoted", "Revision {revision} serves all users; {previo
 PROMOTED_COLD = Reason("Promoted", "Revision {revision} serves all users; {previous} is leaving")
 WATCHING = Reason("Watching", "Revision {revision} serves all users; {previous} stays warm until {until}")
 WINDOW_CLOSED = Reason("WindowClosed", "Revision {previous} is no longer kept warm; {revision} stays")
+WARM_LOST = Reason(
+    "WarmLost",
+    "The Deployment of {previous} is gone, so {revision} can no longer be rolled back to it",
+    warning=True,
+)
 
 # ── waiting for a person ────────────────────────────────────────────────────────────────────────
 

@@ -88,7 +88,8 @@ def _services(view: View) -> list[Action]:
 
 def _named_as_in_status(view: View, stable: str, canary: str) -> list[Action]:
     found: list[Action] = []
-    if view.selected("stable") != stable and (view.ready(stable) or not view.listed("stable")):
+    lost = view.installing or view.ready(stable) or not view.listed("stable")
+    if view.selected("stable") != stable and lost:
         found.append(PointService("stable", stable))
     if view.selected("canary") != canary and (view.quiet or not view.listed("canary")):
         found.append(PointService("canary", canary))
@@ -98,16 +99,15 @@ def _named_as_in_status(view: View, stable: str, canary: str) -> list[Action]:
 def _canary_target(view: View, stable: str) -> str:
     """Always a revision with living pods, so that no request that strays there is lost."""
     now = view.selected("canary")
-    if view.rolling and view.canary is not None:
-        enough = steps.pods_for(view.asked, view.spec)
-        return view.canary if now == view.canary or view.ready(view.canary) >= enough else stable
     if view.reverting and view.canary is not None:
         return now or stable
-    if view.previous is not None:
+    if view.rolling and view.canary is not None:
+        if now == view.canary or view.ready(view.canary) >= steps.pods_for(view.asked, view.spec):
+            return view.canary
+    elif view.previous is not None:
         return view.previous
-    if now in view.status.draining and now is not None and not drained(view, now):
-        return now
-    return stable
+    streaming = now is not None and now in view.status.draining and not drained(view, now)
+    return now if now is not None and streaming else stable
 
 
 # ── traffic ─────────────────────────────────────────────────────────────────────────────────────

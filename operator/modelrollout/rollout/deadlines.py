@@ -35,7 +35,7 @@ def _step(view: View) -> Iterator[float]:
     if step is None or view.step is None or view.step.started_at is None:
         return
     started = unix(view.step.started_at)
-    stay = step.for_ if step.pause is None else step.pause.duration
+    stay = (step.for_ or "0s") if step.pause is None else step.pause.duration
     if stay is not None:
         yield started + seconds(stay)
     if analysis is not None and judge.needs_verdict(view):

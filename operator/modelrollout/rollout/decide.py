@@ -34,8 +34,8 @@ ALWAYS: tuple[Policy, ...] = (
 POLICIES: tuple[Policy, ...] = (
     listen.take_commands,
     install.find_stable,
-    install.install_another,
     install.installed,
+    install.install_another,
     drift.see_drift,
     revert.commanded,
     revert.superseded,

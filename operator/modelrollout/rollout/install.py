@@ -39,12 +39,16 @@ def install_another(view: View) -> Change | None:
 
 
 def installed(view: View) -> Change | None:
-    if not (view.installing and view.settled and holds(view.listed("stable"), 100, view.replicas)):
+    """It has its pods and the route; whether the gateway has taken the route no longer matters once the spec
+    asks for the next one, for users may be on this one already."""
+    if not (view.installing and view.as_desired and holds(view.listed("stable"), 100, view.replicas)):
+        return None
+    if not view.settled and view.stable == view.target:
         return None
     said = note(say.INSTALLED, revision=view.stable)
     return view.change(
         said,
         phase="Stable",
         phase_since=view.at,
-        **recorded(view, view.target, "Promoted", said.reason, said.message),
+        **recorded(view, view.stable or view.target, "Promoted", said.reason, said.message),
     )

@@ -50,11 +50,15 @@ def promoted(view: View) -> Change | None:
 
 
 def close_window(view: View) -> Change | None:
-    """The revision before has been kept warm long enough."""
-    if not view.watching or not view.past(view.status.keep_warm_until, "0s"):
+    """The revision before has been kept warm long enough, or somebody has deleted it."""
+    if not view.watching:
         return None
+    lost = view.fleet(view.previous) is None
+    if not lost and not view.past(view.status.keep_warm_until, "0s"):
+        return None
+    reason = say.WARM_LOST if lost else say.WINDOW_CLOSED
     return view.change(
-        note(say.WINDOW_CLOSED, previous=view.previous, revision=view.stable),
+        note(reason, previous=view.previous, revision=view.stable),
         previous=None,
         keep_warm_until=None,
         phase="Stable",

@@ -51,6 +51,13 @@ def _analysis(view: View) -> AnalysisStatus | None:
     return view.verdict(since) or view.status.analysis
 
 
+def _pressing(analysis: AnalysisStatus | None) -> AnalysisStatus | None:
+    """A Pass is written with the step that it passes; only what stands in the way is worth its own write."""
+    if analysis is None or analysis.verdict in (None, "Insufficient", "Pass"):
+        return None
+    return AnalysisStatus(verdict=analysis.verdict)
+
+
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────
 
 
@@ -141,7 +148,7 @@ def _essence(status: Status) -> Status:
         canary=_rough(status.canary, status.phase == "Starting"),
         previous=_rough(status.previous, False),
         weight=but(status.weight, observed=None, measured=None),
-        analysis=status.analysis and AnalysisStatus(verdict=status.analysis.verdict),
+        analysis=_pressing(status.analysis),
         conditions=[but(condition, message="") for condition in status.conditions],
     )
 
@@ -149,5 +156,6 @@ def _essence(status: Status) -> Status:
 def _rough(revision: RevisionStatus | None, waited_for: bool) -> RevisionStatus | None:
     if revision is None:
         return None
-    quarters = 4 * revision.ready // max(1, revision.replicas) if waited_for else 0
+    wanted = max(1, revision.replicas)
+    quarters = 4 * min(revision.ready, wanted - 1) // wanted if waited_for else 0
     return but(revision, replicas=0, ready=quarters)

@@ -1,0 +1,118 @@
+"""What must hold of every pass, whatever happened before it."""
+
+from __future__ import annotations
+
+from modelrollout.api.status import Status
+from modelrollout.rollout import steps
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.decide import decide
+from modelrollout.rollout.model import DeleteRevision, EnsureRevision, Plan, PointService, Scale, SetTraffic
+from tests.unit.rollout.world import World
+
+
+def check_plan(world: World, before: Status, plan: Plan) -> None:
+    """Before any action of the plan is carried out."""
+    moves = [action for action in plan.actions if isinstance(action, SetTraffic)]
+    assert len(moves) <= 1, "at most one traffic change per pass"
+    for move in moves:
+        _intended(plan, move)
+        _carried(world, move)
+        _within_the_plan(world, plan, move)
+        _bad_never_rises(world, plan, move)
+    shares = world.shares()
+    for action in plan.actions:
+        if isinstance(action, DeleteRevision):
+            assert not shares.get(action.revision), f"{action.revision} is deleted while users are on it"
+            assert action.revision not in world.services.values()
+        if isinstance(action, Scale) and action.replicas < world.pods[action.revision].wanted:
+            assert action.replicas > 0
+            needed = shares.get(action.revision, 0) if world.gateway else 0
+            assert 100 * action.replicas >= needed * min(world.spec.replicas, action.replicas)
+        if isinstance(action, EnsureRevision):
+            assert action.revision not in world.pods, "what is there is not made again"
+            assert action.revision == world.revision, "only what spec describes can be made"
+        if isinstance(action, PointService):
+            _repointed_safely(world, action)
+    _same_again(world, plan)
+
+
+def _intended(plan: Plan, move: SetTraffic) -> None:
+    weight = plan.status.weight
+    assert (move.split.canary, move.split.mirror) == (weight.desired, weight.mirror), "intent before act"
+    assert plan.status.original_traffic is not None, "the route as found is remembered before it is touched"
+
+
+def _carried(world: World, move: SetTraffic) -> None:
+    """No side is given more than its ready endpoints carry, unless the other has none."""
+    read, split = world.reading(), move.split
+    stable, canary = world.listed("stable"), world.listed("canary")
+    if read is None:
+        return
+    if not world.gateway and 0 < split.canary < 100:
+        assert canary > 0 or not stable
+        return
+    if split.canary > read.canary:
+        assert holds(canary, split.canary, world.spec.replicas) or not stable, f"{canary} pods for {split}"
+    if split.canary < read.canary:
+        assert holds(stable, 100 - split.canary, world.spec.replicas) or not canary, f"{stable} for {split}"
+    if split.mirror > read.mirror or split.matches != read.matches:
+        assert canary or not split.matches
+
+
+def _within_the_plan(world: World, plan: Plan, move: SetTraffic) -> None:
+    """The canary gets no more than its step says, until every step has passed."""
+    status = plan.status
+    if status.canary is None or status.phase == "Reverting" or status.step is None:
+        return
+    assert move.split.canary <= steps.split_at(status.plan, status.step.index).canary
+
+
+def _bad_never_rises(world: World, plan: Plan, move: SetTraffic) -> None:
+    """On the way back nobody is sent to the revision that is left."""
+    status = plan.status
+    if status.phase != "Reverting" or world.reading() is None or status.stable is None:
+        return
+    bad = status.canary.revision if status.canary else status.stable.revision
+    selected = (world.services["stable"], world.services["canary"])
+    read = world.reading()
+    assert read is not None
+    before = 100 - read.canary if selected[0] == bad else 0
+    before += read.canary if selected[1] == bad else 0
+    after = 100 - move.split.canary if selected[0] == bad else 0
+    after += move.split.canary if selected[1] == bad else 0
+    assert after <= before, f"{bad} goes from {before} to {after} percent"
+
+
+def _repointed_safely(world: World, action: PointService) -> None:
+    """A Service that users reach is pointed only at living pods, unless those it has are dead too."""
+    old = world.services.get(action.role)
+    if old is None or not world.gateway or world.route is None:
+        return
+    share = world.route.canary if action.role == "canary" else 100 - world.route.canary
+    if share and world.listed(action.role):
+        assert world.ready(action.revision), f"{share} % of the users would meet no pod"
+
+
+def _same_again(world: World, plan: Plan) -> None:
+    """The same observation after a death between the status write and the first act: the same acts."""
+    again = decide(world.spec, plan.status, world.observe(), world.now)
+    assert again.status == plan.status, "a second look at the same changes nothing"
+    assert again.actions == plan.actions, f"{again.actions} after {plan.actions}"
+    assert not again.notes, "and nothing is said twice"
+
+
+def check_rest(world: World, status: Status) -> None:
+    """When nothing is left to do and nothing is broken."""
+    assert status.phase in ("Stable", "Watching", "Reverted"), status.message
+    assert status.stable is not None
+    stable = status.stable.revision
+    assert world.shares() == {stable: 100}, f"{world.shares()} while {stable} is stable"
+    assert world.services["stable"] == stable
+    assert world.ready(stable) == world.spec.replicas == world.pods[stable].wanted
+    kept = {stable} | ({status.previous.revision} if status.previous else set())
+    assert set(world.pods) == kept, f"{set(world.pods)} are left, {kept} were to be kept"
+    assert world.services["canary"] in kept
+    if status.phase == "Reverted":
+        assert status.refused_revision == world.revision
+    else:
+        assert stable == world.revision

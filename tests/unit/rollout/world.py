@@ -1,0 +1,345 @@
+"""A small cluster in memory, and an operator in it that can die between any two calls.
+
+The cluster does what the real one does, no more: Deployments make pods that load for a while, Services
+list ready pods when `propagate` is called, the route holds what was written last. The operator is the
+real brain with the thinnest loop around it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modelrollout.api.spec import Spec
+from modelrollout.api.status import AnalysisStatus, Status
+from modelrollout.api.times import stamp
+from modelrollout.rollout.decide import decide
+from modelrollout.rollout.model import (
+    Action,
+    DeleteRevision,
+    EnsureRevision,
+    Fleet,
+    HandBack,
+    Observed,
+    Plan,
+    PointService,
+    Role,
+    Scale,
+    SetTraffic,
+    Trouble,
+)
+from modelrollout.rollout.revision import describe, revision_of
+from modelrollout.traffic.router import Problem, Reading, Split
+
+START = 1_800_000_000.0
+LOADING = 60.0
+ROLES: tuple[Role, Role] = ("stable", "canary")
+
+
+def spec_of(image: str = "vllm:1", **changes: Any) -> Spec:
+    """A rollout of four pods over a Gateway API route in the steps 5, 25, 50, ten minutes each."""
+    weights = [5, 25, 50]
+    return Spec.model_validate(
+        {
+            "replicas": 4,
+            "model": {"uri": "hf://Qwen/Qwen3-8B"},
+            "runtime": {"image": image},
+            "traffic": {"service": "chat", "gateway": {"httpRoute": "chat", "rule": "completions"}},
+            "strategy": {"canary": {"steps": [{"weight": weight, "for": "10m"} for weight in weights]}},
+            **changes,
+        }
+    )
+
+
+def with_steps(*steps: Mapping[str, Any], image: str = "vllm:1", **changes: Any) -> Spec:
+    return spec_of(image, strategy={"canary": {"steps": list(steps)}}, **changes)
+
+
+SERVICE_ONLY = {"service": "chat"}
+METRICS = {
+    "prometheus": {"address": "http://prometheus:9090"},
+    "metrics": [{"use": "vllm/time-to-first-token"}],
+}
+
+
+@dataclass
+class Pods:
+    """The Deployment of one revision: when each of its pods is ready."""
+
+    wanted: int
+    ready_at: list[float] = field(default_factory=list)
+
+
+@dataclass
+class World:
+    spec: Spec
+    now: float = START
+    loading: float = LOADING
+    annotations: dict[str, str] = field(default_factory=dict)
+    pods: dict[str, Pods] = field(default_factory=dict)
+    services: dict[Role, str | None] = field(default_factory=dict)
+    endpoints: dict[Role, dict[str, int]] = field(default_factory=dict)
+    route: Split | None = None
+    selects: str | None = None
+    """Without a gateway: the revision that the users' Service selects; "" is both."""
+    writer: str | None = None
+    settled: bool = True
+    analysis: AnalysisStatus | None = None
+    quiet: bool = False
+    split_mismatch: str | None = None
+    problem: Problem | None = None
+    route_problem: Problem | None = None
+    trouble: Trouble | None = None
+    in_flight: float | None = 0.0
+    deleting: bool = False
+    generation: int = 1
+    created: list[str] = field(default_factory=list)
+    """Every Deployment that was ever made, in order."""
+    calls: list[Action] = field(default_factory=list)
+
+    # ── what is there ──
+
+    @property
+    def gateway(self) -> bool:
+        return self.spec.traffic.gateway is not None or self.spec.traffic.istio is not None
+
+    @property
+    def revision(self) -> str:
+        return revision_of(self.spec)
+
+    def ready(self, revision: str | None) -> int:
+        pods = self.pods.get(revision) if revision is not None else None
+        return sum(moment <= self.now for moment in pods.ready_at) if pods is not None else 0
+
+    def reading(self) -> Split | None:
+        if self.gateway:
+            return self.route
+        if self.selects is None:
+            return None
+        if self.selects == "":
+            stable, canary = (self.ready(self.services.get(role)) for role in ROLES)
+            return Split(min(99, max(1, 100 * canary // max(1, stable + canary))))
+        if self.selects == self.services.get("stable"):
+            return Split()
+        return Split(100) if self.selects == self.services.get("canary") else None
+
+    def listed(self, role: Role) -> int:
+        """Endpoints that requests to the role find alive."""
+        return sum(min(count, self.ready(rev)) for rev, count in self.endpoints.get(role, {}).items())
+
+    def observe(self) -> Observed:
+        fleets = {
+            revision: Fleet(
+                revision,
+                wanted=pods.wanted,
+                ready=self.ready(revision),
+                pods=len(pods.ready_at),
+                trouble=self.trouble if self.ready(revision) < pods.wanted else None,
+                in_flight=self.in_flight,
+            )
+            for revision, pods in self.pods.items()
+        }
+        return Observed(
+            generation=self.generation,
+            revision=self.revision,
+            revision_model=describe(self.spec),
+            annotations=dict(self.annotations),
+            fleets=fleets,
+            services=dict(self.services),
+            endpoints={role: dict(counts) for role, counts in self.endpoints.items()},
+            route=Reading(self.reading(), self.settled, problem=self.route_problem, writer=self.writer),
+            problem=self.problem,
+            analysis=self.analysis,
+            quiet=self.quiet,
+            split_mismatch=self.split_mismatch,
+            found={"rules": "as found"},
+            selector="app=chat",
+            deleting=self.deleting,
+        )
+
+    # ── what happens to it ──
+
+    def ask(self, spec: Spec) -> None:
+        self.spec, self.generation = spec, self.generation + 1
+
+    def scale(self, replicas: int) -> None:
+        self.ask(self.spec.model_copy(update={"replicas": replicas}))
+
+    def propagate(self) -> None:
+        """EndpointSlices follow what Services select and which pods are ready."""
+        self.endpoints = {
+            role: ({revision: ready} if revision and (ready := self.ready(revision)) else {})
+            for role, revision in self.services.items()
+        }
+
+    def kill(self, revision: str, count: int = 1) -> None:
+        """Pods die; the Deployment makes new ones, which load again."""
+        pods = self.pods[revision]
+        alive = sorted(pods.ready_at)
+        pods.ready_at = alive[count:] + [self.now + self.loading] * min(count, len(alive))
+
+    def judge(self, verdict: str, message: str = "") -> None:
+        self.analysis = AnalysisStatus.model_validate(
+            {"verdict": verdict, "reason": verdict, "message": message, "last_look": stamp(self.now)}
+        )
+
+    def drift(self, split: Split | None, writer: str = "kubectl-edit") -> None:
+        """Someone else writes the route."""
+        if self.gateway:
+            self.route = split
+        else:
+            self.selects = self.services["canary" if split is not None and split.canary else "stable"]
+        self.writer = writer
+
+    def apply(self, action: Action) -> None:
+        self.calls.append(action)
+        match action:
+            case EnsureRevision(revision, replicas):
+                if revision not in self.pods:
+                    self.created.append(revision)
+                    self.pods[revision] = Pods(0)
+                self._resize(revision, replicas)
+            case Scale(revision, replicas):
+                if revision in self.pods:
+                    self._resize(revision, replicas)
+            case PointService(role, revision):
+                self.services[role] = revision
+            case SetTraffic(split):
+                self._route(split)
+            case DeleteRevision(revision):
+                self.pods.pop(revision, None)
+            case HandBack():
+                self.route = None
+
+    def _resize(self, revision: str, replicas: int) -> None:
+        pods = self.pods[revision]
+        pods.wanted = replicas
+        pods.ready_at = sorted(pods.ready_at)[:replicas]
+        pods.ready_at += [self.now + self.loading] * (replicas - len(pods.ready_at))
+
+    def _route(self, split: Split) -> None:
+        self.writer = None
+        if self.gateway:
+            self.route = split
+        elif split.canary in (0, 100):
+            self.selects = self.services["canary" if split.canary else "stable"]
+        else:
+            self.selects = ""
+
+    # ── what users feel ──
+
+    def shares(self) -> dict[str, float]:
+        """Percent of the users that each revision is meant to answer."""
+        if not self.gateway and self.selects:
+            return {self.selects: 100.0}
+        split = self.reading()
+        if split is None:
+            return {}
+        shares: dict[str, float] = {}
+        for role, share in (("stable", 100 - split.canary), ("canary", split.canary)):
+            revision = self.services.get("stable" if role == "stable" else "canary")
+            if revision is not None and share:
+                shares[revision] = shares.get(revision, 0) + share
+        return shares
+
+
+class Died(Exception):
+    """The operator was killed."""
+
+
+@dataclass
+class Operator:
+    """The thinnest loop around the brain; what survives its death is `status` alone."""
+
+    world: World
+    status: Status = field(default_factory=Status)
+    writes: int = 0
+    calls_left: int | None = None
+    """API calls until it dies; None: it does not."""
+    plans: list[Plan] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def run_once(self) -> Plan:
+        plan = decide(self.world.spec, self.status, self.world.observe(), self.world.now)
+        self.plans.append(plan)
+        self.notes += [note.reason for note in plan.notes]
+        if plan.status != self.status:
+            self._call()
+            self.status = plan.status
+        for action in plan.actions:
+            self._call()
+            self.world.apply(action)
+        return plan
+
+    def _call(self) -> None:
+        if self.calls_left == 0:
+            raise Died
+        if self.calls_left is not None:
+            self.calls_left -= 1
+        self.writes += 1
+
+    def settle(self, limit: int = 60) -> Plan:
+        """Passes until there is nothing to do at this moment."""
+        for _ in range(limit):
+            before = self.status
+            plan = self.run_once()
+            self.world.propagate()
+            if not plan.actions and self.status == before:
+                return plan
+        raise AssertionError(f"not at rest after {limit} passes: {self.status.message} {plan.actions}")
+
+    def wait(self, seconds: float) -> Plan:
+        """Time goes by, with passes whenever the brain asked for one or a pod changed."""
+        end = self.world.now + seconds
+        while True:
+            plan = self.settle()
+            moments = [moment for pods in self.world.pods.values() for moment in pods.ready_at]
+            if plan.requeue is not None:
+                moments.append(self.world.now + plan.requeue)
+            ahead = [moment for moment in moments if self.world.now < moment <= end]
+            if not ahead:
+                break
+            self.world.now = min(ahead)
+            self.world.propagate()
+        self.world.now = end
+        self.world.propagate()
+        return self.settle()
+
+    def judged(self, seconds: float, verdict: str = "Pass", every: float = 30.0) -> Plan:
+        """Time goes by with a look at each interval."""
+        plan = self.settle()
+        for _ in range(int(seconds // every)):
+            plan = self.wait(every)
+            if plan.collect:
+                self.world.judge(verdict)
+                plan = self.settle()
+        return plan
+
+
+def installed(spec: Spec | None = None, **world: Any) -> Operator:
+    """A rollout whose first revision serves."""
+    operator = Operator(World(spec or spec_of(), **world))
+    operator.wait(LOADING)
+    assert operator.status.phase == "Stable", operator.status.message
+    return operator
+
+
+def on_trial(spec: Spec | None = None, image: str = "vllm:2", **changes: Any) -> Operator:
+    """A second revision at the first step of its rollout."""
+    operator = installed(spec)
+    operator.world.ask(operator.world.spec.model_copy(update={"runtime": spec_of(image).runtime, **changes}))
+    operator.wait(LOADING)
+    return operator
+
+
+def fresh_copy(world: World) -> World:
+    return replace(
+        world,
+        annotations=dict(world.annotations),
+        pods={revision: Pods(pods.wanted, list(pods.ready_at)) for revision, pods in world.pods.items()},
+        services=dict(world.services),
+        endpoints={role: dict(counts) for role, counts in world.endpoints.items()},
+        created=list(world.created),
+        calls=list(world.calls),
+    )
