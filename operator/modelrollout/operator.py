@@ -13,11 +13,9 @@ from typing import Any
 
 import kopf
 
-from modelrollout.engine.keys import API_VERSION, GROUP, RESOURCE, RolloutKey
+from modelrollout.engine.keys import API_VERSION, FINALIZER, RESOURCE, RolloutKey
 from modelrollout.engine.loop import Loop
 from modelrollout.traffic.router import Ref
-
-FINALIZER = f"{GROUP}/handback"
 
 CHILDREN = (
     ("apps/v1", "deployments"),
@@ -86,7 +84,7 @@ def handlers(loop: Loop) -> kopf.OperatorRegistry:
             loop.forget_rollout(at)
         elif "deletionTimestamp" in body["metadata"]:
             # kopf ends the daemon and takes the finalizer off only after this has returned.
-            await loop.hand_back(at, FINALIZER)
+            await loop.hand_back(at)
         else:
             loop.wake(at)
 

@@ -23,7 +23,7 @@ from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import revision_name, role_service_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
-from modelrollout.traffic.registry import names_left
+from modelrollout.traffic import registry
 from modelrollout.traffic.router import Patch, Ref, Split
 
 
@@ -137,7 +137,7 @@ class Actor:
         if original is None:
             return
         await self._patch(view, view.router.hand_back(view.objects, view.site, original))
-        for name in names_left(original, view.site):
+        for name in getattr(registry, "names_left", lambda *_: ())(original, view.site):
             await self._orphan(view, named(SERVICE, name))
 
     async def _orphan(self, view: View, ref: Ref) -> None:

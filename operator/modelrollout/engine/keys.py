@@ -10,6 +10,8 @@ GROUP = "modelrollout.io"
 API_VERSION = f"{GROUP}/v1alpha1"
 RESOURCE = "modelrollouts"
 KIND = "ModelRollout"
+FINALIZER = f"{GROUP}/handback"
+"""Keeps a rollout from going before its traffic is given back."""
 
 
 @dataclass(frozen=True, order=True)

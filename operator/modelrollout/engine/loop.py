@@ -20,7 +20,7 @@ from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLead
 from modelrollout.engine.act import Actor
 from modelrollout.engine.backoff import Backoff
 from modelrollout.engine.events import Events
-from modelrollout.engine.keys import GROUP, RESOURCE, RolloutKey
+from modelrollout.engine.keys import FINALIZER, GROUP, RESOURCE, RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.record import Recorder
@@ -115,7 +115,7 @@ class Loop:
             delay = await self._pass_and_pause(at, backoff)
             await _first(wake, stopped, delay)
 
-    async def hand_back(self, at: RolloutKey, finalizer: str) -> None:
+    async def hand_back(self, at: RolloutKey) -> None:
         """Passes over a resource that is being deleted, until its traffic is given back.
 
         Returns at once when our finalizer is gone already: then it was given back before.
@@ -124,7 +124,7 @@ class Loop:
         backoff = Backoff()
         while True:
             resource = self._cache.get(at.ref, at.namespace)
-            if resource is None or finalizer not in resource["metadata"].get("finalizers", ()):
+            if resource is None or not _guarded(resource):
                 return
             delay = await self._pass_and_pause(at, backoff, deleting=True)
             if delay is None:
@@ -173,11 +173,14 @@ class Loop:
 
     async def _pass(self, at: RolloutKey, deleting: bool) -> float | None:
         view = await self._observer.view(at)
-        if view is None or (view.deleting and not deleting):
-            return None  # gone, or the hand-back has it
+        if view is None or not _guarded(view.resource) or view.deleting is not deleting:
+            return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
         now = self._clock()
         observed = self._observer.observed(view, self._looks.findings(at))
         plan = decide(view.spec, view.status, observed, now)
+        log.debug(
+            "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
+        )
         self._looks.follow(at, view, plan)
         written = await self._record_and_act(view, plan)
         self._events.tell(at, written, plan.notes)
@@ -217,6 +220,11 @@ class Loop:
             desired=status.weight.desired,
             observed=split.canary if split else None,
         )
+
+
+def _guarded(resource: Mapping[str, Any]) -> bool:
+    """Our finalizer is on it, so that it cannot go before its traffic is given back."""
+    return FINALIZER in resource["metadata"].get("finalizers", ())
 
 
 async def _first(wake: asyncio.Event, stopped: Stop, delay: float | None) -> None:

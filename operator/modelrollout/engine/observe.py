@@ -17,7 +17,6 @@ from modelrollout.cluster.client import Cluster
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import API_VERSION, GROUP, KIND, RESOURCE, RolloutKey
 from modelrollout.engine.view import ROLES, View
-from modelrollout.rollout.arms import arms
 from modelrollout.rollout.model import Fleet, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
 from modelrollout.serving.deployment import deployment
@@ -100,16 +99,8 @@ class Observer:
         return dataclasses.replace(view, site=self.site(view))
 
     def site(self, view: View) -> Site:
-        """Who the arms are, for the router.
-
-        Where pods make the split, the arms of status: the route's meaning turns over at promotion.
-        Where a route does, what the role Services select now, for the route names only these.
-        """
-        at, known = view.key, arms(view.status)
-        stable, canary = known.stable, known.canary
-        if not view.splits_by_pods:
-            stable = self._selected(view, "stable") or stable
-            canary = self._selected(view, "canary") or canary
+        """Who the arms are, for the router: what the role Services select now."""
+        stable, canary = self._selected(view, "stable"), self._selected(view, "canary")
         ready = {revision: each.ready for revision, each in view.fleets.items()}
         return dataclasses.replace(
             view.site,
@@ -120,7 +111,7 @@ class Observer:
             other_ready=sum(count for revision, count in ready.items() if revision not in (stable, canary)),
             stable_model=_model_of(view.status, stable),
             canary_model=_model_of(view.status, canary),
-            pod_labels={ROLLOUT_LABEL: at.name},
+            pod_labels={ROLLOUT_LABEL: view.key.name},
         )
 
     async def refresh(self, at: RolloutKey) -> None:
@@ -162,7 +153,7 @@ class Observer:
         found = None
         if view.status.original_traffic is None and all(body is not None for body in view.objects.values()):
             found = view.router.remember(view.objects, view.site)
-        serving = arms(view.status).stable
+        serving = view.status.stable.revision if view.status.stable else None
         return Observed(
             generation=int(metadata["generation"]),
             revision=view.revision,

@@ -28,17 +28,18 @@ class Recorder:
     ) -> Mapping[str, Any]:
         """Make the resource's status so, and return the resource as it is then.
 
-        `evidence` rides along with each write, so that the engine's cursor and its sums are always
-        stored in one piece; alone it is reason enough to write only every few minutes.
+        The brain says what is worth a write. `evidence` rides along with each, so that the engine's
+        cursor and its sums are always stored in one piece; alone it is written only every few minutes.
 
         Raises:
             Conflict: the resource is no longer the one that was decided on.
         """
+        unchanged = dumped(status) == dumped(view.status)
+        if unchanged and (evidence is None or evidence == view.status.evidence or not self._due(view.key)):
+            return view.resource
         if evidence is not None:
             status = status.model_copy(update={"evidence": dict(evidence)})
-        wanted, known = dumped(status), dumped(view.status)
-        if wanted == known or (not matters(known, wanted) and not self._due(view.key)):
-            return view.resource
+        wanted = dumped(status)
         version = view.resource["metadata"]["resourceVersion"]
         written = await self._cluster.patch_status(view.key.ref, view.key.namespace, version, wanted)
         self._written_at[view.key] = self._clock()
@@ -56,22 +57,3 @@ class Recorder:
 def dumped(status: Status) -> dict[str, Any]:
     """Status as the API stores it: no nulls, which a structural schema would refuse."""
     return status.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def matters(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    """Whether the change tells a person or a restart anything, beyond numbers that move with each look."""
-    return _still(old) != _still(new)
-
-
-def _still(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Status without what moves with each look: counts, estimates, messages with numbers in them."""
-    rest = {key: value for key, value in status.items() if key not in ("evidence", "analysis", "message")}
-    analysis = status.get("analysis") or {}
-    rest["analysis"] = {key: analysis.get(key) for key in ("verdict", "reason")}
-    rest["metrics"] = {metric["name"]: metric.get("verdict") for metric in analysis.get("metrics", ())}
-    rest["weight"] = {key: value for key, value in status.get("weight", {}).items() if key != "measured"}
-    rest["conditions"] = [
-        {key: value for key, value in each.items() if key != "message"}
-        for each in status.get("conditions", ())
-    ]
-    return rest
