@@ -59,3 +59,15 @@ bed-up: $(VENV)/ready ## a cluster to play with; prints its KUBECONFIG
 
 bed-down: $(VENV)/ready ## remove it
 	@$(PY) -m tests.bed down
+
+# ── packages and the image ───────────────────────────────────────────────────────────────────────
+
+.PHONY: lock image
+COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links
+lock: $(VENV)/ready ## write the lock files from pyproject.toml; UPGRADE=1 takes newer packages
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/run.txt
+	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+
+image: ## the operator's image with docker
+	docker build --tag modelrollout:dev .
