@@ -8,32 +8,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from typing import Any, Literal, Protocol
 
+from modelrollout.traffic.dialect import Arm, Backend, Dialect
 from modelrollout.traffic.router import Problem, Site, Unroutable
-
-Arm = Literal["stable", "canary"]
-Backend = dict[str, Any]
-
-
-class Dialect(Protocol):
-    """How an API writes a backend."""
-
-    def arm(self, backend: Backend, site: Site) -> Arm | None:
-        """Where this backend leads; None: it is not ours. `<service>` itself, as found, leads to stable."""
-        ...
-
-    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:
-        """A copy of `like`, one of ours, that leads to `arm` under the name that we write."""
-        ...
-
-    def weights(self, backends: list[Backend]) -> list[int]:
-        """Their shares, with what the API makes of an absent weight."""
-        ...
-
-
-def service_of(arm: Arm, site: Site) -> str:
-    return site.stable_service if arm == "stable" else site.canary_service
 
 
 def percent(dialect: Dialect, backends: list[Backend], site: Site) -> int | None:

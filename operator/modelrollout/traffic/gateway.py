@@ -11,7 +11,7 @@ from typing import Any
 
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import gateway_status
-from modelrollout.traffic.arms import Arm, Backend, service_of
+from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
 from modelrollout.traffic.requirements import Needs, needs
 from modelrollout.traffic.router import (
     Capabilities,
@@ -23,7 +23,7 @@ from modelrollout.traffic.router import (
     Site,
     Unroutable,
 )
-from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, Condition, Rule, RuleRouter
+from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter
 
 SERVICE = ("", "Service")
 POOL = ("inference.networking.k8s.io", "InferencePool")
@@ -206,9 +206,9 @@ class GatewayRouter(RuleRouter):
 
     def obstacle(self, objects: Objects, site: Site) -> Problem | None:
         route = objects[self.ref] or {}
-        return super().obstacle(objects, site) or gateway_status.missing_feature(
-            route, objects, site, self.needs
-        )
+        if (problem := super().obstacle(objects, site)) or self.kind != "HTTPRoute":
+            return problem
+        return gateway_status.missing_feature(route, objects, site, self.needs)
 
     def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:
         pools = [b for b in self.named(route)["backendRefs"] if self.arm(b, site) and _kind(b) == POOL]

@@ -10,10 +10,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelrollout.traffic.arms import Arm, Backend, service_of
+from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import Capabilities, Match, Object, Problem, Ref, Site, Unroutable
-from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, Condition, Rule, RuleRouter
+from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter
 
 API = "networking.istio.io/v1"
 MAP_KEYS = {"header": "headers", "query": "queryParams"}
@@ -93,10 +93,11 @@ class IstioRouter(RuleRouter):
         found: list[Any] = []
         if self._is_canary(rule.get("mirror"), site):
             percentage = rule.get("mirrorPercentage")
-            found.append(percentage.get("value", 0) if percentage else rule.get("mirrorPercent", 100))
+            old = rule.get("mirrorPercent", 100)
+            found.append(old if percentage is None else percentage.get("value", 0))
         for each in rule.get("mirrors") or ():
             if self._is_canary(each.get("destination"), site):
-                found.append((each.get("percentage") or {"value": 100}).get("value", 0))
+                found.append(each.get("percentage", {"value": 100}).get("value", 0))
         if not found:
             return 0
         return int(found[0]) if len(found) == 1 and found[0] == int(found[0]) > 0 else None

@@ -89,7 +89,7 @@ def refusal(spec: Spec, capabilities: Capabilities) -> Problem | None:
     for wanted, able, what, instead in table:
         if wanted and not able:
             return Problem("RouterCannot", f"{_router(spec.traffic)} cannot {what}: {instead}.")
-    return _bad_header(asked) or _unreachable(spec)
+    return _bad_header(asked) or _outranked(spec.traffic, asked) or _unreachable(spec)
 
 
 def _router(traffic: Traffic) -> str:
@@ -113,6 +113,18 @@ def _bad_header(asked: Needs) -> Problem | None:
                 "BadHeaderName",
                 f"{name!r} cannot be the name of a header: write letters, digits and dashes, such as x-beta.",
             )
+    return None
+
+
+def _outranked(traffic: Traffic, asked: Needs) -> Problem | None:
+    """Gateway API takes the rule with more header matches first, whatever its place in the list."""
+    if traffic.gateway and asked.sticky and any(match.kind == "query" for match in asked.matches):
+        return Problem(
+            "RouterCannot",
+            f"{_router(traffic)} would send a request with both {asked.sticky} and the query parameter by "
+            "its cohort: "
+            "match a header instead of a query parameter, or leave traffic.sticky out.",
+        )
     return None
 
 

@@ -10,16 +10,13 @@ from __future__ import annotations
 
 import copy
 import re
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from modelrollout.traffic import arms, cohorts, ownership
-from modelrollout.traffic.arms import Arm, Backend
+from modelrollout.traffic.dialect import Arm, Condition, Dialect, Rule
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import (
-    Capabilities,
     Match,
     Object,
     Objects,
@@ -32,8 +29,6 @@ from modelrollout.traffic.router import (
     Unroutable,
 )
 
-Rule = dict[str, Any]
-
 MATCHED, COHORTS_BELOW, COHORTS_LEFT = "match", "cohort-canary", "cohort-stable"
 OWN_RULES = (MATCHED, COHORTS_BELOW, COHORTS_LEFT)
 """In their order before the named rule, each called `<rule>-modelrollout-<this>`."""
@@ -41,84 +36,13 @@ MODEL_HEADER, EXPERIMENT_HEADER = "X-Model-Version", "X-Experiment-ID"
 _HEADER_TEXT = re.compile(r"[A-Za-z0-9 ._:/@+=,-]{1,256}")  # nothing that a proxy would interpret
 
 
-@dataclass(frozen=True)
-class Condition:
-    """One more thing that a request must carry for an own rule to take it."""
-
-    kind: str  # "header" | "query"
-    name: str
-    value: str
-    pattern: bool = False
-
-
-class RuleRouter(ABC):
+class RuleRouter(Dialect):
     """Reads and writes the split of one named rule."""
-
-    capabilities: Capabilities
-    kind: str
-    rules_key: str
-    """Where spec has its list of rules."""
-    backends_key: str
-    """Where a rule has its list of weighted backends."""
 
     def __init__(self, ref: Ref, rule: str, needs: Needs) -> None:
         self.ref = ref
         self.rule = rule
         self.needs = needs
-
-    # ── how the API writes it: arms.Dialect, and this ────────────────────────────────────────────
-
-    @abstractmethod
-    def arm(self, backend: Backend, site: Site) -> Arm | None: ...
-
-    @abstractmethod
-    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend: ...
-
-    @abstractmethod
-    def weights(self, backends: list[Backend]) -> list[int]: ...
-
-    @abstractmethod
-    def mirror(self, rule: Rule, site: Site) -> int | None:
-        """Percent copied to the canary; None when it is written in a way that we do not."""
-
-    @abstractmethod
-    def set_mirror(self, rule: Rule, site: Site, percent: int) -> None:
-        """Make it so, in place; raises Unroutable when it cannot be."""
-
-    @abstractmethod
-    def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
-        """Narrow the rule, in place, to requests that it took and that meet one of the conditions."""
-
-    @abstractmethod
-    def conditions(self, own: Rule, named: Rule) -> tuple[Match, ...] | None:
-        """The conditions that make `own` of `named`; None when it is something else."""
-
-    @abstractmethod
-    def set_headers(self, backend: Backend, headers: Mapping[str, str]) -> None:
-        """Answers of this backend carry these of our headers and no other of ours, in place."""
-
-    @abstractmethod
-    def no_backend(self, rule: Rule, site: Site) -> Problem:
-        """Why none of the rule's backends is ours, and what to write."""
-
-    # ── where an API knows more, it says so by these ─────────────────────────────────────────────
-
-    def keeps_zero(self, route: Object) -> bool:  # noqa: ARG002
-        """A backend with weight 0 surely gets nothing, so it can stay in the rule."""
-        return True
-
-    def over_limit(self, route: Object) -> Problem | None:  # noqa: ARG002
-        """Why the API server or the gateway would refuse the arranged route."""
-        return None
-
-    def waiting_for(self, objects: Objects, site: Site) -> Problem | None:  # noqa: ARG002
-        return None
-
-    def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:  # noqa: ARG002
-        return ()
-
-    def context(self, objects: Objects, site: Site) -> tuple[Ref, ...]:  # noqa: ARG002
-        return ()
 
     # ── the port ─────────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,94 @@
+"""How a routing API writes a rule whose backends are split; one subclass per API."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from modelrollout.traffic.router import Capabilities, Match, Object, Objects, Problem, Ref, Site
+
+Arm = Literal["stable", "canary"]
+Rule = dict[str, Any]
+Backend = dict[str, Any]
+
+
+def service_of(arm: Arm, site: Site) -> str:
+    return site.stable_service if arm == "stable" else site.canary_service
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One more thing that a request must carry for an own rule to take it."""
+
+    kind: str  # "header" | "query"
+    name: str
+    value: str
+    pattern: bool = False
+
+
+class Dialect(ABC):
+    """How backends, copies, conditions and headers are written."""
+
+    capabilities: Capabilities
+    kind: str
+    rules_key: str
+    """Where spec has its list of rules."""
+    backends_key: str
+    """Where a rule has its list of weighted backends."""
+
+    @abstractmethod
+    def arm(self, backend: Backend, site: Site) -> Arm | None:
+        """Where this backend leads; None: it is not ours. `<service>` itself, as found, leads to stable."""
+
+    @abstractmethod
+    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:
+        """A copy of `like`, one of ours, that leads to `arm` under the name that we write."""
+
+    @abstractmethod
+    def weights(self, backends: list[Backend]) -> list[int]:
+        """Their shares, with what the API makes of an absent weight."""
+
+    @abstractmethod
+    def mirror(self, rule: Rule, site: Site) -> int | None:
+        """Percent copied to the canary; None when it is written in a way that we do not."""
+
+    @abstractmethod
+    def set_mirror(self, rule: Rule, site: Site, percent: int) -> None:
+        """Make it so, in place; raises Unroutable when it cannot be."""
+
+    @abstractmethod
+    def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
+        """Narrow the rule, in place, to requests that it took and that meet one of the conditions."""
+
+    @abstractmethod
+    def conditions(self, own: Rule, named: Rule) -> tuple[Match, ...] | None:
+        """The conditions that make `own` of `named`; None when it is something else."""
+
+    @abstractmethod
+    def set_headers(self, backend: Backend, headers: Mapping[str, str]) -> None:
+        """Answers of this backend carry these of our headers and no other of ours, in place."""
+
+    @abstractmethod
+    def no_backend(self, rule: Rule, site: Site) -> Problem:
+        """Why none of the rule's backends is ours, and what to write."""
+
+    # ── where an API knows more, it says so by these ─────────────────────────────────────────────
+
+    def keeps_zero(self, route: Object) -> bool:  # noqa: ARG002
+        """A backend with weight 0 surely gets nothing, so it can stay in the rule."""
+        return True
+
+    def over_limit(self, route: Object) -> Problem | None:  # noqa: ARG002
+        """Why the API server or the gateway would refuse the arranged route."""
+        return None
+
+    def waiting_for(self, objects: Objects, site: Site) -> Problem | None:  # noqa: ARG002
+        return None
+
+    def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:  # noqa: ARG002
+        return ()
+
+    def context(self, objects: Objects, site: Site) -> tuple[Ref, ...]:  # noqa: ARG002
+        return ()

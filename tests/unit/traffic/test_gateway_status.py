@@ -1,0 +1,163 @@
+"""When a gateway has taken a route, and the sentence when it has not."""
+
+import copy
+
+import pytest
+
+from modelrollout.traffic.router import Ref, Split
+from tests.unit.traffic import situations as sit
+
+ROUTER = sit.router(sit.GATEWAY)
+GATEWAY = Ref("gateway.networking.k8s.io/v1", "gateways", "gw", None)
+CLASS = Ref("gateway.networking.k8s.io/v1", "gatewayclasses", "istio", "")
+SERVED = sit.http_route(sit.rule(sit.ref("chat-stable")))
+
+
+def route(**change):
+    """A served route, with a change of its first condition or its answers."""
+    found = copy.deepcopy(SERVED)
+    (answer,) = found["status"]["parents"]
+    if "answers" in change:
+        found["status"]["parents"] = change["answers"]
+    for kind, condition in change.items():
+        for each in answer["conditions"]:
+            if each["type"] == kind:
+                each.update(condition)
+    return found
+
+
+def refused(reason, message=""):
+    return {"status": "False", "reason": reason, "message": message}
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "message"),
+    [
+        (
+            route(answers=[]),
+            "NoGatewayAnswered",
+            "No gateway has taken up HTTPRoute chat for parentRef gw: see whether that Gateway exists and "
+            "the "
+            "controller of its class runs.",
+        ),
+        (
+            route(Accepted={"observedGeneration": 2}),
+            "RoutePending",
+            "Gateway gw has not yet taken up HTTPRoute chat as it is now.",
+        ),
+        (
+            route(Accepted=refused("NoMatchingParent")),
+            "NoMatchingParent",
+            "Gateway gw does not serve HTTPRoute chat as it is now: its parentRef asks for a listener "
+            "(sectionName "
+            "or port) that the Gateway does not have.",
+        ),
+        (
+            route(ResolvedRefs=refused("BackendNotFound", "backend(chat-canary.ml) not found")),
+            "BackendNotFound",
+            "Gateway gw does not serve HTTPRoute chat as it is now: a Service that it sends to does not "
+            "exist; its "
+            "share of the users gets errors. It says: backend(chat-canary.ml) not found",
+        ),
+        (
+            route(ResolvedRefs=refused("RefNotPermitted")),
+            "RefNotPermitted",
+            "Gateway gw does not serve HTTPRoute chat as it is now: it sends into another namespace, where "
+            "no "
+            "ReferenceGrant allows that.",
+        ),
+        (
+            route(Accepted=refused("SomethingNew")),
+            "SomethingNew",
+            "Gateway gw does not serve HTTPRoute chat as it is now: Accepted is False.",
+        ),
+        (
+            {**SERVED, "spec": {**SERVED["spec"], "parentRefs": []}},
+            "NoParent",
+            "HTTPRoute chat names no Gateway: add a parentRef.",
+        ),
+    ],
+)
+def test_a_route_is_not_settled(found, reason, message):
+    reading = ROUTER.read({sit.HTTP_REF: found}, sit.SITE)
+    assert not reading.settled
+    assert reading.waiting_for is not None
+    assert (reading.waiting_for.reason, reading.waiting_for.message) == (reason, message)
+    assert reading.problem is None
+    assert reading.split == Split()
+
+
+def test_a_route_is_settled_once_every_gateway_has_taken_this_generation():
+    reading = ROUTER.read({sit.HTTP_REF: SERVED}, sit.SITE)
+    assert reading.settled
+    assert reading.waiting_for is None
+
+
+def test_one_of_two_gateways_is_not_enough():
+    found = copy.deepcopy(SERVED)
+    found["spec"]["parentRefs"].append({"name": "edge", "namespace": "infra"})
+    reading = ROUTER.read({sit.HTTP_REF: found}, sit.SITE)
+    assert reading.waiting_for is not None
+    assert "parentRef edge" in reading.waiting_for.message
+
+
+def test_a_revert_is_written_although_the_gateway_refuses_the_route():
+    found = route(ResolvedRefs=refused("BackendNotFound"))
+    found["spec"]["rules"][0]["backendRefs"].append(sit.ref("chat-canary"))
+    assert ROUTER.render({sit.HTTP_REF: found}, sit.SITE, Split())
+
+
+def gateway(*conditions):
+    return {"spec": {"gatewayClassName": "istio"}, "status": {"conditions": list(conditions)}}
+
+
+def gateway_class(*features):
+    return {"status": {"supportedFeatures": [{"name": feature} for feature in features]}}
+
+
+def test_the_context_is_the_gateways_and_then_their_classes():
+    objects = {sit.HTTP_REF: SERVED}
+    assert ROUTER.context(objects, sit.SITE) == (GATEWAY,)
+    assert ROUTER.context({**objects, GATEWAY: gateway()}, sit.SITE) == (GATEWAY, CLASS)
+    assert ROUTER.context({sit.HTTP_REF: None}, sit.SITE) == ()
+
+
+@pytest.mark.parametrize(("reason", "settled"), [("Invalid", False), ("AddressNotAssigned", True)])
+def test_a_gateway_that_is_not_programmed_serves_nothing_unless_only_its_address_is_missing(reason, settled):
+    condition = {"type": "Programmed", "status": "False", "reason": reason, "message": "listener clash"}
+    reading = ROUTER.read({sit.HTTP_REF: SERVED, GATEWAY: gateway(condition)}, sit.SITE)
+    assert reading.settled is settled
+    if reading.waiting_for:
+        assert reading.waiting_for.message == (
+            "Gateway gw, which HTTPRoute chat hangs on, is not programmed (Invalid: listener clash): no "
+            "proxy "
+            "serves it."
+        )
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (
+            ("HTTPRouteQueryParamMatching",),
+            "GatewayClass istio cannot copy requests: leave the mirror steps out.",
+        ),
+        (
+            ("HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror"),
+            "GatewayClass istio cannot copy a part of the requests: mirror 100.",
+        ),
+        (
+            ("HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"),
+            "GatewayClass istio cannot match query parameters: match a header instead.",
+        ),
+        (
+            ("HTTPRouteQueryParamMatching", "HTTPRouteRequestMirror", "HTTPRouteRequestPercentageMirror"),
+            None,
+        ),
+        ((), None),
+    ],
+)
+def test_a_plan_is_refused_when_the_class_lists_what_it_can_and_that_is_not_in_it(features, message):
+    objects = {sit.HTTP_REF: SERVED, GATEWAY: gateway(), CLASS: gateway_class(*features)}
+    problem = ROUTER.read(objects, sit.SITE).problem
+    assert (problem.message if problem else None) == message
