@@ -1,0 +1,155 @@
+"""The processes of one arm whose counters can be used in a look, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from modelrollout.analysis.counters.arms import Arms, By, Side, matchers
+from modelrollout.analysis.counters.growth import Window, growth, is_warming
+from modelrollout.analysis.counters.recipe import Recipe
+from modelrollout.analysis.counters.series import Place, Series
+from modelrollout.analysis.counters.targets import Target, implied, slowest
+from modelrollout.analysis.observation import Problem, ProblemKind
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One process of an arm: its counters and by how much each grew in the look."""
+
+    target: Target
+    series: tuple[Series, ...]
+    grown: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    processes: tuple[Process, ...]
+    lost: frozenset[str]
+    """Families that processes had which are not counted now: such a family is missing rather than 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that was fetched: counter samples and scrapes, of any arm and rollout."""
+
+    series: tuple[Series, ...]
+    targets: Mapping[Place, Target]
+
+
+def gather(
+    recipe: Recipe,
+    arms: Arms,
+    side: Side,
+    facts: Facts,
+    window: Window,
+    *,
+    only: Collection[str] | None = None,
+) -> Gathered | Problem:
+    """`only`: pods (`namespace/name`) to take, all when None. Raises Untold."""
+    wanted, families = matchers(recipe.by, arms, side), recipe.families()
+
+    def mine(labels: Mapping[str, str], place: Place) -> bool:
+        return (only is None or place.pod in only) and all(matcher.takes(labels) for matcher in wanted)
+
+    scraped = {place: t for place, t in facts.targets.items() if mine(t.labels, place)}
+    groups: dict[Place, list[Series]] = {}
+    for series in facts.series if families else ():
+        if series.family in families and mine(series.labels, place := Place.of(series.labels)):
+            groups.setdefault(place, []).append(series)
+    if not families:
+        groups = {place: [] for place in scraped}
+    targets = scraped if groups.keys() <= scraped.keys() else {**implied(facts.series), **scraped}
+    live = _once(place for place, group in groups.items() if _is_live(group, targets[place], window))
+    told = _Told(side, wanted_text(recipe.by, arms, side), window)
+    if problem := told.refusal(recipe, scraped, [targets[place] for place in live], families):
+        return problem
+    if recipe.warm_up:
+        live = [place for place in live if place not in scraped or not is_warming(scraped[place], window)]
+        if not live:
+            return told.warming()
+    lost = {series.family for place in groups.keys() - set(live) for series in groups[place]}
+    return Gathered(tuple(_process(targets[place], groups[place], window) for place in live), frozenset(lost))
+
+
+def _process(target: Target, group: Sequence[Series], window: Window) -> Process:
+    return Process(target, tuple(group), tuple(growth(group, target, window)))
+
+
+def _is_live(group: Sequence[Series], target: Target, window: Window) -> bool:
+    look = window.look
+    if not group:
+        return target.answered(look.start, look.end)
+    return any(series.until(look.end) > series.until(look.start) for series in group)
+
+
+def _once(places: Iterable[Place]) -> list[Place]:
+    """One scraper for each process: two jobs that scrape one pod would count each request twice."""
+    chosen: dict[tuple[str, str], Place] = {}
+    for place in places:
+        other = chosen.setdefault(place.process, place)
+        if place.scraper < other.scraper:
+            chosen[place.process] = place
+    return list(chosen.values())
+
+
+def wanted_text(by: By, arms: Arms, side: Side) -> str:
+    return ", ".join(map(str, matchers(by, arms, side)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """The sentences about one arm."""
+
+    side: Side
+    wanted: str
+    window: Window
+
+    def refusal(
+        self,
+        recipe: Recipe,
+        scraped: Mapping[Place, Target],
+        live: Sequence[Target],
+        families: Collection[str],
+    ) -> Problem | None:
+        look = self.window.look
+        if not live:
+            return Problem(ProblemKind.NO_DATA, self._why_none(recipe, scraped, families))
+        interval = slowest(live)
+        length = look.end - look.start
+        if interval is not None and interval > 1.1 * length:
+            return Problem(
+                ProblemKind.NOT_COMPARABLE,
+                f"The {self.side} is scraped every {interval:.0f} s and a look lasts {length:.0f} s: set "
+                f"analysis.interval to at least {interval:.0f}s, better twice that.",
+            )
+        asked = [target for target in scraped.values() if target.answered(look.start, look.end)]
+        if asked and not any(target.attempted_after(look.end) for target in asked):
+            newest = max(target.attempts[-1] for target in asked)
+            return Problem(
+                ProblemKind.DROPPED,
+                f"The newest scrape of the {self.side} that Prometheus shows is {look.end - newest:.1f} s "
+                "older than the end of the look, so more may still arrive: scraping stopped, Prometheus "
+                "lags behind, or its clock and ours differ.",
+            )
+        return None
+
+    def _why_none(self, recipe: Recipe, scraped: Mapping[Place, Target], families: Collection[str]) -> str:
+        look = self.window.look
+        names = " or ".join(sorted(families)) or "up"
+        if recipe.by is By.REVISION and not scraped:
+            return (
+                f"Prometheus has neither a scraped pod nor a series of {names} with {{{self.wanted}}}: does "
+                "its scrape configuration copy the pod labels modelrollout.io/rollout and /revision to rollout "
+                "and revision, and the namespace?"
+            )
+        down = sum(not target.answered(look.start, look.end) for target in scraped.values())
+        if scraped and down == len(scraped):
+            return f"None of the {down} known pods of the {self.side} answered a scrape during the look."
+        return f"Nothing that was scraped during the look has a series of {names} with {{{self.wanted}}}."
+
+    def warming(self) -> Problem:
+        return Problem(
+            ProblemKind.DROPPED,
+            f"Every pod of the {self.side} answers for less than the warm-up of {self.window.warm_up:.0f} s.",
+        )

@@ -1,0 +1,91 @@
+"""How far the counters of one process moved within a look.
+
+The counter at an instant is its last sample up to then; so what one look does not see the next one does, and
+nothing is counted twice. Between two samples a counter either grew, or began again at 0.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modelrollout.analysis.counters.series import Series
+from modelrollout.analysis.counters.targets import Target
+from modelrollout.analysis.observation import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is known when a look is counted, in unix seconds."""
+
+    look: Look
+    samples_from: float
+    """Counter samples are known from here on; some scrapes before the look."""
+    horizon: float
+    """Scrape attempts are known from here on; minutes before the look."""
+    warm_up: float = 0.0
+    """Processes that answer for less than this when the look starts are left out."""
+
+
+def growth(group: Sequence[Series], target: Target, window: Window) -> list[float]:
+    """For each series of one process, by how much it grew in the look. Values that are no numbers stay so."""
+    begun_again = _resets(group, target, window.look.end)
+    return [_grown(series, target, begun_again, window) for series in group]
+
+
+def _resets(group: Sequence[Series], target: Target, until: float) -> frozenset[float]:
+    """Scrapes before which all counters of the process had been at 0. One counter that fell tells it for
+    all: another may have overtaken its old value already."""
+    fallen = {
+        later
+        for series in group
+        for later, old, new in zip(series.times[1:], series.values, series.values[1:], strict=False)
+        if new < old
+    }
+    return frozenset(fallen.union(target.restarts(float("-inf"), until)))
+
+
+def _grown(series: Series, target: Target, begun_again: frozenset[float], window: Window) -> float:
+    first, last = series.until(window.look.start), series.until(window.look.end)
+    if first == last:
+        return 0.0
+    if first > 0:
+        previous, position = series.values[first - 1], first
+    elif _began_at_zero(series.times[0], target, window):
+        previous, position = 0.0, 0
+    else:
+        previous, position = series.values[0], 1
+    total = 0.0
+    for moment, value in zip(series.times[position:last], series.values[position:last], strict=True):
+        total += value if moment in begun_again else value - previous
+        previous = value
+    return total
+
+
+def _began_at_zero(first: float, target: Target, window: Window) -> bool:
+    """Whether a series first seen then was 0 before: its process was seen without it (clients of Prometheus
+    make a labelled counter when it first counts), or the process itself is new."""
+    return target.answered_within(window.samples_from, first) or target.born(first, window.horizon)
+
+
+def pod_seconds(target: Target, window: Window) -> float:
+    """For how long of the look the process is known to have answered, from scrape to scrape."""
+    look, scrapes = window.look, target.scrapes
+    first, last = bisect_right(scrapes, look.start), bisect_right(scrapes, look.end)
+    if first == last:
+        return 0.0
+    begin = scrapes[first - 1] if first > 0 and scrapes[first - 1] >= window.samples_from else scrapes[first]
+    return scrapes[last - 1] - begin
+
+
+def restarts(target: Target, window: Window) -> int:
+    """How often the process was found to have begun again."""
+    return len(target.restarts(window.look.start, window.look.end))
+
+
+def is_warming(target: Target, window: Window) -> bool:
+    """Whether it answered for less than the warm-up when the look started."""
+    if window.warm_up <= 0:
+        return False
+    return target.serving_since(window.look.end, window.horizon) + window.warm_up > window.look.start

@@ -1,0 +1,72 @@
+"""What a metric is counted from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelrollout.analysis.counters.arms import By
+from modelrollout.analysis.counters.expression import Term
+from modelrollout.analysis.metric import Kind, Metric
+
+
+class Known(StrEnum):
+    """Parts that come from the scrapes themselves."""
+
+    RESTARTS = "restarts"
+    POD_SECONDS = "pod-seconds"
+    ACCELERATOR_SECONDS = "accelerator-seconds"
+
+
+Sum = tuple[Term, ...]
+Part = Known | tuple[Sum, ...]
+"""Alternatives, the preferred one first: the same quantity under the names that versions gave it."""
+
+PARTS: Mapping[Kind, tuple[str, ...]] = {
+    Kind.RATIO: ("bad", "total"),
+    Kind.HISTOGRAM: ("buckets",),
+    Kind.COUNTING: ("count", "exposure"),
+    Kind.SCALAR: ("sum", "n"),
+}
+"""What each kind is made of, in the order of its arm's fields."""
+PER = "per"
+"""Optional part: the units that the counts are expressed in, where one request makes many (tokens)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Counters of one metric, or an expression that Prometheus evaluates."""
+
+    by: By = By.REVISION
+    parts: Mapping[str, Part] = field(default_factory=dict)
+    factor: float = 1.0
+    """scalar: what the sum is multiplied by."""
+    warm_up: bool = True
+    """Leave young processes out."""
+    lazy: bool = True
+    """The first part's series may be absent while they would be 0: made when something is first counted. Not
+    so where a process makes all of them at once: then absent means that its version does not count it."""
+    expression: str | None = None
+    """scalar: PromQL with $arm, one number per arm; instead of parts."""
+
+    def sums(self) -> Iterator[Sum]:
+        for part in self.parts.values():
+            if not isinstance(part, Known):
+                yield from part
+
+    def families(self) -> frozenset[str]:
+        """All names under which its counters may be found."""
+        return frozenset(term.selector.family for terms in self.sums() for term in terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A metric of a rollout: what the engine judges, and what it is counted from."""
+
+    metric: Metric
+    recipe: Recipe
+
+    @property
+    def name(self) -> str:
+        return self.metric.name

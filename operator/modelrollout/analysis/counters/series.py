@@ -1,0 +1,47 @@
+"""Raw samples as a metrics server keeps them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+SCRAPERS = ("job", "prometheus", "prometheus_replica", "replica")
+"""Labels that say who scraped, not what: two of them on one address are one process counted twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a series comes from: one address of one pod, as one scraper sees it."""
+
+    pod: str
+    instance: str
+    scraper: tuple[str, ...]
+
+    @classmethod
+    def of(cls, labels: Mapping[str, str]) -> Place:
+        pod = f"{labels.get('namespace', '')}/{labels.get('pod', '')}"
+        scraper = tuple(labels.get(label, "") for label in SCRAPERS)
+        return cls(pod, labels.get("instance", ""), scraper)
+
+    @property
+    def process(self) -> tuple[str, str]:
+        """The same for everybody who scrapes it."""
+        return self.pod, self.instance
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One counter's samples, oldest first, each with the time at which it was scraped (unix seconds)."""
+
+    labels: Mapping[str, str]
+    times: tuple[float, ...]
+    values: tuple[float, ...]
+
+    @property
+    def family(self) -> str:
+        return self.labels.get("__name__", "")
+
+    def until(self, moment: float) -> int:
+        """How many samples are not later than `moment`."""
+        return bisect_right(self.times, moment)

@@ -1,0 +1,256 @@
+"""Metrics by name: from `use: vllm/time-to-first-token`, or counters of the user's own, to what is judged and
+what it is counted from. The packs are data, in `packs/*.yaml`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from modelrollout.analysis.counters.arms import By
+from modelrollout.analysis.counters.expression import ARM, Unreadable, read
+from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Part, Recipe, Resolved
+from modelrollout.analysis.metric import Consequence, Direction, Kind, Metric, Tolerance
+from modelrollout.api import spec
+from modelrollout.api.problem import Problem
+from modelrollout.api.quantities import fraction
+
+
+class Unresolvable(ValueError):
+    """A metric that cannot be judged as it is written; the message says what to write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One metric of a pack."""
+
+    metric: Metric
+    """With the pack's defaults; its name is `pack/metric`."""
+    recipe: Recipe
+    notes: str = ""
+    also: tuple[str, ...] = ()
+    """Names under which people look for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    name: str
+    about: str
+    entries: Mapping[str, Entry]
+    arrivals: Recipe
+    """Requests that began, for the proof that traffic is split as it was told."""
+
+
+# ── for the operator ────────────────────────────────────────────────────────────────────────────
+
+
+def known_metrics() -> frozenset[str]:
+    """All `pack/metric` names."""
+    return frozenset(f"{pack.name}/{name}" for pack in packs().values() for name in pack.entries)
+
+
+def resolve(metrics: Iterable[spec.Metric]) -> tuple[Resolved, ...]:
+    """What the engine judges and what it is counted from, in the order of the spec.
+
+    Raises:
+        Unresolvable: an unknown name, an expression that is no sum of counters, or a tolerance that the kind
+            cannot have.
+    """
+    return tuple(_resolve(metric) for metric in metrics)
+
+
+def problems(metrics: Iterable[spec.Metric]) -> tuple[Problem, ...]:
+    """All that stands against them, so that it is mended at once."""
+    found = []
+    for metric in metrics:
+        try:
+            _resolve(metric)
+        except Unresolvable as error:
+            found.append(Problem("UnusableMetric", str(error)))
+    return tuple(found)
+
+
+def arrivals(metrics: Sequence[spec.Metric]) -> Recipe:
+    """Where the requests of each arm are counted as they come in: by a proxy where one is judged, for it
+    sees those that no pod answered; else by the pods."""
+    used = {metric.use.partition("/")[0] for metric in metrics if metric.use}
+    first = next((name for name in ("envoy", "istio", "vllm", "http") if name in used), "vllm")
+    return packs()[first].arrivals
+
+
+def _resolve(metric: spec.Metric) -> Resolved:
+    try:
+        return _used(metric, metric.use) if metric.use else _own(metric)
+    except Unresolvable:
+        raise
+    except ValueError as error:
+        raise Unresolvable(str(error)) from error
+
+
+# ── metrics of a pack ───────────────────────────────────────────────────────────────────────────
+
+
+@cache
+def packs() -> Mapping[str, Pack]:
+    """All packs by name, as they are shipped."""
+    folder = resources.files("modelrollout.analysis") / "packs"
+    files = sorted(file.name for file in folder.iterdir() if file.name.endswith(".yaml"))
+    named = {name.removesuffix(".yaml"): (folder / name).read_text("utf-8") for name in files}
+    return {name: parse_pack(name, yaml.safe_load(text)) for name, text in named.items()}
+
+
+def _used(metric: spec.Metric, use: str) -> Resolved:
+    pack_name, _, name = use.partition("/")
+    pack = packs().get(pack_name)
+    entry = pack.entries.get(name) if pack else None
+    if entry is None:
+        raise Unresolvable(f"There is no metric {use}: {_instead(use)}")
+    given = metric.model_fields_set
+    default = entry.metric
+    return Resolved(
+        Metric(
+            name=metric.effective_name,
+            kind=default.kind,
+            tolerance=_tolerance(metric, default.kind) or default.tolerance,
+            direction=Direction(metric.direction) if "direction" in given else default.direction,
+            weight=fraction(metric.weight),
+            critical=default.critical if metric.critical is None else metric.critical,
+            consequence=Consequence(metric.on_fail) if metric.on_fail else default.consequence,
+            unit=default.unit,
+            sentence=default.sentence,
+        ),
+        entry.recipe,
+    )
+
+
+def _instead(use: str) -> str:
+    """What there is, the nearest first."""
+    known, pack = sorted(known_metrics()), use.partition("/")[0]
+    other_names = {
+        f"{each.name}/{name}": f"{each.name}/{key}"
+        for each in packs().values()
+        for key, entry in each.entries.items()
+        for name in (key, *entry.also)
+    }
+    close = difflib.get_close_matches(use, other_names, n=3, cutoff=0.7)
+    near = list(dict.fromkeys(other_names[name] for name in close))
+    rest = [name for name in known if name.startswith(f"{pack}/") and name not in near]
+    if not near and not rest:
+        return f"the packs are {', '.join(packs())}, with {', '.join(known)}."
+    hint = f"did you mean {near[0]}? " if near else ""
+    return f"{hint}There are {', '.join([*near, *rest])}."
+
+
+# ── metrics of the user's own ───────────────────────────────────────────────────────────────────
+
+
+def _own(metric: spec.Metric) -> Resolved:
+    name = metric.effective_name
+    try:
+        kind, recipe = _own_recipe(metric)
+    except Unreadable as error:
+        raise Unresolvable(f"Metric {name}: {error}") from error
+    tolerance = _tolerance(metric, kind)
+    if tolerance is None:
+        raise Unresolvable(
+            f"Metric {name}: say how much worse the canary may be: write tolerate, such as "
+            '{absolute: "0.01"}.'
+        )
+    judged = Metric(
+        name=name,
+        kind=kind,
+        tolerance=tolerance,
+        direction=Direction(metric.direction),
+        weight=fraction(metric.weight),
+        critical=metric.critical,
+        consequence=Consequence(metric.on_fail) if metric.on_fail else None,
+        sentence=name,
+    )
+    return Resolved(judged, recipe)
+
+
+def _own_recipe(metric: spec.Metric) -> tuple[Kind, Recipe]:
+    def counters(text: str) -> Part:
+        return (read(text, per_arm=True),)
+
+    if metric.ratio:
+        parts = {"bad": counters(metric.ratio.bad), "total": counters(metric.ratio.total)}
+        return Kind.RATIO, Recipe(parts=parts)
+    if metric.histogram:
+        return Kind.HISTOGRAM, Recipe(parts={"buckets": counters(metric.histogram.buckets)})
+    if metric.scalar:
+        if ARM not in metric.scalar.value:
+            raise Unreadable(f"{metric.scalar.value!r} gives both arms the same number: write {ARM} in it.")
+        return Kind.SCALAR, Recipe(expression=metric.scalar.value)
+    raise Unresolvable(f"Metric {metric.effective_name}: write one of use, ratio, histogram and scalar.")
+
+
+def _tolerance(metric: spec.Metric, kind: Kind) -> Tolerance | None:
+    """What the user tolerates; None when that is left to the pack."""
+    if metric.slo is not None:
+        if kind not in (Kind.RATIO, Kind.SCALAR):
+            raise Unresolvable(
+                f"Metric {metric.effective_name}: slo limits a share of requests, and a {kind} is none: "
+                "write tolerate instead."
+            )
+        return Tolerance(0.0, fraction(metric.slo))
+    if metric.tolerate is None:
+        return None
+    return tolerance_of(metric.tolerate.model_dump())
+
+
+def tolerance_of(given: Mapping[str, Any]) -> Tolerance:
+    """`{"ratio": "1.10"}` -> Tolerance(1.1, 0.0)."""
+    return Tolerance(fraction(given.get("ratio") or "1"), fraction(given.get("absolute") or "0"))
+
+
+# ── reading a pack ──────────────────────────────────────────────────────────────────────────────
+
+_METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "notes", "also"}
+_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy"}
+
+
+def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
+    """A pack from its YAML. ValueError where it is malformed: packs are shipped, and tests read them all."""
+    by = By(data["arms"])
+    entries = {key: _entry(f"{name}/{key}", by, value) for key, value in data["metrics"].items()}
+    total: Part = (read(data["arrivals"]),)
+    return Pack(name, data["about"], entries, Recipe(by, {"arrivals": total}, warm_up=False))
+
+
+def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
+    kind = Kind(data["kind"])
+    if unknown := set(data) - _METRIC_KEYS - _RECIPE_KEYS - set(PARTS[kind]):
+        raise ValueError(f"{name}: {', '.join(sorted(unknown))} means nothing for the kind {kind}.")
+    metric = Metric(
+        name=name,
+        kind=kind,
+        tolerance=tolerance_of(data["tolerate"]),
+        direction=Direction(data.get("direction", Direction.INCREASE_IS_BAD.value)),
+        critical=data.get("critical"),
+        consequence=Consequence(data["onFail"]) if "onFail" in data else None,
+        unit=data["unit"],
+        sentence=data["sentence"],
+    )
+    parts = {part: _part(data[part]) for part in (*PARTS[kind], PER) if part in data}
+    if missing := set(PARTS[kind]) - parts.keys():
+        raise ValueError(f"{name}: {', '.join(sorted(missing))} is missing.")
+    recipe = Recipe(
+        by=by,
+        parts=parts,
+        factor=float(data.get("factor", 1)),
+        # a proxy's age says nothing about the age of the pods behind it
+        warm_up=bool(data.get("warmUp", by is By.REVISION)),
+        lazy=bool(data.get("lazy", True)),
+    )
+    return Entry(metric, recipe, data.get("notes", ""), tuple(data.get("also", ())))
+
+
+def _part(given: str | Sequence[str]) -> Part:
+    return Known(given) if isinstance(given, str) else tuple(read(text) for text in given)
