@@ -21,7 +21,7 @@ def with_routes():
     with ControlPlane(controller_manager=False) as plane:
         apply_our_crds(plane)
         try:
-            plane.apply(pieces.file("istio", "gateway-api"), pieces.file("istio", "istio-crds.yaml"))
+            plane.apply(pieces.file("gateway-api"), pieces.file("istio-crds.yaml"))
             missing = None
         except BedError as error:
             missing = str(error)

@@ -97,7 +97,7 @@ def make(pieces: list[Piece], with_cluster: bool, progress: Progress) -> None:
         if with_cluster:
             others += [lanes.submit(make_debian_parts, progress), lanes.submit(make_python_parts, progress)]
         for go in builds:
-            wait_for(lambda go=go: go.total > 0, others)
+            wait_for(go, others)
             compile_piece(go, progress)
         for other in others:
             other.result()
@@ -106,9 +106,9 @@ def make(pieces: list[Piece], with_cluster: bool, progress: Progress) -> None:
             containerd.make_store()
 
 
-def wait_for(ready: Callable[[], bool], others: list[Future[None]]) -> None:
-    """Wait, but not for something that can no longer come because another thread failed."""
-    while not ready():
+def wait_for(go: GoBuild, others: list[Future[None]]) -> None:
+    """Wait for the piece's modules, but not when they cannot come any more because another thread failed."""
+    while not go.total:
         for other in others:
             if other.done():
                 other.result()

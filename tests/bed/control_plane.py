@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-import kubernetes
+from kubernetes.client import Configuration
+from kubernetes.config import load_kube_config
 
 from tests.bed.failure import BedError
 from tests.bed.pieces import binary
@@ -45,8 +46,8 @@ class Kubernetes:
 
     def client(self, timeout: float = 30) -> httpx.Client:
         """A synchronous admin client, to be closed: `http.get("/api/v1/namespaces").json()`."""
-        found = kubernetes.client.Configuration()
-        kubernetes.config.load_kube_config(str(self.kubeconfig), client_configuration=found)
+        found = Configuration()
+        load_kube_config(str(self.kubeconfig), client_configuration=found)  # type: ignore[no-untyped-call]
         tls = ssl.create_default_context(cafile=found.ssl_ca_cert)
         if found.cert_file:
             tls.load_cert_chain(found.cert_file, found.key_file)

@@ -17,6 +17,7 @@ NEEDED = {
     "conntrack": "/usr/sbin/conntrack",
     "debootstrap": "/usr/sbin/debootstrap",
     "buildah": "/usr/bin/buildah",
+    "libnuma1": "/usr/share/doc/libnuma1",  # vLLM's extension loads it
     "python3-venv": "/usr/share/doc/python3-venv",
 }
 """Package -> a file that is there when it is installed."""

@@ -58,6 +58,17 @@ class PrometheusClient:
             raise BedError(f"Prometheus could not answer {expression!r}: {body['error']}")
         return [(row["metric"], float(row["value"][1])) for row in body["data"]["result"]]
 
+    def wait_value(self, expression: str, value: float, seconds: float = 30) -> None:
+        """Wait until the expression has exactly one series and it has this value."""
+        deadline = time.monotonic() + seconds
+        while True:
+            seen = self.query(expression)
+            if [found for _, found in seen] == [value]:
+                return
+            if time.monotonic() > deadline:
+                raise BedError(f"{expression} should be {value} after {seconds:.0f} s; seen: {seen}")
+            time.sleep(0.2)
+
 
 class Prometheus(PrometheusClient):
     """One instance with data in its own folder; use as a context manager, or `start` and `stop`.

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,16 @@ MODELS: Mapping[str, tuple[int, int, int]] = {
 }
 """Name -> seed, hidden width, layers. `tiny-next` is as quick as `tiny`, `slow` several times slower."""
 
+UNUSED = (
+    "cudnn/lib/libcudnn_*",
+    "*/lib/*.alt.so*",
+    "*/lib/libnvperf*",
+    "*/lib/*.a",
+    "*/lib/*.bc",
+    "*/include",
+)
+"""What torch never opens without a GPU, below `nvidia/`: most of a gigabyte. To the rest it is linked."""
+
 SERVER = (
     "-m",
     "vllm.entrypoints.openai.api_server",
@@ -38,6 +48,8 @@ SERVER = (
     "--kv-cache-memory-bytes=67108864",
 )
 """Arguments after the interpreter for a small server; add --model, --port and --served-model-name."""
+
+SELDOM_IMPORTED = r"/(tests?|transformers/models|anthropic|openai/types|mistral_common|nvidia|cuda)/"
 
 ENVIRONMENT: Mapping[str, str] = {
     "HF_HUB_OFFLINE": "1",
@@ -108,13 +120,24 @@ def download() -> None:
 
 
 def finish() -> Vllm:
-    """Compile the packages to byte code (pods mount them read-only) and make the models."""
+    """Drop what is never used, compile to byte code (pods mount it read-only), and make the models."""
     home = Vllm(folder())
     packages = home.folder / "venv" / "lib" / "python3.11" / "site-packages"
-    jobs = str(os.cpu_count() or 1)
-    run(
-        [home.python, "-m", "compileall", "-q", "-j", jobs, packages], expect=(0, 1)
-    )  # some are not meant for 3.11
+    for pattern in UNUSED:
+        for found in (packages / "nvidia").glob(pattern):
+            shutil.rmtree(found) if found.is_dir() else found.unlink()
+    command = [
+        home.python,
+        "-m",
+        "compileall",
+        "-q",
+        "-j",
+        os.cpu_count() or 1,
+        "-x",
+        SELDOM_IMPORTED,
+        packages,
+    ]
+    run(command, expect=(0, 1))  # 1: some files are not meant for this Python
     for name, numbers in MODELS.items():
         if not (home.model(name) / "complete").exists():
             run([home.python, folders.HERE / "tiny_model.py", home.model(name), *numbers])
@@ -138,7 +161,7 @@ def installer() -> Path:
     return target / "bin" / "uv"
 
 
-def run(argv: list[str | Path | int], expect: tuple[int, ...] = (0,)) -> None:
+def run(argv: Sequence[object], expect: tuple[int, ...] = (0,)) -> None:
     """Run quietly; UV's cache lies beside the environment so that files are linked, not copied."""
     environment = {**os.environ, "UV_CACHE_DIR": str(work_folder() / "cache"), "UV_NO_PROGRESS": "1"}
     words = [str(word) for word in argv]
