@@ -169,10 +169,13 @@ UNEXPECTED_TRAFFIC = Reason(
 )
 SUPERSEDED = Reason("Superseded", "Revision {revision} gives way to {next}")
 SPEC_RETURNED = Reason("SpecReturned", "The spec asks for {next} again; revision {revision} leaves")
-REVERTING = Reason("Reverting", "Users are going back to revision {stable}: {why}{held}", warning=True)
+REVERTING = Reason("Reverting", "Users are going back to revision {stable}: {why}{held}")
 WAITING_FOR_STABLE = Reason(
     "WaitingForStable",
     "; {ready} of {wanted} pods of {stable} are ready, and it gets no more than they carry",
+)
+WAITING_FOR_GATEWAY = Reason(
+    "WaitingForGateway", "; the route says so, the gateway has not taken it yet{cause}"
 )
 REVERTED_NOW = Reason("Reverted", "Revision {stable} serves all users. {why}", warning=True)
 GONE_BACK = Reason("GoneBack", "Revision {stable} serves all users. {why}")

@@ -54,6 +54,8 @@ class StepStatus(Wire):
     """When the step became the current one; the startup deadline of its pods counts from here."""
     started_at: str | None = None
     """When the route was seen to carry this step's traffic; dwell and looks begin here."""
+    carried_by: int = 0
+    """Ready canary pods that the present split was given to; later growth of `replicas` is no loss of pods."""
     losses: int = 0
     """How often the canary lost the pods that this step's traffic needs."""
 

@@ -8,7 +8,7 @@ from modelrollout.api import conditions as say
 from modelrollout.api.status import AnalysisStatus, StepStatus
 from modelrollout.api.times import stamp
 from modelrollout.rollout import steps
-from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.capacity import enough
 from modelrollout.rollout.commands import PREFIX, done, pending
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
@@ -53,10 +53,14 @@ def lose(view: View) -> Change | None:
 
 
 def _kept(view: View) -> bool:
+    """As many pods as the split was given to, or as it needs by now if that is fewer, but for a few."""
     listed = view.listed("canary") if view.selected("canary") == view.canary else 0
     if steps.is_ratio(view.spec) and 0 < view.desired.canary < 100:
         return listed > 0  # the share shrinks with the pods by itself
-    return listed > 0 and holds(listed, min(100, view.desired.canary + view.desired.mirror), view.replicas)
+    needs = steps.pods_for(view.desired, view.spec)
+    if view.step is not None and view.step.carried_by:
+        needs = min(needs, view.step.carried_by)
+    return enough(listed, needs)
 
 
 def enter(view: View) -> Change | None:
@@ -64,7 +68,8 @@ def enter(view: View) -> Change | None:
     if not _climbing(view) or view.step is None or view.paused or view.desired == view.asked or not fit(view):
         return None
     said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
-    return view.change(said, weight=view.weighed(view.asked), step=but(view.step, started_at=None))
+    step = but(view.step, started_at=None, carried_by=steps.pods_for(view.asked, view.spec))
+    return view.change(said, weight=view.weighed(view.asked), step=step)
 
 
 def start_clock(view: View) -> Change | None:
@@ -108,7 +113,9 @@ def advance(view: View) -> Change | None:
 
 
 def _at(view: View, index: int) -> StepStatus:
-    return StepStatus(index=index, progress=steps.progress(view.status.plan, index), entered_at=view.at)
+    carried_by = view.step.carried_by if view.step is not None else 0
+    progress = steps.progress(view.status.plan, index)
+    return StepStatus(index=index, progress=progress, entered_at=view.at, carried_by=carried_by)
 
 
 def describe(split: Split) -> str:

@@ -21,7 +21,11 @@ def carries(ready: int, percent: int, replicas: int) -> bool:
 
 def holds(ready: int, percent: int, replicas: int) -> bool:
     """Enough of them are: the share may stay, and an emergency may bring it here."""
-    wanted = needed(percent, replicas)
+    return enough(ready, needed(percent, replicas))
+
+
+def enough(ready: int, wanted: int) -> bool:
+    """All of them, but for a quarter rounded down."""
     return ready >= wanted - wanted // 4
 
 

@@ -21,6 +21,8 @@ def _moments(view: View) -> Iterator[float]:
     yield from _step(view)
     if (deadline := revert.deadline(view)) is not None:
         yield deadline
+    if view.installing and view.status.phase_since is not None:
+        yield unix(view.status.phase_since) + seconds(view.spec.runtime.startup_deadline)
     if view.watching and view.status.keep_warm_until is not None:
         yield unix(view.status.keep_warm_until)
     if view.watching and not view.ready(view.stable) and (since := revert.lost_since(view)) is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from modelrollout.api.conditions import ACCEPTED, PROGRESSING
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.rollout import advance, drain, drift, install, listen, promote, revert, trial
@@ -73,6 +74,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = _settle(view, POLICIES if problem is None else ALWAYS)
+    notes += _objection(status, problem)
     if view.stable is None:
         return _refused(view, notes, problem)
     held = problem is not None and not view.reverting
@@ -113,12 +115,20 @@ def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Pl
 
 
 def _labelled(view: View, what: Doing, notes: tuple[Note, ...]) -> tuple[View, tuple[Note, ...]]:
-    """The phase as people see it; that it waits for them, or for pods in trouble, is said once."""
-    if view.status.phase == what.phase:
-        return view, notes
-    if what.phase in ("Paused", "Invalid"):
+    """The phase as people see it; that it waits for them, or is in trouble, is said once."""
+    turned = view.status.phase != what.phase
+    known = {condition.reason for condition in view.status.conditions if condition.type == PROGRESSING}
+    if (turned and what.phase == "Paused") or (what.warning and what.reason not in known):
         notes = (*notes, Note(what.reason, what.message, what.warning))
-    return view.after(view.change(phase=what.phase, phase_since=view.at)), notes
+    return (view.after(view.change(phase=what.phase, phase_since=view.at)) if turned else view), notes
+
+
+def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
+    """A problem is said once, when it begins."""
+    known = {condition.reason for condition in status.conditions if condition.type == ACCEPTED}
+    if problem is None or problem.reason in known:
+        return ()
+    return (Note(problem.reason, problem.message, warning=True),)
 
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:

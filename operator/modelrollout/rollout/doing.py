@@ -23,6 +23,7 @@ class Doing:
     reason: str
     message: str
     warning: bool = False
+    """Worth an Event of its own when it begins."""
 
 
 def _do(phase: Phase, reason: Reason, **facts: object) -> Doing:
@@ -41,15 +42,19 @@ def doing(view: View) -> Doing:
         return _do("Watching", say.WATCHING, revision=view.stable, previous=view.previous, until=until)
     if view.status.phase == "Reverted":
         why = view.status.revert_message or ""
-        return _do("Reverted", say.REVERTED_NOW, stable=view.stable, why=why)
+        return Doing("Reverted", say.REVERTED_NOW.name, say.REVERTED_NOW.say(stable=view.stable, why=why))
     return _do("Stable", say.STABLE, revision=view.stable)
 
 
 def _installing(view: View) -> Doing:
     trouble = _trouble(view, view.stable)
+    ready, limit = view.ready(view.stable), view.spec.runtime.startup_deadline
+    if view.past(view.status.phase_since, limit):
+        facts = {"revision": view.stable, "limit": limit, "ready": ready, "wanted": view.replicas}
+        cause = f": {trouble[1]}" if trouble is not None else ""
+        return _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
     if trouble is not None:
-        return Doing("Installing", *trouble)
-    ready = view.ready(view.stable)
+        return Doing("Installing", *trouble, warning=True)
     return _do("Installing", say.INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
 
 
@@ -65,6 +70,8 @@ def _reverting(view: View) -> Doing:
     held = ""
     if good is not None and not holds(view.ready(good), 100, view.replicas):
         held = say.WAITING_FOR_STABLE.say(ready=view.ready(good), wanted=view.replicas, stable=good)
+    elif view.as_desired and not view.settled:
+        held = say.WAITING_FOR_GATEWAY.say(cause=_gateway(view))
     return _do("Reverting", say.REVERTING, stable=good, why=view.status.revert_message or "", held=held)
 
 
@@ -86,7 +93,7 @@ def _waiting_for_pods(view: View) -> Doing:
         return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
     trouble = _trouble(view, view.canary) if ready < wanted else None
     if trouble is not None:
-        return Doing(phase, *trouble)
+        return Doing(phase, *trouble, warning=True)
     facts = {"revision": view.canary, "ready": ready, "wanted": wanted}
     if phase == "Starting":
         return _do(phase, say.STARTING, stable=view.stable, **facts)
@@ -94,10 +101,13 @@ def _waiting_for_pods(view: View) -> Doing:
 
 
 def _waiting_for_route(view: View) -> Doing:
-    waiting = view.observed.route.waiting_for
-    cause = f" ({waiting.message})" if waiting is not None else ""
-    split = describe(view.asked)
+    split, cause = describe(view.asked), _gateway(view)
     return _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
+
+
+def _gateway(view: View) -> str:
+    waiting = view.observed.route.waiting_for
+    return f" ({waiting.message})" if waiting is not None else ""
 
 
 def _judging(view: View) -> Doing:
@@ -149,7 +159,7 @@ def _promoting(view: View) -> Doing:
     elif ready < view.pods:
         trouble = _trouble(view, view.canary)
         if trouble is not None:
-            return Doing("Promoting", *trouble)
+            return Doing("Promoting", *trouble, warning=True)
         what = f"{ready} of {view.pods} pods ready"
     else:
         what = "its pods are about to be listed"

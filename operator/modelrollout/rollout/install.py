@@ -39,16 +39,17 @@ def install_another(view: View) -> Change | None:
 
 
 def installed(view: View) -> Change | None:
-    """It has its pods and the route; whether the gateway has taken the route no longer matters once the spec
-    asks for the next one, for users may be on this one already."""
-    if not (view.installing and view.as_desired and holds(view.listed("stable"), 100, view.replicas)):
+    """It has its pods and the route; once the spec asks for the next, that users may be on it is enough."""
+    if not view.installing or view.stable is None:
         return None
-    if not view.settled and view.stable == view.target:
+    complete = holds(view.listed("stable"), 100, view.replicas)
+    left = view.target != view.stable and view.ready(view.stable) > 0 and (complete or view.as_desired)
+    if not left and not (complete and view.settled):
         return None
     said = note(say.INSTALLED, revision=view.stable)
     return view.change(
         said,
         phase="Stable",
         phase_since=view.at,
-        **recorded(view, view.stable or view.target, "Promoted", said.reason, said.message),
+        **recorded(view, view.stable, "Promoted", said.reason, said.message),
     )

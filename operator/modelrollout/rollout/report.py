@@ -144,7 +144,7 @@ def _essence(status: Status) -> Status:
     return but(
         status,
         message="",
-        stable=_rough(status.stable, status.phase == "Installing"),
+        stable=_rough(status.stable, status.phase == "Installing", complete=True),
         canary=_rough(status.canary, status.phase == "Starting"),
         previous=_rough(status.previous, False),
         weight=but(status.weight, observed=None, measured=None),
@@ -153,9 +153,11 @@ def _essence(status: Status) -> Status:
     )
 
 
-def _rough(revision: RevisionStatus | None, waited_for: bool) -> RevisionStatus | None:
+def _rough(
+    revision: RevisionStatus | None, waited_for: bool, complete: bool = False
+) -> RevisionStatus | None:
     if revision is None:
         return None
     wanted = max(1, revision.replicas)
     quarters = 4 * min(revision.ready, wanted - 1) // wanted if waited_for else 0
-    return but(revision, replicas=0, ready=quarters)
+    return but(revision, replicas=int(complete and revision.ready >= wanted), ready=quarters)

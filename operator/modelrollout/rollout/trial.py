@@ -91,5 +91,5 @@ def replan(view: View) -> Change | None:
     reached = view.index + 1
     if reached <= min(len(before), len(plan)) and before[:reached] == plan[:reached]:
         return view.change(plan=plan, step=but(view.step, progress=steps.progress(plan, view.index)))
-    restart = first(view, plan)
+    restart = but(first(view, plan), carried_by=view.step.carried_by)
     return view.change(note(say.PLAN_CHANGED, step=restart.progress), plan=plan, step=restart)
