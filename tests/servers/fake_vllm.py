@@ -263,17 +263,17 @@ class Server:
             raise HttpError(404, message, "NotFoundError", "model")
         prompt = prompt_of(given, chat)
         longest, prompt_tokens = self.options.max_model_len, len(prompt) // 4 + 1
-        asked = given.get("max_completion_tokens") or given.get("max_tokens")
-        most = asked or (longest - prompt_tokens if chat else 16)
-        if most > longest:
+        asked = given.get("max_completion_tokens") or given.get("max_tokens") or (longest if chat else 16)
+        if asked > longest:
             message = (
-                f"max_tokens={most} cannot be greater than max_model_len={longest}. Please request fewer "
-                f"output tokens. (parameter=max_tokens, value={most})"
+                f"max_tokens={asked} cannot be greater than max_model_len={longest}. Please request fewer "
+                f"output tokens. (parameter=max_tokens, value={asked})"
             )
             raise HttpError(400, message, "BadRequestError", "max_tokens")
-        if prompt_tokens + most > longest:
-            message = f"{prompt_tokens} + {most} tokens are more than the context length of {longest}."
+        if prompt_tokens >= longest:
+            message = f"You passed {prompt_tokens} input tokens. The context length is only {longest} tokens."
             raise HttpError(400, message, "BadRequestError", "input_tokens")
+        most = min(asked, longest - prompt_tokens)
         return model, Completion(prompt_tokens, most, self._words(given, most))
 
     def _words(self, given, most):
@@ -319,7 +319,9 @@ def prompt_of(given, chat):
     if chat:
         messages = given.get("messages")
         if not isinstance(messages, list) or not messages:
-            raise HttpError(400, "1 validation error:\n  messages: Field required", "Bad Request", "messages")
+            raise HttpError(
+                400, "1 validation error:\n  messages: Field required", "Bad Request", "body.messages"
+            )
         return "".join(f"{message.get('role')}: {message.get('content')}\n" for message in messages)
     prompt = given.get("prompt")
     if not prompt:

@@ -61,6 +61,9 @@ class TestAnswers:
     def test_ignore_eos_fills_max_tokens(self, server):
         assert server.complete(max_tokens=40, ignore_eos=True).json()["usage"]["completion_tokens"] == 40
 
+    def test_tokens_that_do_not_fit_behind_the_prompt_are_left_out(self, server):
+        assert server.complete(max_tokens=64, ignore_eos=True).json()["usage"]["total_tokens"] == 64
+
     def test_a_stream_brings_a_token_an_event(self, server):
         *chunks, done = events(server.chat(stream=True, max_tokens=3))
         assert done == "[DONE]"
@@ -82,7 +85,7 @@ class TestAnswers:
         [
             ({"model": "other"}, 404, "The model `other` does not exist. Valid aliases: chat."),
             ({"max_tokens": 65}, 400, "max_tokens=65 cannot be greater than max_model_len=64"),
-            ({"prompt": "x" * 250, "max_tokens": 10}, 400, "more than the context length of 64"),
+            ({"prompt": "x" * 260}, 400, "The context length is only 64 tokens"),
             ({"prompt": ""}, 400, "Either prompt or prompt_embeds must be provided"),
         ],
     )
