@@ -1,9 +1,13 @@
-"""Fixtures of this tier: the resource's own endpoint, and a rollout that exists."""
+"""Fixtures of this tier: the resource's own endpoint, a rollout that exists, an operator that runs."""
 
 import pytest
 
 from modelrollout.api.crd import GROUP, PLURAL, VERSION
 from tests.apiserver.manifests import GOOD, LIVING
+from tests.apiserver.process import Operator
+from tests.apiserver.scene import Scene
+from tests.apiserver.world import World
+from tests.bed import pieces
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +26,28 @@ def living(modelrollouts):
     assert response.status_code == 201, response.text
     yield response.json()
     modelrollouts.delete(LIVING).raise_for_status()
+
+
+@pytest.fixture(scope="session")
+def plane_with_routes(control_plane):
+    """The control plane with the kinds of Gateway API and Istio, and a world in which pods become ready."""
+    control_plane.apply(pieces.file("gateway-api"), pieces.file("istio-crds.yaml"))
+    with World(control_plane) as world:
+        yield control_plane
+    assert world.errors == []
+
+
+@pytest.fixture(scope="module")
+def operator(plane_with_routes, tmp_path_factory):
+    """One operator for the whole cluster, shared by the tests of a file."""
+    folder = tmp_path_factory.mktemp("operator")
+    with Operator(plane_with_routes, folder, identity=f"pod-{folder.name}") as operator:
+        operator.wait_ready()
+        yield operator
+
+
+@pytest.fixture
+def scene(plane_with_routes, fresh_namespace):
+    """An empty namespace for one rollout and its objects."""
+    with plane_with_routes.client() as http:
+        yield Scene(http, fresh_namespace)

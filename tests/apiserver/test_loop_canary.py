@@ -1,0 +1,155 @@
+"""A rollout from its first revision to the next, through each way of splitting traffic."""
+
+import time
+
+import pytest
+
+from tests.apiserver.process import Operator
+from tests.apiserver.scene import KIND, Weights, http_route, rollout, service, virtual_service
+
+
+def serves(model):
+    """Status: the rollout is at rest and this model is the stable one."""
+
+    def holds(status):
+        at_rest = status.get("phase") in ("Stable", "Watching")
+        return at_rest and status["stable"]["model"].startswith(f"hf://{model}")
+
+    return holds
+
+
+def writes(operator):
+    verbs = ("post", "patch", "put", "delete")
+    everything = sum(operator.metric("modelrollout_api_requests_total", verb=verb) for verb in verbs)
+    return everything - operator.metric("modelrollout_api_requests_total", resource="leases", verb="put")
+
+
+def requests(operator):
+    everything = operator.metric("modelrollout_api_requests_total")
+    return everything - operator.metric("modelrollout_api_requests_total", resource="leases")
+
+
+@pytest.mark.usefixtures("operator")
+def test_the_first_revision_is_installed_and_the_route_leads_to_it(scene):
+    scene.add(service(), http_route())
+    status = scene.install(rollout())
+    assert status["stable"]["ready"] == 2
+    refs = scene.get("HTTPRoute")["spec"]["rules"][1]["backendRefs"]
+    assert [(ref["name"], ref.get("weight")) for ref in refs if ref.get("weight") != 0] == [
+        ("chat-stable", 100)
+    ]
+    assert scene.condition("Promoted")[0] == "True"
+
+
+def test_a_canary_goes_through_its_weights_and_becomes_stable(plane_with_routes, scene, operator):
+    scene.add(service(), http_route())
+    scene.install(rollout())
+    before = writes(operator)
+    with Weights(plane_with_routes, scene.namespace) as weights:
+        started = time.monotonic()
+        scene.change_model("hf://test/two")
+        status = scene.wait(serves("test/two"))
+        took = time.monotonic() - started
+    assert weights.series == [0, 5, 25, 50, 100, 0]
+    assert status["history"][-1]["outcome"] == "Promoted"
+    spent = writes(operator) - before
+    print(f"\nfour steps without dwell: {took:.1f} s, {spent:.0f} writes")
+    assert spent < 40
+
+
+@pytest.mark.usefixtures("operator")
+def test_promotion_moves_names_and_keeps_the_canarys_pods(scene):
+    scene.add(service(), http_route())
+    scene.install(rollout(steps=[{"weight": 50}, {"pause": {}}]))
+    scene.change_model("hf://test/two")
+    status = scene.wait("Paused")
+    trial = {pod["metadata"]["uid"] for pod in pods(scene, status["canary"]["revision"])}
+    assert trial
+    scene.say("promote")
+    status = scene.wait(serves("test/two"))
+    assert trial <= {pod["metadata"]["uid"] for pod in pods(scene, status["stable"]["revision"])}
+
+
+def pods(scene, revision):
+    return [
+        pod for pod in scene.list("Pod") if pod["metadata"]["labels"]["modelrollout.io/revision"] == revision
+    ]
+
+
+@pytest.mark.usefixtures("operator")
+def test_a_virtual_service_is_split_and_ends_on_stable(scene):
+    scene.add(service(), virtual_service())
+    scene.install(rollout(traffic={"istio": {"virtualService": "chat", "route": "completions"}}))
+    scene.change_model("hf://test/two")
+    scene.wait(serves("test/two"))
+    (route,) = scene.get("VirtualService")["spec"]["http"]
+    hosts = {each["destination"]["host"]: each.get("weight", 100) for each in route["route"]}
+    assert max(hosts, key=hosts.get).startswith("chat-stable")
+
+
+@pytest.mark.usefixtures("operator")
+def test_without_a_route_the_service_itself_splits_by_pods(scene):
+    scene.add(service())
+    scene.install(rollout(traffic={}, replicas=4, steps=[{"weight": 25}, {"weight": 50}]))
+    assert selected(scene) == scene.status()["stable"]["revision"]
+    scene.change_model("hf://test/two")
+    status = scene.wait(serves("test/two"))
+    assert selected(scene) == status["stable"]["revision"]
+
+
+def selected(scene):
+    return scene.get("Service")["spec"]["selector"].get("modelrollout.io/revision")
+
+
+@pytest.mark.usefixtures("operator")
+def test_blue_green_moves_everybody_at_once(plane_with_routes, scene):
+    scene.add(service(), http_route())
+    scene.install(rollout(strategy={"blueGreen": {"warmFor": "1s"}}))
+    with Weights(plane_with_routes, scene.namespace) as weights:
+        scene.change_model("hf://test/two")
+        scene.wait(serves("test/two"))
+    assert weights.series == [0, 100, 0]
+
+
+@pytest.mark.usefixtures("operator")
+def test_prompts_are_copied_per_revision_and_a_change_of_them_is_a_rollout(scene):
+    prompts = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "prompts"},
+        "data": {"system": "Be kind."},
+    }
+    scene.add(service(), http_route(), prompts)
+    first = scene.install(rollout(prompts={"configMap": "prompts"}))["stable"]["revision"]
+    assert scene.get("ConfigMap", f"chat-{first}")["data"] == {"system": "Be kind."}
+    scene.patch("ConfigMap", {"data": {"system": "Be brief."}}, "prompts")
+    status = scene.wait(lambda status: status["phase"] == "Stable" and status["stable"]["revision"] != first)
+    second = status["stable"]["revision"]
+    assert scene.get("ConfigMap", f"chat-{second}")["data"] == {"system": "Be brief."}
+
+
+@pytest.mark.usefixtures("operator")
+def test_scaling_is_no_rollout(scene):
+    scene.add(service(), http_route())
+    first = scene.install(rollout())["stable"]["revision"]
+    scene.patch(KIND, {"spec": {"replicas": 3}})
+    status = scene.wait(lambda status: status["stable"]["ready"] == 3 or pods_ready(scene) == 3)
+    assert status["stable"]["revision"] == first
+
+
+def pods_ready(scene):
+    return scene.get("Deployment", f"chat-{scene.status()['stable']['revision']}")["status"].get(
+        "readyReplicas"
+    )
+
+
+def test_at_rest_nothing_is_asked_of_the_api_server(plane_with_routes, scene, tmp_path):
+    """By an operator of its own, so that no other test's namespace is at work."""
+    namespace = scene.namespace
+    scene.add(service(), http_route(), rollout())
+    with Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace) as operator:
+        scene.wait("Stable")
+        time.sleep(2)
+        before = requests(operator)
+        time.sleep(10)
+        assert requests(operator) == before
