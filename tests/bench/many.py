@@ -19,6 +19,7 @@ from modelrollout.analysis.two_sided import FORGET
 
 Array = npt.NDArray[np.float64]
 _EPS, _LEAST, _GREATEST = 1e-9, 1e-7, 0.999
+_STEPS = 60
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Rules:
 
 
 def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple[Array, Array]:
-    """`block.project`, by bisection instead of Newton steps: another way to the same point."""
+    """`block.project`: Newton steps on all at once, inside shrinking brackets."""
     rho, delta = margin
     if rho == 0:
         return np.full_like(p1, delta), p0
@@ -54,13 +55,19 @@ def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple
     other = (p1 - delta) / rho
     low = np.clip(np.minimum(p0, other), least, most)
     high = np.clip(np.maximum(p0, other), least, most)
-    for _ in range(46):
-        p = 0.5 * (low + high)
+    p = np.clip((n1 * rho * other + n0 * p0) / np.maximum(n1 * rho + n0, 1e-300), low, high)
+    for _ in range(_STEPS):
         q = rho * p + delta
-        up = n1 * rho * (q - p1) * (p * (1 - p)) + n0 * (p - p0) * (q * (1 - q)) > 0
-        high = np.where(up, p, high)
-        low = np.where(up, low, p)
-    p = 0.5 * (low + high)
+        vq, vp = q * (1 - q), p * (1 - p)
+        slope = n1 * rho * (q - p1) / vq + n0 * (p - p0) / vp
+        bend = n1 * rho**2 * (q * (q - 2 * p1) + p1) / vq**2 + n0 * (p * (p - 2 * p0) + p0) / vp**2
+        up = slope > 0
+        high, low = np.where(up, p, high), np.where(up, low, p)
+        step = slope / np.maximum(bend, 1e-300)
+        moved = np.where((p - step < low) | (p - step > high), 0.5 * (low + high), p - step) - p
+        p = p + moved
+        if not (np.abs(moved) > 1e-6 * np.minimum(vp, vq / rho)).any():
+            break
     return rho * p + delta, p
 
 
@@ -126,8 +133,11 @@ def _variance(n: Array, total: Array, squares: Array) -> Array:
     return np.maximum((squares + 0.5) / (n + 1) - mean * mean, 1e-12)
 
 
-def shares(counts: Counts, rules: Rules, phi: Array | None = None) -> tuple[Array, Array]:
-    """Log e-values (against, for) per look of one bad share; `phi` overrides what the rules say."""
+def shares(
+    counts: Counts, rules: Rules, phi: Array | None = None, proofs: bool = True
+) -> tuple[Array, Array]:
+    """Log e-values (against, for) per look of one bad share; `phi` overrides what the rules say. Without
+    `proofs` the second is of no use."""
     rollouts, looks = counts.x1.shape
     phi = phi_of(counts, rules) if phi is None else phi
     mean, weight = rules.prior
@@ -149,7 +159,8 @@ def shares(counts: Counts, rules: Rules, phi: Array | None = None) -> tuple[Arra
         with np.errstate(divide="ignore"):
             against = worse + np.logaddexp(against, np.log(start))
             log_rest = np.log(rest) if rest > 0 else -np.inf
-        proof = proof + _factors(look, p0, rules.margin, worse=False) / phi[:, t, None]
+        if proofs:
+            proof = proof + _factors(look, p0, rules.margin, worse=False) / phi[:, t, None]
         log_worse[:, t] = np.logaddexp(_log_sum(against + np.array(LOG_STAKES_WORSE)), log_rest)
         log_better[:, t] = _log_sum(proof + np.array(LOG_STAKES_BETTER))
         moved = (n1 > 0) | (n0 > 0)

@@ -144,7 +144,7 @@ def _unusable(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress
     if broken:
         message = f"The metrics provider gave no answer for {names(broken)}: {problems[broken[0]].message}"
         return Decision(VerdictKind.PROVIDER_ERROR, "ProviderError", message)
-    for name, problem in (problems | waiting).items():
+    for name, problem in (waiting | problems).items():
         return Decision(VerdictKind.INSUFFICIENT, problem.kind.value, f"{name}: {problem.message}")
     for name, s in critical.items():
         if s.invalid > MOST_INVALID * (s.used + s.invalid):

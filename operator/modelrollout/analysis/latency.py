@@ -48,7 +48,7 @@ class Edges:
         return max(margin.absolute + (margin.ratio - 1) * margin.exceedance, _LEAST_UNIT)
 
     def fresh(self, weight: float) -> tuple[TwoSided, ...]:
-        return tuple(TwoSided.fresh(margin.exceedance, weight) for margin in self.margins)
+        return _rounded(tuple(TwoSided.fresh(margin.exceedance, weight) for margin in self.margins))
 
 
 def edges_of(metric: Metric, baseline: Histogram) -> Edges:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections.abc import Sequence
 
-_LARGEST_SINGLE = 3.0e38
+_LARGEST = 3.0e38
 
 
 def single(numbers: Sequence[float]) -> tuple[float, ...]:
     """The numbers as single precision keeps them. What is stored so must be computed with so, or a restored
     state would differ from one that was never stored."""
     form = f"<{len(numbers)}f"
-    held = [min(max(number, -_LARGEST_SINGLE), _LARGEST_SINGLE) for number in numbers]
+    held = [x if abs(x) < _LARGEST or math.isinf(x) else math.copysign(_LARGEST, x) for x in numbers]
     return struct.unpack(form, struct.pack(form, *held))
 
 

@@ -1,0 +1,127 @@
+"""The vectorised engine of the simulations is the engine; and what the engine promises on the margin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from modelrollout.analysis.block import Margin
+from modelrollout.analysis.metric import EdgeMargin, Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.observation import Histogram, Observation
+from modelrollout.analysis.plan import Plan
+from tests.bench import many
+from tests.unit.analysis.given import judge, ratios
+
+ROLLOUTS, LOOKS = 3, 25
+
+
+def drawn(rng: np.random.Generator, p1: float, p0: float, low: int = 0) -> many.Counts:
+    """Counts with very different sizes, silent looks among them."""
+    n1, n0 = (rng.integers(low, 80, (ROLLOUTS, LOOKS)) for _ in range(2))
+    n1, n0 = (np.where(rng.random(n.shape) < 0.1, low, n).astype(float) for n in (n1, n0))
+    x1, x0 = rng.binomial(n1.astype(int), p1), rng.binomial(n0.astype(int), p0)
+    return many.Counts(n1, x1.astype(float), n0, x0.astype(float))
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("capped", [True, False])
+@pytest.mark.parametrize(
+    ("margin", "phi", "watch"),
+    [
+        ((1.0, 0.005), 1.0, False),
+        ((1.3, 0.002), 2.5, True),
+        ((0.0, 0.04), 1.0, True),
+        ((0.8, 0.05), 1.0, True),
+    ],
+)
+def test_shares_are_judged_as_by_the_engine(
+    margin: tuple[float, float], phi: float, watch: bool, capped: bool, restart: bool
+) -> None:
+    counts = drawn(np.random.default_rng(3), 0.08, 0.03)
+    ways = {"phi": phi, "watch_noise": watch, "cap": capped, "restart": restart}
+    metric = Metric("m", tolerance=Tolerance(*margin), prior=Prior(0.03, 150), **ways)
+    plan = Plan((metric,), planned_looks=20)
+    rules = many.Rules(
+        Margin(*margin), (0.03, 150), phi, watch, plan.cap if capped else None, restart, planned=20
+    )
+    against, proof = many.shares(counts, rules)
+    for r in range(ROLLOUTS):
+        rows = zip(counts.x1[r], counts.n1[r], counts.x0[r], counts.n0[r], strict=True)
+        _, verdicts = judge(plan, [{"m": ratios(*row)} for row in rows])
+        engine = [(v.metrics["m"].revert_e, v.metrics["m"].promote_e) for v in verdicts]
+        vectorised = zip(np.exp(against[r]), np.exp(proof[r]), strict=True)
+        for seen, expected in zip(vectorised, engine, strict=True):
+            assert seen == pytest.approx(expected, rel=2e-4)  # phi is kept in single precision by the engine
+
+
+def test_a_histogram_is_judged_as_by_the_engine() -> None:
+    rng = np.random.default_rng(5)
+    edges = (0.1, 0.5, 1.0, 5.0)
+    margins = (EdgeMargin(0.5, 1.2, 0.002, 0.4), EdgeMargin(1.0, 1.5, 0.002, 0.1))
+    metric = Metric("m", Kind.HISTOGRAM, Tolerance(1.1), margins=margins, phi=1.5)
+    plan = Plan((metric,), planned_looks=LOOKS)
+    n = np.full((ROLLOUTS, LOOKS), 60.0)
+    buckets1 = rng.multinomial(60, [0.1, 0.4, 0.3, 0.15, 0.05], (ROLLOUTS, LOOKS))
+    buckets0 = rng.multinomial(60, [0.2, 0.4, 0.3, 0.07, 0.03], (ROLLOUTS, LOOKS))
+    above = tuple(
+        np.stack([b[..., 2:].sum(-1), b[..., 3:].sum(-1)], -1).astype(float) for b in (buckets1, buckets0)
+    )
+    rules = [
+        many.Rules(Margin(m.ratio, m.absolute), (m.exceedance, 2.0), 1.5, True, plan.cap, True, LOOKS)
+        for m in margins
+    ]
+    against, proof = many.latency((above[0], above[1]), (n, n), rules)
+    for r in range(ROLLOUTS):
+        rows = zip(buckets1[r].tolist(), buckets0[r].tolist(), strict=True)
+        looks = [{"m": Observation(Histogram(edges, tuple(a)), Histogram(edges, tuple(b)))} for a, b in rows]
+        _, verdicts = judge(plan, looks)
+        for t, verdict in enumerate(verdicts):
+            seen = (math.exp(against[r, t]), math.exp(proof[r, t]))
+            expected = (verdict.metrics["m"].revert_e, verdict.metrics["m"].promote_e)
+            assert seen == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_average_is_the_engines() -> None:
+    rng = np.random.default_rng(8)
+    counts = [drawn(rng, 0.05, 0.03, low=1) for _ in range(2)]
+    metrics = tuple(Metric(name, tolerance=Tolerance(1, 0.01), phi=1.0) for name in "ab")
+    plan = Plan(metrics, planned_looks=LOOKS)
+    rules = many.Rules(Margin(1, 0.01), phi=1.0, cap=plan.cap, planned=LOOKS)
+    combined = many.average([many.shares(c, rules)[0] for c in counts])
+    rows = [
+        {
+            name: ratios(c.x1[0, t], c.n1[0, t], c.x0[0, t], c.n0[0, t])
+            for name, c in zip("ab", counts, strict=True)
+        }
+        for t in range(LOOKS)
+    ]
+    _, verdicts = judge(plan, rows)
+    assert np.exp(combined[0]) == pytest.approx([v.revert_e for v in verdicts], rel=2e-4)
+
+
+def test_on_the_margin_no_more_than_one_percent_is_reverted() -> None:
+    """2,000 rollouts of 200 looks exactly on the margin. At 1 % more than 32 happen in one run of 200."""
+    rng = np.random.default_rng(20261120)
+    n = np.full((2000, 200), 100)
+    x1, x0 = rng.binomial(n, 0.010).astype(float), rng.binomial(n, 0.005).astype(float)
+    prior = (rng.binomial(5000, 0.005, 2000) + 0.5) / 5001
+    rules = many.Rules(Margin(1, 0.005), (prior, 200.0), watch=False, planned=200)
+    counts = many.Counts(n.astype(float), x1, n.astype(float), x0)
+    against, _ = many.shares(counts, rules, proofs=False)
+    reverted = int((against.max(1) >= math.log(100)).sum())
+    assert 0 < reverted <= 32
+
+
+def test_the_simulation_can_see_a_broken_engine() -> None:
+    """The same run with a margin stated too small must revert most: the count above can fail."""
+    rng = np.random.default_rng(1)
+    n = np.full((200, 200), 100)
+    counts = many.Counts(n * 1.0, rng.binomial(n, 0.015) * 1.0, n * 1.0, rng.binomial(n, 0.005) * 1.0)
+    rules = many.Rules(Margin(1, 0.005), (0.005, 200.0), watch=False, planned=200)
+    honest = (many.shares(counts, rules, proofs=False)[0].max(1) >= math.log(100)).mean()
+    inside = replace(rules, margin=Margin(1, 0.02))
+    assert honest > 0.5
+    assert (many.shares(counts, inside, proofs=False)[0].max(1) >= math.log(100)).mean() == 0

@@ -1,0 +1,71 @@
+"""E-processes start at 1, spend their mass once, and never gain more per look than the cap."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Block, Margin
+from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.mixture import SINGLE, Mixture, Schedule
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.two_sided import Terms, TwoSided
+
+CAP = Plan((Metric("m"),)).cap
+
+
+def test_evidence_begins_at_one() -> None:
+    fresh = TwoSided.fresh(0.005, 200)
+    assert fresh.log_revert == pytest.approx(0.0, abs=1e-12)
+    assert Mixture.fresh(4).log_e((math.log(0.25),) * 4) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("schedule", [SINGLE, Schedule(True, 20), Schedule(True, 1), Schedule(True)])
+def test_starts_never_spend_more_than_everything(schedule: Schedule) -> None:
+    spent = math.fsum(schedule.start(look) for look in range(1, 5000))
+    assert spent <= 1 + 1e-9
+    mixture = Mixture.fresh(1)
+    for _ in range(60):
+        mixture = mixture.fold([0.0], schedule)
+        assert mixture.log_e((0.0,)) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_rollout_longer_than_planned_goes_on_without_new_starts() -> None:
+    mixture = Mixture.fresh(1)
+    for _ in range(20):
+        mixture = mixture.fold([0.0], Schedule(True, 10))
+    assert mixture.rest == pytest.approx(0.0, abs=1e-12)
+    assert mixture.fold([math.log(2)], Schedule(True, 10)).log_e((0.0,)) == pytest.approx(math.log(2))
+
+
+looks = st.lists(
+    st.tuples(st.integers(0, 200), st.floats(0, 1), st.integers(0, 200), st.floats(0, 1)), max_size=12
+)
+
+
+@given(looks, st.floats(1, 20))
+def test_no_look_gains_more_than_the_cap(blocks: list[tuple[int, float, int, float]], phi: float) -> None:
+    evidence = TwoSided.fresh(0.01, 200)
+    for n1, share1, n0, share0 in blocks:
+        before = evidence.log_revert
+        block = Block(n1, round(n1 * share1), n0, round(n0 * share0))
+        evidence = evidence.fold(block, Margin(1, 0.005), phi, Terms(Schedule(True, 12), CAP))
+        assert evidence.log_revert <= before + CAP + 1e-9
+
+
+def test_two_looks_can_not_revert_and_four_can() -> None:
+    evidence, needed = TwoSided.fresh(0.005, 200), []
+    for _ in range(4):
+        evidence = evidence.fold(
+            Block(100, 100, 100, 0), Margin(1, 0.005), 1.0, Terms(Schedule(True, 20), CAP)
+        )
+        needed.append(evidence.log_revert >= math.log(100))
+    assert needed == [False, False, False, True]
+
+
+def test_mass_on_many_alternatives_is_the_whole_stake() -> None:
+    assert math.fsum(math.exp(stake) for stake in LOG_STAKES_WORSE) == pytest.approx(1.0)
+    assert len(LOG_STAKES_WORSE) == len(WORSE)
