@@ -173,6 +173,10 @@ REFUSED = {
         but(runtime__podTemplate={"containers": []}),
         'unknown field "spec.runtime.podTemplate.containers"',
     ),
+    "a pod template with the operator's labels": (
+        but(runtime__podTemplate={"metadata": {"labels": {"modelrollout.io/revision": "x"}}}),
+        "the operator tells revisions apart by the labels modelrollout.io/…: leave them out",
+    ),
     # ── the verdict ──
     "no metric": (but(analysis__metrics=[]), "spec.analysis.metrics: Invalid value: 0"),
     "a metric of no kind": (
@@ -297,7 +301,7 @@ def test_one_mistake_brings_one_sentence(modelrollouts):
 def test_every_rule_of_the_crd_refuses_a_row():
     """A rule without a row here could be dead."""
     rows = [words for _, words in (*REFUSED.values(), *CHANGES_REFUSED.values())]
-    groups = (rules.ON_RESOURCE, *rules.ON_MODELS.values(), *rules.ON_FIELDS.values())
+    groups = ((*rules.ON_RESOURCE, rules.POD_LABELS), *rules.ON_MODELS.values(), *rules.ON_FIELDS.values())
     said = {rule.message for group in groups for rule in group if rule.expression is None}
     said |= set(rules.FORMATS.values())
     assert [message for message in said if not any(words_in(row, message) for row in rows)] == []

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from modelrollout.analysis import families
 from modelrollout.api.crd import KIND
 from modelrollout.api.spec import Spec
 from tests.bed import pieces
@@ -63,6 +64,15 @@ def test_an_example_brings_what_its_rollout_names(example):
         if spec.prompts:
             named.add(("ConfigMap", spec.prompts.config_map))
         assert named <= given
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_names_metrics_that_can_be_judged(example):
+    for item in objects(example):
+        if item["kind"] == KIND:
+            analysis = Spec.model_validate(item["spec"]).analysis
+            assert analysis is not None
+            assert families.problems(analysis.metrics) == ()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -41,6 +41,7 @@ WIDE_COLUMNS = (
 )
 
 OPEN: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+TEXTS: Schema = {"type": "object", "maxProperties": 64, "additionalProperties": {"type": "string"}}
 QUANTITIES: Schema = {
     "type": "object",
     "maxProperties": 32,
@@ -82,7 +83,19 @@ FIELDS: Fields = {
             },
         }
     ),
-    ("Runtime", "podTemplate"): described({"type": "object", "properties": {"metadata": OPEN, "spec": OPEN}}),
+    ("Runtime", "podTemplate"): described(
+        {
+            "type": "object",
+            "properties": {
+                "metadata": {
+                    "type": "object",
+                    "properties": {"labels": TEXTS, "annotations": TEXTS},
+                    "x-kubernetes-validations": [rules.POD_LABELS.to_schema()],
+                },
+                "spec": OPEN,
+            },
+        }
+    ),
     ("Status", "conditions"): keyed("type"),
 }
 """(model, wire name) -> what Kubernetes knows about a field and pydantic does not."""

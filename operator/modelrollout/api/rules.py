@@ -306,6 +306,11 @@ ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
 }
 """(model, attribute) -> rules on the value, checked only where it is given."""
 
+POD_LABELS = Rule(
+    "!has(self.labels) || self.labels.all(label, !label.startsWith('modelrollout.io/'))",
+    "the operator tells revisions apart by the labels modelrollout.io/…: leave them out of the pod template",
+)
+
 NAME_LENGTH = 52
 """A Deployment is named `<rollout>-<revision>`, and its name is a label value of at most 63 characters."""
 
