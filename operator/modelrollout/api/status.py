@@ -55,7 +55,7 @@ class StepStatus(Wire):
     started_at: str | None = None
     """When the route was seen to carry this step's traffic; dwell and looks begin here."""
     carried_by: int = 0
-    """Ready canary pods that the present split was given to; later growth of `replicas` is no loss of pods."""
+    """Ready canary pods that the present split was given to; later growth of `replicas` loses none."""
     losses: int = 0
     """How often the canary lost the pods that this step's traffic needs."""
 
