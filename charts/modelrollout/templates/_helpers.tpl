@@ -1,0 +1,76 @@
+{{- define "modelrollout.fullname" -}}
+{{- $default := ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) -}}
+{{- .Values.fullnameOverride | default $default | trunc 52 | trimSuffix "-" -}}
+{{- end }}
+
+{{- define "modelrollout.selectorLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "modelrollout.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "modelrollout.selectorLabels" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "modelrollout.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (ternary (include "modelrollout.fullname" .) "default" .Values.serviceAccount.create) -}}
+{{- end }}
+
+{{- define "modelrollout.leaseName" -}}
+{{- .Values.lease.name | default (include "modelrollout.fullname" .) -}}
+{{- end }}
+
+{{- define "modelrollout.image" -}}
+{{- $tag := .Values.image.tag | default .Chart.AppVersion -}}
+{{- .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ $tag }}{{ end }}
+{{- end }}
+
+{{/* Subjects of every binding. */}}
+{{- define "modelrollout.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "modelrollout.serviceAccountName" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
+
+{{/* What the operator may do where it serves rollouts: no more than the verbs that it uses. */}}
+{{- define "modelrollout.rules" -}}
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts]
+  verbs: [get, list, watch, patch]
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts/status]
+  verbs: [patch]
+# Children hold up the deletion of their ModelRollout; where OwnerReferencesPermissionEnforcement is on, that needs this.
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch]
+# Prompts are read, and copied into immutable ConfigMaps.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list, watch]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes, grpcroutes]
+  verbs: [get, list, watch, patch]
+- apiGroups: [networking.istio.io]
+  resources: [virtualservices, destinationrules]
+  verbs: [get, list, watch, patch]
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
+{{- end }}
