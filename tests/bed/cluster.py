@@ -5,35 +5,18 @@ import json
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from tests.bed import addons, containerd, debian, node, running
+from tests.bed import addons, containerd, debian, named, node, running
+from tests.bed.addresses import Addresses
 from tests.bed.control_plane import ControlPlane, Kubernetes
 from tests.bed.failure import BedError, BedUnsupported
 from tests.bed.process import Processes
 from tests.bed.prometheus import Prometheus, PrometheusClient, pod_jobs
 
 RECORD = "cluster.json"
-
-
-@dataclass(frozen=True)
-class Addresses:
-    """All that is needed to use a running cluster from another process."""
-
-    kubeconfig: str
-    url: str
-    node: str
-    """Address of this machine that pods reach it at."""
-    prometheus: str
-    """URL of Prometheus, from pods and from here."""
-    gateway: str
-    """host:port that serves HTTPRoutes of Gateway `gateway/bed`, from pods and from here."""
-    virtual: str
-    """host:port that serves VirtualServices of Istio's Gateway `gateway/bed`."""
-    containerd: str
-    """containerd's socket."""
 
 
 class Cluster(Kubernetes):
@@ -51,7 +34,10 @@ class Cluster(Kubernetes):
 
     def load_image(self, archive: Path) -> None:
         """Make a docker-archive's images available to pods (`imagePullPolicy: IfNotPresent` or `Never`)."""
-        containerd.load_image(Path(self.addresses.containerd), archive)
+        if self.addresses.containerd:
+            containerd.load_image(Path(self.addresses.containerd), archive)
+        else:
+            named.load_image(archive)
 
 
 class OwnCluster:
@@ -151,7 +137,9 @@ def refuse_second_cluster() -> None:
 
 
 def running_cluster() -> Cluster | None:
-    """The cluster that `up` left running, when there is one and it is complete."""
+    """A cluster that is there already: the one that KUBECONFIG names, when asked for, or that of `up`."""
+    if addresses := named.named_addresses():
+        return Cluster(addresses)
     for bed in running.beds():
         if bed.supervised and bed.owner is None:
             with contextlib.suppress(OSError):

@@ -68,7 +68,7 @@ def fresh_namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    """A whole cluster with our CRDs: the one of `bed-up` when it runs, else one for this session."""
+    """A whole cluster with our CRDs: one that is there already, else one for this session."""
     if found := running_cluster():
         apply_our_crds(found)
         yield found

@@ -4,8 +4,11 @@ import collections
 import time
 
 import httpx
+import pytest
 
 from tests.bed import images
+from tests.bed.cluster import running_cluster
+from tests.bed.failure import BedError
 
 SERVER = """
 import http.server, os, socketserver
@@ -146,3 +149,21 @@ def test_an_image_from_a_dockerfile_runs_as_its_user(cluster, cluster_namespace,
     done = "--for=jsonpath={.status.phase}=Succeeded"
     cluster.kubectl("-n", cluster_namespace, "wait", done, "--timeout=30s", "pod/who")
     assert cluster.kubectl("-n", cluster_namespace, "logs", "who").split() == ["65532", "built"]
+
+
+def test_the_cluster_that_kubeconfig_names_is_used_when_asked_for(cluster, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(cluster.kubeconfig))
+    monkeypatch.setenv("MODELROLLOUT_USE_KUBECONFIG", "1")
+    with pytest.raises(BedError, match="set MODELROLLOUT_PROMETHEUS_URL too"):
+        running_cluster()
+    monkeypatch.setenv("MODELROLLOUT_PROMETHEUS_URL", cluster.addresses.prometheus)
+    with pytest.raises(BedError, match="set MODELROLLOUT_GATEWAY_ADDRESS to its host:port"):
+        running_cluster()  # the bed's own gateway has a name in its status, which only pods can look up
+    monkeypatch.setenv("MODELROLLOUT_GATEWAY_ADDRESS", cluster.addresses.gateway)
+    found = running_cluster()
+    assert found.addresses.url == cluster.addresses.url
+    with pytest.raises(BedError, match="set MODELROLLOUT_LOAD_IMAGE too"):
+        found.load_image(images.base_archive())
+    answer = httpx.get(f"http://{found.addresses.gateway}", timeout=5)
+    found.close()
+    assert (answer.status_code, answer.headers["server"]) == (404, "istio-envoy")

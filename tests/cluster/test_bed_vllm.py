@@ -43,9 +43,8 @@ def test_a_tiny_model_answers_from_a_pod_and_its_counters_reach_prometheus(clust
     with cluster.client() as api:
         pods = f"/api/v1/namespaces/{cluster_namespace}/pods"
         api.post(pods, json=pod(home, "tiny")).raise_for_status()
-        cluster.kubectl(
-            "-n", cluster_namespace, "wait", "--for=condition=Ready", "--timeout=110s", "pod/tiny"
-        )
+        ready = ("wait", "--for=condition=Ready", "--timeout=280s", "pod/tiny")
+        cluster.kubectl("-n", cluster_namespace, *ready, seconds=300)
         address = api.get(f"{pods}/tiny").json()["status"]["podIP"]
     question = {"model": "chat", "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 8}
     answer = httpx.post(f"http://{address}:8000/v1/chat/completions", json=question, timeout=60)
