@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -41,11 +40,14 @@ class Arms:
     """The control's revision."""
     canary: str
     split: Split = Split.SERVICES
-    accelerators: Mapping[str, float] | None = None
-    """Revision -> accelerators per pod; 1 where not told."""
+    accelerators: tuple[float, float] = (1.0, 1.0)
+    """Per pod, of (canary, control)."""
 
     def revision(self, side: Side) -> str:
         return self.canary if side == "canary" else self.stable
+
+    def accelerators_of(self, side: Side) -> float:
+        return self.accelerators[0 if side == "canary" else 1]
 
 
 class Untold(ValueError):

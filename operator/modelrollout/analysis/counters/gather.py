@@ -34,7 +34,15 @@ class Facts:
     """All that was fetched: counter samples and scrapes, of any arm and rollout."""
 
     series: tuple[Series, ...]
-    targets: Mapping[Place, Target]
+    scraped: Mapping[Place, Target]
+    """Targets whose scrapes are known by `up`."""
+    implied: Mapping[Place, Target]
+    """The others, known only by the samples of their counters (proxies)."""
+
+    @classmethod
+    def of(cls, series: tuple[Series, ...], scraped: Mapping[Place, Target]) -> Facts:
+        others = implied(each for each in series if Place.of(each.labels) not in scraped)
+        return cls(series, scraped, others)
 
 
 def gather(
@@ -52,14 +60,14 @@ def gather(
     def mine(labels: Mapping[str, str], place: Place) -> bool:
         return (only is None or place.pod in only) and all(matcher.takes(labels) for matcher in wanted)
 
-    scraped = {place: t for place, t in facts.targets.items() if mine(t.labels, place)}
+    scraped = {place: t for place, t in facts.scraped.items() if mine(t.labels, place)}
     groups: dict[Place, list[Series]] = {}
     for series in facts.series if families else ():
         if series.family in families and mine(series.labels, place := Place.of(series.labels)):
             groups.setdefault(place, []).append(series)
     if not families:
         groups = {place: [] for place in scraped}
-    targets = scraped if groups.keys() <= scraped.keys() else {**implied(facts.series), **scraped}
+    targets = {place: facts.scraped.get(place) or facts.implied[place] for place in groups}
     live = _once(place for place, group in groups.items() if _is_live(group, targets[place], window))
     told = _Told(side, wanted_text(recipe.by, arms, side), window)
     if problem := told.refusal(recipe, scraped, [targets[place] for place in live], families):
@@ -140,8 +148,8 @@ class _Told:
         if recipe.by is By.REVISION and not scraped:
             return (
                 f"Prometheus has neither a scraped pod nor a series of {names} with {{{self.wanted}}}: does "
-                "its scrape configuration copy the pod labels modelrollout.io/rollout and /revision to rollout "
-                "and revision, and the namespace?"
+                "its scrape configuration copy the namespace and the pod labels modelrollout.io/rollout and "
+                "/revision to namespace, rollout and revision?"
             )
         down = sum(not target.answered(look.start, look.end) for target in scraped.values())
         if scraped and down == len(scraped):

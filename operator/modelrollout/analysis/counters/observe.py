@@ -56,7 +56,7 @@ def observe_arm(
         return Problem(ProblemKind.NOT_COMPARABLE, str(reason))
     if isinstance(gathered, Problem):
         return gathered
-    counted = _Counted(gathered, window, (arms.accelerators or {}).get(arms.revision(side), 1.0), side)
+    counted = _Counted(gathered, window, arms.accelerators_of(side), side)
     if kind is Kind.HISTOGRAM:
         return counted.histogram(recipe)
     first, second = (counted.amount(recipe.parts[part]) for part in PARTS[kind])
@@ -73,6 +73,16 @@ def observe_arm(
             return Events(first, second)
         case _:
             return Sum(recipe.factor * first, second)
+
+
+def counted_arm(
+    recipe: Recipe, arms: Arms, side: Side, facts: Facts, window: Window, *, part: str
+) -> float | None:
+    """The growth of one part for one arm; None when it is not there to be counted. Raises Untold."""
+    gathered = gather(recipe, arms, side, facts, window)
+    if isinstance(gathered, Problem):
+        return None
+    return _Counted(gathered, window, 1.0, side).amount(recipe.parts[part])
 
 
 def scalar(values: tuple[Sequence[float], Sequence[float]], metric: Metric) -> Observation:

@@ -1,0 +1,103 @@
+"""Raw counters of one Prometheus server, fetched once for all rollouts that look at the same instant."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from modelrollout.analysis.counters.arms import Scope
+from modelrollout.analysis.counters.expression import quoted
+from modelrollout.analysis.counters.series import Place, Series
+from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
+from modelrollout.sources.prometheus import Prometheus
+from modelrollout.sources.shared import Shared
+
+KEEP = 120.0
+"""Seconds for which an answer is kept: rollouts ask for the same look within a few."""
+WATCHED = 900.0
+"""Seconds for which a rollout that asked is fetched along with the others."""
+
+Answer = TypeVar("Answer")
+ByValue = Mapping[str, tuple[Series, ...]]
+"""Series by the value of the scope's label, so that one rollout finds its own among those of a hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    families: frozenset[str]
+    label: str
+    values: frozenset[str]
+    at: float
+    window: float
+
+    def answers(self, other: _Question) -> bool:
+        """Whether who asked this has the answer to the other one, too. The window must be the very same:
+        what a look finds must not depend on who else asked."""
+        mine, theirs = (
+            (question.families, question.label, question.at, question.window) for question in (self, other)
+        )
+        return mine == theirs and self.values >= other.values
+
+    def selector(self) -> str:
+        names, values = "|".join(sorted(self.families)), "|".join(sorted(self.values))
+        return f"{{__name__=~{quoted(names)},{self.label}=~{quoted(values)}}}"
+
+
+class Counters:
+    """Series and targets of one server. All methods that ask raise ProviderError."""
+
+    def __init__(self, server: Prometheus) -> None:
+        self.server = server
+        self._answers: Shared[_Question, ByValue] = Shared(KEEP)
+        self._asked: dict[tuple[str, str], float] = {}
+        """(label, value) -> when somebody last asked for it."""
+        self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
+
+    async def series(
+        self, families: Collection[str], scope: Scope, at: float, window: float
+    ) -> tuple[Series, ...]:
+        """Samples of these families in the `window` seconds up to `at` (unix seconds), within the scope."""
+        own = _Question(frozenset(families), scope.label, scope.values, at, window)
+        question = next((q for q in self._answers.known() if q.answers(own)), None) or self._widened(own)
+        answer = await self._answers.get(question, lambda: self._fetch(question))
+        return tuple(_within(answer, scope))
+
+    async def targets(self, scope: Scope, at: float, window: float) -> Mapping[Place, Target]:
+        """Scrape attempts and process starts in the `window` seconds up to `at`, by place."""
+        series = await self.series(FAMILIES, scope, at, window)
+        return await self.compute(lambda: targets_of(series))
+
+    async def compute(self, work: Callable[[], Answer]) -> Answer:
+        """Count in a thread of its own: samples of many pods take longer than the event loop may stand."""
+        return await asyncio.get_running_loop().run_in_executor(self._counting, work)
+
+    async def close(self) -> None:
+        await self._answers.close()
+        await self.server.close()
+        self._counting.shutdown(wait=False, cancel_futures=True)
+
+    async def _fetch(self, question: _Question) -> ByValue:
+        series = await self.server.samples(question.selector(), question.at, question.window)
+        found: dict[str, list[Series]] = {}
+        for each in series:
+            found.setdefault(each.labels.get(question.label, ""), []).append(each)
+        return {value: tuple(group) for value, group in found.items()}
+
+    def _widened(self, own: _Question) -> _Question:
+        """The question that serves the other rollouts that are watched now as well."""
+        now = asyncio.get_running_loop().time()
+        self._asked.update({(own.label, value): now for value in own.values})
+        self._asked = {key: last for key, last in self._asked.items() if last > now - WATCHED}
+        together = frozenset(value for label, value in self._asked if label == own.label)
+        return _Question(own.families, own.label, together, own.at, own.window)
+
+
+def _within(answer: ByValue, scope: Scope) -> Iterator[Series]:
+    wanted = re.compile("|".join(sorted(scope.values)))
+    for value, group in answer.items():
+        if wanted.fullmatch(value):
+            yield from group

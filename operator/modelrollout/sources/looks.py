@@ -1,0 +1,279 @@
+"""Looks: what both arms of a rollout did in one closed interval, counted once and the same whenever asked.
+
+A look is counted after its end, when the next scrape of the arms has arrived: then every earlier sample
+is there. Counters are read up to the look's end only, so asking again later gives the same counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelrollout.analysis.counters.arms import Arms, By, Scope, Untold, matchers, scope
+from modelrollout.analysis.counters.expression import ARM
+from modelrollout.analysis.counters.gather import Facts
+from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.halves import halves_of
+from modelrollout.analysis.counters.load import Arrivals, arrivals
+from modelrollout.analysis.counters.observe import observe, scalar
+from modelrollout.analysis.counters.recipe import Recipe, Resolved
+from modelrollout.analysis.counters.series import Place, Series
+from modelrollout.analysis.counters.targets import Target, slowest
+from modelrollout.analysis.observation import Arm, Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.schedule import settle_time
+from modelrollout.sources.counters import Counters
+from modelrollout.sources.prometheus import Prometheus, ProviderError
+
+HORIZON = 600.0
+"""Seconds before a look from which on scrape attempts are known: births, restarts and ages need a past."""
+UNKNOWN_SCRAPE_INTERVAL = 15.0
+"""Taken where no scrape is known yet."""
+REACH_STEP = 15.0
+"""Windows are rounded up to this, so that rollouts scraped at different intervals ask the same question."""
+RETRIES = 2
+"""How often a look whose last scrape has not arrived is asked for again, a settling time later each."""
+STRETCH = 1800.0
+"""Seconds of history in one question."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one rollout at every look."""
+
+    address: str
+    timeout: float
+    metrics: tuple[Resolved, ...]
+    arms: Arms
+    warm_up: float
+    """Seconds for which a pod that begins to answer is left out."""
+    arrivals: Recipe
+    """See `families.arrivals`."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """One look."""
+
+    look: Look
+    observations: Mapping[str, Observation]
+    """By metric name; each metric has one."""
+    arrived: Arrivals | None = None
+    """Requests that began, per arm; None when the control has no such counter."""
+
+
+class LookSource:
+    """All Prometheus servers of the process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._servers: dict[tuple[str, float], Counters] = {}
+        self._settled: dict[Arms, float] = {}
+
+    async def settle(self, question: Question) -> float:
+        """Seconds after a look's end from which on it can be counted. Raises ProviderError."""
+        known = self._settled.get(question.arms)
+        if known is None:
+            now = math.floor(self._clock())
+            targets = await self._counters(question).targets(_pods(question.arms), now, HORIZON)
+            known = self._settled[question.arms] = settle_time(_scrape_interval(targets, question.arms))
+        return known
+
+    def forget(self, question: Question) -> None:
+        """The rollout is over."""
+        self._settled.pop(question.arms, None)
+
+    async def count(self, question: Question, look: Look) -> Counted:
+        """The look, as soon as it can be counted; a metric that cannot be has a problem. Never raises."""
+        try:
+            facts = await self._targets(question, look)
+        except ProviderError as error:
+            return Counted(look, dict.fromkeys((m.name for m in question.metrics), _failed(error)))
+        counting = _Counting(self._counters(question), question, look, facts)
+        observed = await asyncio.gather(*(counting.observe(metric) for metric in question.metrics))
+        names = [metric.name for metric in question.metrics]
+        return Counted(look, dict(zip(names, observed, strict=True)), await counting.arrivals())
+
+    async def history(
+        self, question: Question, before: float, interval: float, looks: int
+    ) -> dict[str, list[tuple[Arm, Arm]]]:
+        """Past looks up to `before` of the control's pods in two halves, oldest first, for calibration.
+
+        A metric that cannot be halved (an expression, one pod, one gateway) has an empty list. Raises
+        ProviderError.
+        """
+        end = math.floor(before / interval) * interval
+        times = [Look(end - (i + 1) * interval, end - i * interval) for i in reversed(range(looks))]
+        found: dict[str, list[tuple[Arm, Arm]]] = {metric.name: [] for metric in question.metrics}
+        per_question = max(1, int(STRETCH // interval))
+        for first in range(0, looks, per_question):
+            stretch = times[first : first + per_question]
+            for name, pairs in (await self._halved(question, stretch)).items():
+                found[name].extend(pairs)
+        return found
+
+    async def close(self) -> None:
+        await asyncio.gather(*(counters.close() for counters in self._servers.values()))
+        self._servers.clear()
+
+    # ── asking ──────────────────────────────────────────────────────────────────────────────────
+
+    def _counters(self, question: Question) -> Counters:
+        key = (question.address, question.timeout)
+        if key not in self._servers:
+            self._servers[key] = Counters(Prometheus(*key))
+        return self._servers[key]
+
+    async def _targets(self, question: Question, look: Look) -> Mapping[Place, Target]:
+        """The scrapes around the look, when the one after its end has arrived or does not come."""
+        settle = await self.settle(question)
+        counters, pods = self._counters(question), _pods(question.arms)
+        for attempt in itertools.count(1):
+            at = look.end + attempt * settle
+            await asyncio.sleep(max(0.0, at - self._clock()))
+            targets = await counters.targets(pods, at, at - look.start + HORIZON)
+            if attempt > RETRIES or _has_followed(targets, question.arms, look):
+                self._settled[question.arms] = settle_time(_scrape_interval(targets, question.arms))
+                return targets
+        raise AssertionError("unreachable")
+
+    async def _halved(self, question: Question, stretch: Sequence[Look]) -> dict[str, list[tuple[Arm, Arm]]]:
+        counters, arms = self._counters(question), question.arms
+        start, end = stretch[0].start, stretch[-1].end
+        at = end + REACH_STEP  # scrapes after the last look tell that it is complete
+        targets = await counters.targets(_pods(arms), at, at - start + HORIZON)
+        reach = _reach(targets, arms)
+        found: dict[str, list[tuple[Arm, Arm]]] = {}
+        for metric in question.metrics:
+            if metric.recipe.expression is not None:
+                continue
+            try:
+                wanted = scope(metric.recipe.by, arms)
+            except Untold:
+                continue
+            families = metric.recipe.families()
+            series = await counters.series(families, wanted, end, end - start + reach) if families else ()
+            windows = [Window(look, start - reach, start - HORIZON, question.warm_up) for look in stretch]
+            facts = Facts.of(series, targets)
+            work = _Work(metric, arms, facts, tuple(windows))
+            found[metric.name] = await counters.compute(work.halves)
+        return found
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Counting over many looks, to be done in a thread."""
+
+    metric: Resolved
+    arms: Arms
+    facts: Facts
+    windows: tuple[Window, ...]
+
+    def halves(self) -> list[tuple[Arm, Arm]]:
+        return list(halves_of(self.metric, self.arms, self.facts, self.windows))
+
+
+@dataclass
+class _Counting:
+    """One look of one rollout, while its questions are being asked."""
+
+    counters: Counters
+    question: Question
+    look: Look
+    targets: Mapping[Place, Target]
+    reach: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reach = _reach(self.targets, self.question.arms)
+
+    @property
+    def window(self) -> Window:
+        start = self.look.start
+        return Window(self.look, start - self.reach, start - HORIZON, self.question.warm_up)
+
+    async def observe(self, metric: Resolved) -> Observation:
+        try:
+            if metric.recipe.expression is not None:
+                return await self._evaluate(metric, metric.recipe.expression)
+            facts = Facts.of(await self._series(metric.recipe), self.targets)
+        except ProviderError as error:
+            return _failed(error)
+        except Untold as reason:
+            return Observation(problem=Problem(ProblemKind.NOT_COMPARABLE, str(reason)))
+        arms, window = self.question.arms, self.window
+        return await self.counters.compute(lambda: observe(metric, arms, facts, window))
+
+    async def arrivals(self) -> Arrivals | None:
+        recipe, arms, window = self.question.arrivals, self.question.arms, self.window
+        try:
+            facts = Facts.of(await self._series(recipe), self.targets)
+        except (ProviderError, Untold):
+            return None
+        return await self.counters.compute(lambda: arrivals(recipe, arms, facts, window))
+
+    async def _series(self, recipe: Recipe) -> tuple[Series, ...]:
+        families = recipe.families()
+        if not families:
+            return ()
+        length = self.look.end - self.look.start
+        asked = (
+            self.counters.series(
+                {family}, scope(recipe.by, self.question.arms), self.look.end, length + self.reach
+            )
+            for family in sorted(families)
+        )
+        return tuple(itertools.chain.from_iterable(await asyncio.gather(*asked)))
+
+    async def _evaluate(self, metric: Resolved, expression: str) -> Observation:
+        arms, server = self.question.arms, self.counters.server
+        canary, control = (
+            expression.replace(ARM, ",".join(map(str, matchers(By.REVISION, arms, side))))
+            for side in ("canary", "control")
+        )
+        values = await asyncio.gather(
+            server.numbers(canary, self.look.end), server.numbers(control, self.look.end)
+        )
+        return scalar((values[0], values[1]), metric.metric)
+
+
+def _pods(arms: Arms) -> Scope:
+    return scope(By.REVISION, arms)
+
+
+def _mine(targets: Mapping[Place, Target], arms: Arms) -> list[Target]:
+    labels = {"namespace": arms.namespace, "rollout": arms.rollout}
+    revisions = (arms.stable, arms.canary)
+    return [
+        target
+        for target in targets.values()
+        if labels.items() <= target.labels.items() and target.labels.get("revision") in revisions
+    ]
+
+
+def _scrape_interval(targets: Mapping[Place, Target], arms: Arms) -> float:
+    return slowest(_mine(targets, arms)) or UNKNOWN_SCRAPE_INTERVAL
+
+
+def _reach(targets: Mapping[Place, Target], arms: Arms) -> float:
+    """Seconds before a look in which its first samples are found, though a scrape or two failed."""
+    return math.ceil(2.5 * _scrape_interval(targets, arms) / REACH_STEP) * REACH_STEP
+
+
+def _has_followed(targets: Mapping[Place, Target], arms: Arms, look: Look) -> bool:
+    """Whether each arm that answered during the look was scraped again after it."""
+    for revision in (arms.stable, arms.canary):
+        answered = [
+            target
+            for target in _mine(targets, arms)
+            if target.labels["revision"] == revision and target.answered(look.start, look.end)
+        ]
+        if answered and not any(target.attempted_after(look.end) for target in answered):
+            return False
+    return True
+
+
+def _failed(error: ProviderError) -> Observation:
+    return Observation(problem=Problem(ProblemKind.PROVIDER_ERROR, str(error)))
