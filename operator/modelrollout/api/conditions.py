@@ -55,21 +55,27 @@ def conclude(
     """The conditions in the catalogue's order; `lastTransitionTime` moves only when `status` does."""
     known = {condition.type: condition for condition in before}
     return [
-        Condition(
-            type=kind,
-            status=finding.status,
-            reason=finding.reason,
-            message=finding.message[:1024],
-            last_transition_time=_transition(known.get(kind), finding, at),
-            observed_generation=generation,
-        )
+        _condition(kind, findings[kind], known.get(kind), generation, at)
         for kind in TYPES
-        if (finding := findings.get(kind)) is not None
+        if kind in findings
     ]
 
 
-def _transition(before: Condition | None, finding: Finding, at: str) -> str:
-    return before.last_transition_time if before is not None and before.status == finding.status else at
+def _condition(kind: str, finding: Finding, before: Condition | None, generation: int, at: str) -> Condition:
+    message = finding.message[:1024]
+    if before is not None:
+        said = (before.status, before.reason, before.message, before.observed_generation)
+        if said == (finding.status, finding.reason, message, generation):
+            return before
+        at = before.last_transition_time if before.status == finding.status else at
+    return Condition(
+        type=kind,
+        status=finding.status,
+        reason=finding.reason,
+        message=message,
+        last_transition_time=at,
+        observed_generation=generation,
+    )
 
 
 # ── the way in ──────────────────────────────────────────────────────────────────────────────────

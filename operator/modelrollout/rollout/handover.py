@@ -31,6 +31,8 @@ def course(view: View, winner: str, *, urgent: bool) -> Course:
     `urgent` is the way back: enough pods suffice, users come back by degrees as pods can take them, and
     the share of the revision that they leave never rises.
     """
+    if view.selected("stable") is None or view.selected("canary") is None:
+        return Course(view.desired.canary)  # it is made again first
     if view.selected("stable") == winner:
         return _to_stable_service(view, winner)
     if view.selected("canary") == winner:
@@ -85,7 +87,7 @@ def _to_the_idle_service(view: View, winner: str) -> Course:
     """Neither Service selects the winner: the one without traffic is pointed at it, once it has pods."""
     weight = view.desired.canary
     if weight not in (0, 100):
-        return Course(lowest(view))
+        return Course(min(weight, lowest(view)))
     if not view.settled or not view.ready(winner):
         return Course(weight)
     return Course(weight, point=PointService("stable" if weight == 100 else "canary", winner))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status
@@ -49,13 +51,6 @@ def _analysis(view: View) -> AnalysisStatus | None:
     if view.watching:
         since = view.status.started_at
     return view.verdict(since) or view.status.analysis
-
-
-def _pressing(analysis: AnalysisStatus | None) -> AnalysisStatus | None:
-    """A Pass is written with the step that it passes; only what stands in the way is worth its own write."""
-    if analysis is None or analysis.verdict in (None, "Insufficient", "Pass"):
-        return None
-    return AnalysisStatus(verdict=analysis.verdict)
 
 
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────
@@ -140,24 +135,33 @@ def worth_writing(before: Status, after: Status) -> bool:
     return _essence(before) != _essence(after)
 
 
-def _essence(status: Status) -> Status:
-    return but(
-        status,
-        message="",
-        stable=_rough(status.stable, status.phase == "Installing", complete=True),
-        canary=_rough(status.canary, status.phase == "Starting"),
-        previous=_rough(status.previous, False),
-        weight=but(status.weight, observed=None, measured=None),
-        analysis=_pressing(status.analysis),
-        conditions=[but(condition, message="") for condition in status.conditions],
-    )
+def _essence(status: Status) -> dict[str, Any]:
+    """Every field, but for what changes only its wording or its count. Plain values: this runs each pass."""
+    return {
+        **status.__dict__,
+        "message": "",
+        "stable": _rough(status.stable, status.phase == "Installing", complete=True),
+        "canary": _rough(status.canary, status.phase == "Starting"),
+        "previous": _rough(status.previous),
+        "weight": {**status.weight.__dict__, "observed": None, "measured": None},
+        "analysis": _pressing(status.analysis),
+        "conditions": [{**condition.__dict__, "message": ""} for condition in status.conditions],
+    }
 
 
 def _rough(
-    revision: RevisionStatus | None, waited_for: bool, complete: bool = False
-) -> RevisionStatus | None:
+    revision: RevisionStatus | None, waited_for: bool = False, complete: bool = False
+) -> tuple[object, ...]:
+    """Which revision; the quarters of it that are ready, for who waits; whether all of it is."""
     if revision is None:
-        return None
+        return ()
     wanted = max(1, revision.replicas)
     quarters = 4 * min(revision.ready, wanted - 1) // wanted if waited_for else 0
-    return but(revision, replicas=int(complete and revision.ready >= wanted), ready=quarters)
+    return revision.revision, revision.model, quarters, complete and revision.ready >= wanted
+
+
+def _pressing(analysis: AnalysisStatus | None) -> str | None:
+    """A Pass is written with the step that it passes; only what stands in the way is worth its own write."""
+    return (
+        analysis.verdict if analysis is not None and analysis.verdict in ("Fail", "ProviderError") else None
+    )

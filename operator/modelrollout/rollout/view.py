@@ -82,7 +82,7 @@ class View:
     def reverting(self) -> bool:
         return self.status.phase == "Reverting"
 
-    @property
+    @cached_property
     def rolling(self) -> bool:
         """A canary is on trial."""
         return self.canary is not None and not self.reverting
@@ -162,7 +162,7 @@ class View:
     def index(self) -> int:
         return self.status.step.index if self.status.step is not None else 0
 
-    @property
+    @cached_property
     def final(self) -> bool:
         return steps.is_final(self.status.plan, self.index)
 
@@ -246,7 +246,7 @@ class View:
 
     # ── time ──
 
-    @property
+    @cached_property
     def at(self) -> str:
         return stamp(self.now)
 

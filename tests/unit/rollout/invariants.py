@@ -10,7 +10,7 @@ from modelrollout.rollout.model import DeleteRevision, EnsureRevision, Plan, Poi
 from tests.unit.rollout.world import World
 
 
-def check_plan(world: World, before: Status, plan: Plan) -> None:
+def check_plan(world: World, plan: Plan) -> None:
     """Before any action of the plan is carried out."""
     moves = [action for action in plan.actions if isinstance(action, SetTraffic)]
     assert len(moves) <= 1, "at most one traffic change per pass"

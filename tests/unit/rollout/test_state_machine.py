@@ -46,20 +46,11 @@ SPECS: dict[str, Spec] = {
 
 
 class Checked(Operator):
-    """Every plan is checked before it is carried out; a write may fail or be lost."""
-
-    fail_at: int | None = None
+    """Every plan is checked before it is carried out."""
 
     def run_once(self) -> Plan:
-        before, world = self.status, self.world
-        checked = self._decide()
-        check_plan(world, before, checked)
+        check_plan(self.world, self.decided())
         return super().run_once()
-
-    def _decide(self) -> Plan:
-        from modelrollout.rollout.decide import decide
-
-        return decide(self.world.spec, self.status, self.world.observe(), self.world.now)
 
 
 class Rollout(RuleBasedStateMachine):

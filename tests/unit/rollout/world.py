@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 from modelrollout.api.spec import Spec
@@ -63,6 +64,12 @@ METRICS = {
 }
 
 
+@cache
+def revision_named(image: str) -> str:
+    """Revisions of these tests differ in their image only."""
+    return revision_of(spec_of(image))
+
+
 @dataclass
 class Pods:
     """The Deployment of one revision: when each of its pods is ready."""
@@ -106,7 +113,7 @@ class World:
 
     @property
     def revision(self) -> str:
-        return revision_of(self.spec)
+        return revision_named(self.spec.runtime.image)
 
     def ready(self, revision: str | None) -> int:
         pods = self.pods.get(revision) if revision is not None else None
@@ -259,9 +266,14 @@ class Operator:
     """API calls until it dies; None: it does not."""
     plans: list[Plan] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    due: float = START
+    """For scripts: until when the events so far have lasted."""
+
+    def decided(self) -> Plan:
+        return decide(self.world.spec, self.status, self.world.observe(), self.world.now)
 
     def run_once(self) -> Plan:
-        plan = decide(self.world.spec, self.status, self.world.observe(), self.world.now)
+        plan = self.decided()
         self.plans.append(plan)
         self.notes += [note.reason for note in plan.notes]
         if plan.status != self.status:

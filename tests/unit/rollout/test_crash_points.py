@@ -1,0 +1,163 @@
+"""A death between any two API calls changes nothing about where the rollout ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from modelrollout.api.spec import Spec
+from modelrollout.rollout.model import Action
+from tests.unit.rollout.world import (
+    LOADING,
+    METRICS,
+    SERVICE_ONLY,
+    Operator,
+    World,
+    fresh_copy,
+    spec_of,
+    with_steps,
+)
+
+Event = tuple[float, Callable[[Operator], None]]
+"""Seconds with passes, and what happens then."""
+
+
+@dataclass
+class Watched(Operator):
+    """Keeps what a successor would find, had it died just before each of its calls."""
+
+    event: int = 0
+    deaths: list[tuple[int, Watched]] = field(default_factory=list)
+
+    def _call(self) -> None:
+        super()._call()
+        self.deaths.append((self.event, replace(self, world=fresh_copy(self.world), deaths=[], plans=[])))
+
+
+def play(operator: Operator, events: Sequence[Event], start: int = 0) -> None:
+    """From event `start`; a successor waits the event's whole time out, which is at least as long."""
+    for index in range(start, len(events)):
+        if isinstance(operator, Watched):
+            operator.event = index
+        seconds, happens = events[index]
+        operator.wait(max(0.0, operator.due + seconds - operator.world.now))
+        operator.due += seconds
+        happens(operator)
+    operator.settle()
+
+
+def nothing(_: Operator) -> None:
+    pass
+
+
+def ask(image: str) -> Callable[[Operator], None]:
+    return lambda operator: operator.world.ask(
+        operator.world.spec.model_copy(update={"runtime": spec_of(image).runtime})
+    )
+
+
+def annotate(command: str, value: str = "true") -> Callable[[Operator], None]:
+    def happens(operator: Operator) -> None:
+        this = operator.world.revision
+        operator.world.annotations[f"modelrollout.io/{command}"] = value.replace("this", this)
+
+    return happens
+
+
+def look(verdict: str) -> Callable[[Operator], None]:
+    return lambda operator: operator.world.judge(verdict, "errors: 9 % against 0.5 %")
+
+
+def scale(replicas: int) -> Callable[[Operator], None]:
+    return lambda operator: operator.world.scale(replicas)
+
+
+SHORT = {"rollbackWindow": "10m"}
+STEPS = [{"weight": 25, "for": "2m"}, {"weight": 50, "for": "2m"}]
+WEIGHTS = with_steps(*STEPS, **SHORT)
+JUDGED = with_steps(*STEPS, analysis=METRICS, **SHORT)
+SELECTOR = spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}, **SHORT)
+PODS = with_steps({"weight": 20, "for": "2m"}, {"weight": 50, "for": "2m"}, traffic=SERVICE_ONLY, **SHORT)
+
+INSTALL: Event = (2 * LOADING, ask("vllm:2"))
+AT_A_STEP = LOADING + 150
+PROMOTED = 600.0
+RUNS: dict[str, tuple[Spec, list[Event], str]] = {
+    "promoted step by step": (WEIGHTS, [INSTALL, (1500, nothing)], "Stable"),
+    "promoted by evidence": (JUDGED, [INSTALL, *[(100.0, look("Pass"))] * 15], "Stable"),
+    "promoted blue/green by a selector": (SELECTOR, [INSTALL, (1500, nothing)], "Stable"),
+    "promoted by pod counts": (PODS, [INSTALL, (1500, nothing)], "Stable"),
+    "aborted at a step": (WEIGHTS, [INSTALL, (AT_A_STEP, annotate("abort")), (300, nothing)], "Reverted"),
+    "aborted at a step of pods": (
+        PODS,
+        [INSTALL, (AT_A_STEP, annotate("abort")), (300, nothing)],
+        "Reverted",
+    ),
+    "failed at a step": (JUDGED, [INSTALL, (AT_A_STEP, look("Fail")), (300, nothing)], "Reverted"),
+    "rolled back": (WEIGHTS, [INSTALL, (PROMOTED, annotate("rollback")), (300, nothing)], "Reverted"),
+    "rolled back by a selector": (
+        SELECTOR,
+        [INSTALL, (PROMOTED, annotate("abort", "this")), (300, nothing)],
+        "Reverted",
+    ),
+    "rolled back onto fewer pods than are needed": (
+        WEIGHTS,
+        [INSTALL, (PROMOTED, scale(8)), (LOADING, annotate("abort")), (300, nothing)],
+        "Reverted",
+    ),
+    "superseded at a step": (WEIGHTS, [INSTALL, (AT_A_STEP, ask("vllm:3")), (1500, nothing)], "Stable"),
+    "returned to stable in mid-promotion": (
+        WEIGHTS,
+        [INSTALL, (1, annotate("promote", "full")), (LOADING, ask("vllm:1")), (300, nothing)],
+        "Stable",
+    ),
+    "retried after an abort": (
+        WEIGHTS,
+        [INSTALL, (AT_A_STEP, annotate("abort")), (60, annotate("retry", "this")), (1500, nothing)],
+        "Stable",
+    ),
+}
+
+
+def survived(name: str) -> Watched:
+    spec, events, phase = RUNS[name]
+    operator = Watched(World(spec))
+    play(operator, events)
+    assert operator.status.phase == phase, operator.status.message
+    return operator
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_death_before_any_call_ends_where_no_death_ends(name: str) -> None:
+    _, events, _ = RUNS[name]
+    alive = survived(name)
+    assert len(alive.deaths) == alive.writes
+    for calls, (event, successor) in enumerate(alive.deaths):
+        play(successor, events, event)
+        where = f"death after {calls} calls, the last of them {successor.world.calls[-1:]}"
+        assert successor.status == alive.status, where
+        assert (successor.world.route, successor.world.selects) == (alive.world.route, alive.world.selects), (
+            where
+        )
+        assert successor.world.services == alive.world.services, where
+        assert successor.world.pods == alive.world.pods, where
+        assert successor.world.created == alive.world.created, f"{where}: a model was loaded twice"
+
+
+class Stuttering(World):
+    """Each call is carried out, its answer is lost, and it is carried out again."""
+
+    def apply(self, action: Action) -> None:
+        super().apply(action)
+        super().apply(action)
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_an_act_whose_answer_was_lost_may_be_done_again(name: str) -> None:
+    spec, events, _ = RUNS[name]
+    alive, again = survived(name), Operator(Stuttering(spec))
+    play(again, events)
+    assert again.status == alive.status
+    assert again.world.pods == alive.world.pods
