@@ -137,6 +137,7 @@ class Prometheus(PrometheusClient):
             f"--storage.tsdb.path={self.folder / 'data'}",
             f"--web.listen-address={self.address}:{self._port}",
             "--web.enable-lifecycle",
+            "--scrape.discovery-reload-interval=100ms",  # new targets would wait up to 5 s
             "--log.level=warn",
         ]
 
