@@ -16,7 +16,7 @@ from modelrollout.rollout import advance, drain, drift, install, listen, promote
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import requeue
 from modelrollout.rollout.doing import Doing, doing
-from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, PointService, SetTraffic
+from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Problem
@@ -133,7 +133,7 @@ def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:
     """The route as it was found is in status before it is touched for the first time."""
-    touching = any(isinstance(act, SetTraffic | PointService) for act in acts)
+    touching = any(isinstance(act, SetTraffic) for act in acts)
     if view.status.original_traffic is not None or view.observed.found is None or not touching:
         return view
     return view.after(view.change(original_traffic=dict(view.observed.found)))

@@ -27,7 +27,7 @@ def find_stable(view: View) -> Change | None:
 
 
 def install_another(view: View) -> Change | None:
-    """The spec changed before anything served: nothing is lost by starting with the new revision."""
+    """The spec changed before anybody was sent to the first revision: nothing is lost by replacing it."""
     if not view.installing or view.stable in (None, view.target):
         return None
     return view.change(
@@ -43,8 +43,8 @@ def installed(view: View) -> Change | None:
     if not view.installing or view.stable is None:
         return None
     complete = holds(view.listed("stable"), 100, view.replicas)
-    left = view.target != view.stable and view.ready(view.stable) > 0 and (complete or view.as_desired)
-    if not left and not (complete and view.settled):
+    sent = view.status.original_traffic is not None or (view.as_desired and view.ready(view.stable) > 0)
+    if not (complete and view.settled) and not (sent and view.target != view.stable):
         return None
     said = note(say.INSTALLED, revision=view.stable)
     return view.change(

@@ -1,0 +1,100 @@
+"""The first revision."""
+
+from __future__ import annotations
+
+from modelrollout.api.status import Status
+from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, SetTraffic
+from modelrollout.traffic.router import Split
+from tests.unit.rollout.reading import condition, moves
+from tests.unit.rollout.world import LOADING, Operator, Pods, World, installed, revision_named, spec_of
+
+FIRST, SECOND = revision_named("vllm:1"), revision_named("vllm:2")
+
+
+def test_the_deployment_and_both_services_are_made_at_once_and_traffic_is_left_alone() -> None:
+    operator = Operator(World(spec_of()))
+    plan = operator.run_once()
+    assert plan.actions == (
+        EnsureRevision(FIRST, 4),
+        PointService("stable", FIRST),
+        PointService("canary", FIRST),
+    )
+    operator.wait(LOADING - 1)
+    assert moves(operator) == []
+    assert operator.status.phase == "Installing"
+
+
+def test_traffic_is_touched_when_the_pods_are_ready_and_what_was_found_is_kept_before() -> None:
+    operator = Operator(World(spec_of()))
+    operator.wait(LOADING)
+    assert moves(operator) == [SetTraffic(Split())]
+    assert operator.status.original_traffic == {"rules": "as found"}
+    assert operator.status.phase == "Stable"
+    assert condition(operator, "Promoted") == ("True", "Promoted")
+
+
+def test_it_is_not_installed_before_the_gateway_has_taken_the_route() -> None:
+    operator = Operator(World(spec_of(), settled=False))
+    operator.wait(2 * LOADING)
+    assert operator.status.phase == "Installing"
+    operator.world.settled = True
+    operator.settle()
+    assert operator.status.phase == "Stable"
+
+
+def test_a_first_revision_that_does_not_load_goes_on_trying_and_says_so() -> None:
+    operator = Operator(World(spec_of(), loading=10_000))
+    operator.wait(1800)
+    assert operator.status.phase == "Installing"
+    assert condition(operator, "Progressing") == ("True", "StartupDeadlineExceeded")
+    assert operator.notes.count("StartupDeadlineExceeded") == 1
+    operator.wait(10_000)
+    assert operator.status.phase == "Stable"
+
+
+def test_a_spec_that_changes_before_anything_served_just_starts_with_the_new_revision() -> None:
+    operator = Operator(World(spec_of()))
+    operator.wait(30)
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(LOADING + 10)
+    assert operator.status.phase == "Stable"
+    assert set(operator.world.pods) == {SECOND}
+    assert DeleteRevision(FIRST) in operator.world.calls
+
+
+def test_a_spec_that_changes_when_users_may_be_on_the_first_revision_is_a_rollout() -> None:
+    operator = Operator(World(spec_of(), settled=False))
+    operator.wait(LOADING)
+    operator.world.ask(spec_of("vllm:2"))
+    operator.settle()
+    assert operator.status.stable is not None
+    assert operator.status.stable.revision == FIRST
+    assert operator.status.phase == "Starting"
+
+
+def test_a_lost_status_takes_what_the_stable_service_selects_as_stable() -> None:
+    """A cluster restored from a backup without status does not send its users to the unproven revision."""
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(LOADING + 700)
+    assert operator.world.route == Split(25)
+    operator.status = Status()
+    operator.settle()
+    assert "FoundServing" in operator.notes
+    assert operator.status.stable is not None
+    assert operator.status.stable.revision == FIRST
+    assert operator.world.route == Split(5), "the rollout starts over, at its first step"
+
+
+def test_pods_that_no_status_accounts_for_leave() -> None:
+    operator = installed()
+    operator.world.pods["stray"] = Pods(1, [0.0])
+    operator.wait(60)
+    assert set(operator.world.pods) == {FIRST}
+
+
+def test_a_missing_service_is_made_again() -> None:
+    operator = installed()
+    del operator.world.services["stable"]
+    operator.world.services["canary"] = None
+    assert operator.run_once().actions == (PointService("stable", FIRST), PointService("canary", FIRST))
