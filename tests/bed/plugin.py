@@ -54,9 +54,17 @@ def refuse(reason: str) -> None:
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
     """etcd, API server and controller-manager with our CRDs; no scheduler and no node, so pods never run."""
-    with ControlPlane() as plane:
+    plane = ControlPlane()
+    try:
+        plane.start()
+    except BedUnsupported as reason:
+        refuse(str(reason))
+        return
+    try:
         apply_our_crds(plane)
         yield plane
+    finally:
+        plane.stop()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.bed import folders
-from tests.bed.failure import BedError
+from tests.bed.failure import BedError, BedUnsupported
 
 
 class Process:
@@ -65,6 +65,10 @@ class Processes:
     """The processes of one bed and its folder; all end with `end`, the `with` block or this process."""
 
     def __init__(self, kind: str) -> None:
+        if sys.platform != "linux":
+            raise BedUnsupported(
+                "The test bed needs Linux: it ends its processes by means of /proc and prctl."
+            )
         name = f"{kind}-{secrets.token_hex(4)}"
         self.folder = folders.run_root() / name
         self.folder.mkdir(parents=True, mode=0o700)

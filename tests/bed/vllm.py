@@ -57,7 +57,7 @@ ENVIRONMENT: Mapping[str, str] = {
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # the default pins every server's first worker to the same core
     "OMP_NUM_THREADS": "1",
-    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # worker inside the engine: a process and a third of the start-up less
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # worker and engine in one process: a third less to start
     "HOME": "/tmp",
 }
 
