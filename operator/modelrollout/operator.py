@@ -28,7 +28,7 @@ CHILDREN = (
     ("networking.istio.io/v1", "virtualservices"),
     ("networking.istio.io/v1", "destinationrules"),
 )
-"""What a rollout's state depends on. kopf waits for kinds that are not installed and starts when they come."""
+"""What a rollout's state depends on. Kinds that are not installed are watched from when they are."""
 
 OWN_BY_LABEL = ("deployments", "pods", "endpointslices")
 """Kinds of which only our children matter: the API server sends us no others."""
@@ -43,8 +43,11 @@ class Patiently:
             yield 5.0
 
 
-def settings(owner_label: str) -> kopf.OperatorSettings:
+def settings(owner_label: str, *, clusterwide: bool) -> kopf.OperatorSettings:
     it = kopf.OperatorSettings()
+    # Who serves some namespaces need not be let list them all, nor the CRDs: a kind that is installed
+    # later is then found at the next start.
+    it.scanning.disabled = not clusterwide
     it.persistence.finalizer = FINALIZER
     it.posting.enabled = False
     it.watching.server_timeout = 300

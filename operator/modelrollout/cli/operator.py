@@ -87,7 +87,7 @@ async def _lead(settings: Settings, lease: Lease, cluster: Cluster, telemetry: T
     try:
         await kopf.operator(
             registry=handlers(loop),
-            settings=kopf_settings(ROLLOUT_LABEL),
+            settings=kopf_settings(ROLLOUT_LABEL, clusterwide=not settings.namespace),
             standalone=True,
             clusterwide=not settings.namespace,
             namespaces=settings.namespace,
