@@ -27,7 +27,7 @@ class Settings(BaseModel):
     lease_namespace: str = "default"
     """Where the Lease lies; in a pod its own namespace."""
     lease_name: str = "modelrollout-operator"
-    """Replicas with the same Lease are one operator; operators for different namespaces need different ones."""
+    """Replicas with the same Lease are one operator; operators of different namespaces need their own."""
     identity: str = Field(min_length=1)
     """Who holds the Lease. In a pod its name and uid, so that a restarted container leads again at once."""
     lease_duration: Duration = "15s"

@@ -84,6 +84,7 @@ class Telemetry:
 
     def show(
         self,
+        *,
         namespace: str,
         name: str,
         phase: str | None,

@@ -82,7 +82,6 @@ async def _lead(settings: Settings, lease: Lease, cluster: Cluster, telemetry: T
     background = [
         holding,
         asyncio.create_task(events.post(), name="events"),
-        asyncio.create_task(looks.run(), name="looks"),
     ]
     try:
         await kopf.operator(

@@ -13,7 +13,7 @@ from modelrollout.traffic.router import Ref
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]
-"""Group and resource (`apps/deployments`), namespace, name. No version: kopf and we may read different ones."""
+"""Group and resource (`apps/deployments`), namespace, name. No version: kopf may read another than we do."""
 
 TOMBSTONES = 4096
 
@@ -87,7 +87,10 @@ class Cache:
             del self._gone[next(iter(self._gone))]
 
     def want(self, ref: Ref, namespace: str, rollout: str) -> bool:
-        """Keep this object although it is nobody's child. True when it must be read once: it may exist unseen."""
+        """Keep this object although it is nobody's child.
+
+        True the first time: it may exist unseen, so it must be read once.
+        """
         key = key_of(ref, namespace)
         first = key not in self._wanted
         self._wanted.setdefault(key, set()).add(rollout)

@@ -29,7 +29,7 @@ TIMEOUT = 5.0
 after the 15 s at which another replica may lead."""
 LIST_TIMEOUT = 30.0
 IDLE_CONNECTION = 75.0
-"""Seconds; the API server closes idle connections after 90, and a kept one saves an abort the TLS handshake."""
+"""Seconds. The API server closes idle connections after 90; a kept one saves an abort the TLS handshake."""
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -214,7 +214,12 @@ class Cluster:
         status = 0
         try:
             status, data = await lane.send(
-                verb, path(ref, namespace, subresource), body, content, dict(query or {}), timeout
+                verb,
+                path(ref, namespace, subresource),
+                body,
+                content=content,
+                query=dict(query or {}),
+                seconds=timeout,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             why = str(error) or type(error).__name__
@@ -242,6 +247,7 @@ class _Lane:
         verb: str,
         resource_path: str,
         body: Any,
+        *,
         content: str,
         query: dict[str, str],
         seconds: float,

@@ -31,7 +31,7 @@ class NotLeader(ClusterError):
 
 
 def error_for(status: int, what: str, body: bytes) -> ClusterError:
-    """The exception for an answer of the API server. `what` names the request: `patch services/chat in ns`."""
+    """The exception for an answer of the API server; `what` names the request: `patch services/a in ns`."""
     said = _status_object(body)
     message = str(said.get("message") or body[:300].decode("utf-8", "replace") or "no message")
     text = f"The API server answered {status} to {what}: {message}"

@@ -46,8 +46,8 @@ class Terms:
     def __post_init__(self) -> None:
         if not self.duration > self.renew_deadline > self.retry > 0:
             raise ValueError(
-                f"The Lease lasts {self.duration:g} s, must be renewed within {self.renew_deadline:g} s and is "
-                f"retried every {self.retry:g} s; each must be longer than the next."
+                f"The Lease lasts {self.duration:g} s, must be renewed within {self.renew_deadline:g} s, and "
+                f"is retried every {self.retry:g} s; each must be longer than the next."
             )
 
 
@@ -204,7 +204,7 @@ class Lease:
         }
 
     async def _write(self, request: Any) -> Any:
-        """The Lease's own requests are not fenced (they open the fence) but must end before it would matter."""
+        """The Lease's own requests are not fenced (they open the fence), but must end in time."""
         async with asyncio.timeout(self.terms.renew_deadline / 2):
             return await request
 

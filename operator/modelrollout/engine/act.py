@@ -1,4 +1,4 @@
-"""Actions of a plan as API calls. Each is idempotent: doing it twice, or after a crash, is as doing it once."""
+"""Actions of a plan as API calls. Each is idempotent: done twice, or again after a crash, it is done once."""
 
 from __future__ import annotations
 

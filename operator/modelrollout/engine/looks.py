@@ -1,37 +1,149 @@
-"""Looks: counting both arms over the same aligned intervals, and what has been found so far."""
+"""Looks: one task per rollout under judgement counts both arms over aligned intervals and folds them.
+
+The tasks of all rollouts ask for the same instants, and the source answers those who ask one Prometheus
+the same with one question. No pass waits for a look: a pass reads what has been found so far, and news
+wake it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
+from modelrollout.analysis.calibration import calibrate
+from modelrollout.analysis.verdict import Evidence
 from modelrollout.engine.findings import NOTHING, Findings
 from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.trial import Trial, case_of, judgement_of, question_of, stage_of
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import Plan
+from modelrollout.sources.looks import LookSource
+from modelrollout.sources.prometheus import ProviderError
 from modelrollout.telemetry import Telemetry
+
+log = structlog.get_logger()
+
+HISTORY = 480
+"""Looks of the control's past from which its noise is learned."""
+TRY_AGAIN = 10.0
+"""Seconds until a Prometheus that could not tell the past is asked again."""
 
 
 class Looks:
-    def __init__(self, telemetry: Telemetry) -> None:
+    """All rollouts under judgement in this process."""
+
+    def __init__(self, telemetry: Telemetry, clock: Callable[[], float] = time.time) -> None:
         self._telemetry = telemetry
+        self._clock = clock
+        self._source = LookSource(clock)
+        self._trials: dict[RolloutKey, Trial] = {}
+        self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
-    def findings(self, at: RolloutKey) -> Findings:
-        return NOTHING
+    # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
 
-    def follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
-        return
+    def findings(self, at: RolloutKey) -> Findings:
+        trial = self._trials.get(at)
+        return trial.findings() if trial is not None else NOTHING
 
     def checkpoint(self, at: RolloutKey) -> dict[str, Any] | None:
-        return None
+        """The evidence to be stored with the next status write; None when there is nothing new to store."""
+        trial = self._trials.get(at)
+        return trial.to_state() if trial is not None else None
+
+    def follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
+        """Take up, go on with or end the judgement that the plan asks for."""
+        case = case_of(view, plan)
+        trial = self._trials.get(at)
+        if trial is not None and trial.case != case:
+            self.forget(at)
+            trial = None
+        if case is None or (trial is None and not plan.collect):
+            return
+        stage = stage_of(view, plan)
+        if trial is None:
+            trial = self._trials[at] = Trial(case, question_of(view, case), stage)
+            trial.restore(view.status.evidence)
+        trial.enter(stage)
+        if plan.drop_look:
+            trial.drop(self._clock())
+        if plan.collect and at not in self._tasks:
+            trial.question = question_of(view, case)
+            self._tasks[at] = asyncio.create_task(self._judge(at, trial), name=f"looks of {at}")
+        elif not plan.collect:
+            trial.drop(self._clock())
+            self._end(at)
 
     def forget(self, at: RolloutKey) -> None:
-        return
-
-    async def run(self) -> None:
-        await asyncio.Event().wait()
+        """The judgement is over, or another begins."""
+        self._end(at)
+        trial = self._trials.pop(at, None)
+        if trial is not None:
+            self._source.forget(trial.question)
 
     async def close(self) -> None:
-        return
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._source.close()
+
+    def _end(self, at: RolloutKey) -> None:
+        task = self._tasks.pop(at, None)
+        if task is not None:
+            task.cancel()
+
+    # ── one rollout's task ──────────────────────────────────────────────────────────────────────
+
+    async def _judge(self, at: RolloutKey, trial: Trial) -> None:
+        structlog.contextvars.bind_contextvars(rollout=str(at))
+        while True:
+            try:
+                if trial.evidence is None:
+                    await self._learn(trial)
+                await self._look(at, trial)
+            except ProviderError as error:
+                trial.fail(f"The control's past cannot be read: {error}", self._clock())
+                self._telemetry.looks.labels("ProviderError").inc()
+                self.on_news(at)
+                await asyncio.sleep(TRY_AGAIN)
+            except Exception as error:
+                log.exception("look failed")
+                self._telemetry.errors.labels(type(error).__name__).inc()
+                trial.fail(f"The look failed inside the operator: {error!r}", self._clock())
+                self.on_news(at)
+                await asyncio.sleep(TRY_AGAIN)
+
+    async def _learn(self, trial: Trial) -> None:
+        """Fresh evidence, with the noise of the control's own past in it."""
+        case, question = trial.case, trial.question
+        plan = judgement_of(case, question)
+        past = await self._source.history(question, trial.stage.since, case.interval, HISTORY)
+        metrics = []
+        for metric in plan.metrics:
+            learned = await asyncio.to_thread(
+                calibrate, metric, past.get(metric.name, ()), plan, case.planned_looks
+            )
+            if learned.warning:
+                log.warning(learned.warning, reason="Untestable")
+            metrics.append(learned.metric)
+        trial.evidence = Evidence.fresh(judgement_of(case, question, tuple(metrics)))
+
+    async def _look(self, at: RolloutKey, trial: Trial) -> None:
+        look = trial.next_look()
+        counted = await self._source.count(trial.question, look)
+        with self._telemetry.look_seconds.time():
+            folded = trial.fold(counted)
+        verdict = trial.verdict
+        if not folded or verdict is None:
+            self._telemetry.looks.labels("Dropped").inc()
+            return
+        self._telemetry.looks.labels(verdict.kind.value).inc()
+        log.debug(
+            "look", end=look.end, verdict=verdict.kind.value, reason=verdict.reason, message=verdict.message
+        )
+        self.on_news(at)

@@ -134,7 +134,7 @@ class Loop:
     async def _pass_and_pause(
         self, at: RolloutKey, backoff: Backoff, *, deleting: bool = False
     ) -> float | None:
-        """One pass; seconds until the next one is due without an event, None when only an event can matter."""
+        """One pass; seconds until the next is due without an event, None when only an event can matter."""
         started = time.monotonic()
         try:
             async with self._locks.setdefault(at, asyncio.Lock()):
@@ -196,20 +196,20 @@ class Loop:
         """
         actions = list(plan.actions)
         if actions and isinstance(first := actions[0], SetTraffic) and first.urgent:
-            route, status = await asyncio.gather(
-                self._actor.do(view, first),
-                self._recorder.record(view, plan.status),
-                return_exceptions=True,
-            )
-            for result in (route, status):
-                if isinstance(result, BaseException):
-                    raise result
-            actions, written = actions[1:], status
+            recording = asyncio.create_task(self._record(view, plan))
+            try:
+                await self._actor.do(view, first)
+            finally:
+                written = await recording
+            actions = actions[1:]
         else:
-            written = await self._recorder.record(view, plan.status, self._looks.checkpoint(view.key))
+            written = await self._record(view, plan)
         for action in actions:
             await self._actor.do(view, action)
         return written
+
+    async def _record(self, view: View, plan: Plan) -> Mapping[str, Any]:
+        return await self._recorder.record(view, plan.status, lambda: self._looks.checkpoint(view.key))
 
     def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
         self._telemetry.show(

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from modelrollout.analysis.families import problems
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
@@ -176,13 +177,13 @@ class Observer:
         at = view.key
         pods = list(self._cache.children(at.namespace, at.name, "pods"))
         fleets = {}
-        for revision, deployment in view.deployments.items():
+        for revision, body in view.deployments.items():
             listing = {
                 role_service_name(view.spec.traffic.service, role): self._slices(view, role)
                 for role in view.role_services
                 if self._selected(view, role) == revision
             }
-            fleets[revision] = fleet(deployment, pods, listing)
+            fleets[revision] = fleet(body, pods, listing)
         return fleets
 
     def _selected(self, view: View, role: Role) -> str | None:
@@ -222,14 +223,14 @@ class Observer:
             name, claim = rival
             return Problem(
                 "TargetConflict",
-                f"The ModelRollout {name} is older and already moves the traffic of {claim}; only one may. Delete "
-                f"one of the two, or point this one to a Service and route of its own.",
+                f"The ModelRollout {name} is older and already moves the traffic of {claim}; only one may. "
+                f"Delete one of the two, or point this one to a Service and route of its own.",
             )
         if view.service is None:
             return Problem(
                 "ServiceNotFound",
-                f"There is no Service {spec.traffic.service} in namespace {at.namespace}. Create the Service that "
-                f"clients call; the rollout goes on by itself then.",
+                f"There is no Service {spec.traffic.service} in namespace {at.namespace}. Create the Service "
+                f"that clients call; the rollout goes on by itself then.",
             )
         if spec.prompts is not None and view.prompts is None:
             return Problem(
@@ -237,6 +238,8 @@ class Observer:
                 f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
                 f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
             )
+        if spec.analysis is not None and (unusable := problems(spec.analysis.metrics)):
+            return Problem(unusable[0].reason, " ".join(each.message for each in unusable))
         return self._foreign_object(view) or self._unbuildable(view)
 
     def _unbuildable(self, view: View) -> Problem | None:
@@ -261,8 +264,8 @@ class Observer:
                 continue
             return Problem(
                 "NameTaken",
-                f"The {kind} {body['metadata']['name']} in namespace {view.key.namespace} is not this rollout's. "
-                f"Rename or delete it: the operator makes one of that name and touches no other's.",
+                f"The {kind} {body['metadata']['name']} in namespace {view.key.namespace} is not this "
+                f"rollout's. Rename or delete it: the operator makes one of that name and touches no others.",
             )
         return None
 

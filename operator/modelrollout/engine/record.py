@@ -24,7 +24,7 @@ class Recorder:
         self._written_at: dict[RolloutKey, float] = {}
 
     async def record(
-        self, view: View, status: Status, evidence: Mapping[str, Any] | None = None
+        self, view: View, status: Status, evidence: Callable[[], dict[str, Any] | None]
     ) -> Mapping[str, Any]:
         """Make the resource's status so, and return the resource as it is then.
 
@@ -34,11 +34,13 @@ class Recorder:
         Raises:
             Conflict: the resource is no longer the one that was decided on.
         """
-        unchanged = dumped(status) == dumped(view.status)
-        if unchanged and (evidence is None or evidence == view.status.evidence or not self._due(view.key)):
+        unchanged = status is view.status or status == view.status
+        if unchanged and not self._due(view.key):
             return view.resource
-        if evidence is not None:
-            status = status.model_copy(update={"evidence": dict(evidence)})
+        if (state := evidence()) is not None:
+            status = status.model_copy(update={"evidence": state})
+        if status == view.status:
+            return view.resource
         wanted = dumped(status)
         version = view.resource["metadata"]["resourceVersion"]
         written = await self._cluster.patch_status(view.key.ref, view.key.namespace, version, wanted)

@@ -1,0 +1,65 @@
+"""A verdict as status tells it: numbers, limit, window and query, for the person who must believe it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from modelrollout.analysis.counters.recipe import Resolved
+from modelrollout.analysis.reading import ArmTotals
+from modelrollout.analysis.verdict import MetricEvidence, Verdict
+from modelrollout.api.status import AnalysisStatus, MetricStatus
+from modelrollout.api.times import stamp
+
+LONGEST_QUERY = 512
+
+
+def told(
+    metrics: Sequence[Resolved],
+    verdict: Verdict | None,
+    cursor: float | None,
+    failure: str | None,
+    failed_at: float | None,
+) -> AnalysisStatus | None:
+    """The analysis part of status; None before the first look.
+
+    `failure` is why nothing at all could be counted at `failed_at`; it holds the rollout like a look in
+    which the provider failed.
+    """
+    if failure is not None and failed_at is not None:
+        return AnalysisStatus(
+            verdict="ProviderError", reason="ProviderError", message=failure, last_look=stamp(failed_at)
+        )
+    if verdict is None or cursor is None:
+        return None
+    queries = {resolved.name: query_of(resolved) for resolved in metrics}
+    return AnalysisStatus(
+        verdict=verdict.kind.value,
+        reason=verdict.reason,
+        message=verdict.message,
+        looks=verdict.looks,
+        last_look=stamp(cursor),
+        metrics=[metric_told(each, queries.get(name)) for name, each in verdict.metrics.items()],
+    )
+
+
+def metric_told(evidence: MetricEvidence, query: str | None) -> MetricStatus:
+    return MetricStatus(
+        name=evidence.name,
+        verdict=evidence.reason,
+        message=evidence.message,
+        canary=_arm(evidence.canary),
+        control=_arm(evidence.control),
+        limit=f"{evidence.tolerated:.4g}" if evidence.tolerated is not None else None,
+        progress=f"{100 * max(evidence.promote_progress, evidence.revert_progress):.0f}%",
+        query=query,
+    )
+
+
+def query_of(resolved: Resolved) -> str:
+    """What was asked: the expression, or the counters that were read at both ends of each look."""
+    recipe = resolved.recipe
+    return (recipe.expression or ", ".join(sorted(recipe.families())))[:LONGEST_QUERY]
+
+
+def _arm(totals: ArmTotals) -> str:
+    return f"{totals.bad:.6g} of {totals.n:.6g}"

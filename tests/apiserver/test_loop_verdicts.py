@@ -1,0 +1,124 @@
+"""Verdicts from a real Prometheus move the rollout, hold it, or take it back."""
+
+import contextlib
+import signal
+import time
+
+import pytest
+
+from tests.apiserver.arms import Arm
+from tests.apiserver.process import Operator
+from tests.apiserver.scene import http_route, rollout, service
+
+METRIC = {"use": "http/success-rate", "tolerate": {"absolute": "0.05"}}
+HALF = [{"weight": 50}]
+
+
+class Judged:
+    """A rollout under judgement: its scene, both arms' servers, Prometheus and the operator."""
+
+    def __init__(self, scene, prometheus, operator):
+        self.scene, self.prometheus, self.operator = scene, prometheus, operator
+        self.arms = contextlib.ExitStack()
+
+    def begin(self, **analysis):
+        self.scene.add(service(), http_route())
+        settings = {
+            "prometheus": {"address": self.prometheus.url, "timeout": "2s"},
+            "interval": "2s",
+            "warmUp": "0s",
+            "metrics": [METRIC],
+            **analysis,
+        }
+        self.scene.install(rollout(steps=HALF, analysis=settings))
+        self.control, self.canary = (self.arms.enter_context(Arm()) for _ in range(2))
+        stable = self.scene.status()["stable"]["revision"]
+        self.scene.change_model("hf://test/two")
+        trial = self.scene.wait(lambda status: status.get("canary"))["canary"]["revision"]
+        self.prometheus.set_targets(
+            [(self.control.address, self.labels(stable)), (self.canary.address, self.labels(trial))]
+        )
+        self.prometheus.wait_scraped(2, rollout="chat")
+
+    def labels(self, revision):
+        return {
+            "namespace": self.scene.namespace,
+            "rollout": "chat",
+            "revision": revision,
+            "pod": f"chat-{revision}",
+        }
+
+    def looks(self):
+        return (self.scene.status().get("analysis") or {}).get("looks", 0)
+
+
+@pytest.fixture
+def judged(plane_with_routes, scene, prometheus_factory, tmp_path):
+    namespace = scene.namespace
+    with Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace) as operator:
+        operator.wait_ready()
+        judged = Judged(scene, prometheus_factory(scrape_interval="1s"), operator)
+        with judged.arms:
+            yield judged
+
+
+def test_an_equal_canary_passes_and_is_promoted(judged):
+    judged.begin()
+    judged.scene.wait(lambda status: status["phase"] == "Stable" and "two" in status["stable"]["model"], 90)
+    assert judged.operator.metric("modelrollout_looks_total", result="Pass") >= 1
+    assert judged.operator.metric("modelrollout_errors_total", kind="AlreadyFolded") == 0
+
+
+def test_a_failing_canary_is_reverted_and_the_evidence_is_told(judged):
+    judged.begin(metrics=[METRIC | {"tolerate": {"absolute": "0.001"}}])
+    judged.canary.serve(bad=0.3)
+    turned = time.monotonic()
+    status = judged.scene.wait("Reverted", 120)
+    print(f"\nbad for {time.monotonic() - turned:.1f} s until reverted")
+    assert judged.scene.weight() == 0
+    assert status["analysis"]["verdict"] == "Fail"
+    (metric,) = status["analysis"]["metrics"]
+    assert metric["verdict"] == "Worse"
+    assert "http_requests_total" in metric["query"]
+    assert judged.scene.condition("Reverted")[0] == "True"
+
+
+def test_without_prometheus_the_rollout_holds_and_goes_on_when_it_is_back(judged):
+    judged.begin()
+    judged.prometheus.process.signal(signal.SIGSTOP)
+    status = judged.scene.wait(
+        lambda status: (status.get("analysis") or {}).get("verdict") == "ProviderError", 60
+    )
+    assert status["phase"] == "Progressing"
+    time.sleep(10)
+    assert judged.scene.phase() == "Progressing"
+    assert judged.scene.weight() == 50
+    judged.prometheus.process.signal(signal.SIGCONT)
+    judged.scene.wait(lambda status: status["phase"] == "Stable" and "two" in status["stable"]["model"], 90)
+
+
+def test_zero_traffic_holds_with_its_reason(judged):
+    judged.begin()
+    for arm in (judged.control, judged.canary):
+        arm.serve(rate=0.0)
+    time.sleep(15)
+    status = judged.scene.status()
+    assert status["phase"] == "Progressing"
+    assert judged.scene.weight() == 50
+
+
+def test_a_restart_in_mid_step_counts_the_looks_again_at_the_same_instants(judged):
+    """The evidence after a restart is that of an operator that never died: no look is lost or counted twice."""
+    judged.begin(metrics=[METRIC | {"tolerate": {"absolute": "0.001"}}])
+    judged.canary.serve(bad=0.004)
+    judged.scene.wait(lambda _: judged.operator.metric("modelrollout_looks_total") >= 3, 60)
+    judged.operator.kill()
+    time.sleep(6)
+    judged.operator.start()
+    judged.operator.wait_ready()
+    judged.scene.wait(lambda _: judged.operator.metric("modelrollout_looks_total") >= 5, 60)
+    ends = [line["end"] for line in judged.operator.lines() if line["event"] == "look"]
+    distinct = sorted(set(ends))
+    steps = {b - a for a, b in zip(distinct, distinct[1:], strict=False)}
+    assert steps == {2.0}, "no look between the first and the last is missing"
+    assert judged.operator.metric("modelrollout_errors_total", kind="AlreadyFolded") == 0
