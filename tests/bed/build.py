@@ -6,7 +6,6 @@ is done.
 """
 
 import contextlib
-import fcntl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -56,14 +55,14 @@ class Progress:
         """From the pace so far once there is one, else from the planned seconds."""
         left = max(self.all_seconds - self.done_seconds, 0)
         elapsed = time.monotonic() - self.started
-        pace = elapsed / self.done_seconds if self.done_seconds > 60 else 1.0
+        pace = max(elapsed / self.done_seconds, 0.7) if self.done_seconds > 60 else 1.0
         return max(1, round(left * pace / 60))
 
 
 def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> None:
     """Make what is missing; the cluster tier's parts only where this machine can run it, unless told."""
     wanted = node.why_not() is None if with_cluster is None else with_cluster
-    with only_builder(say):
+    with folders.locked("build", lambda: say("Another process builds the test bed; waiting for it.")):
         if finished(wanted):
             return
         pieces = [piece for piece in PIECES if not piece.built()]
@@ -155,16 +154,3 @@ def make_python_parts(progress: Progress) -> None:
 def tick(progress: Progress, stop: threading.Event, every: float) -> None:
     while not stop.wait(every):
         progress.say(progress.line())
-
-
-@contextlib.contextmanager
-def only_builder(say: Say) -> Iterator[None]:
-    """One build at a time per cache; a second one waits and then finds everything done."""
-    folders.cache_root().mkdir(parents=True, exist_ok=True)
-    with (folders.cache_root() / "build.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            say("Another process builds the test bed; waiting for it.")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

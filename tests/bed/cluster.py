@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 
-from tests.bed import addons, containerd, debian, named, node, running
+from tests.bed import addons, containerd, debian, folders, named, node, running
 from tests.bed.addresses import Addresses
 from tests.bed.control_plane import ControlPlane, Kubernetes
 from tests.bed.failure import BedError, BedUnsupported
@@ -61,9 +61,10 @@ class OwnCluster:
         if reason := node.why_not():
             raise BedUnsupported(reason)
         debian.install(self.say)
-        refuse_second_cluster()
-        containerd.make_store()
-        self.processes = Processes("cluster")
+        with folders.locked("cluster"):
+            refuse_second_cluster()
+            containerd.make_store()
+            self.processes = Processes("cluster")
         try:
             self.cluster = Cluster(self._start(self.processes))
         except BaseException:
@@ -134,6 +135,11 @@ def refuse_second_cluster() -> None:
                 f"A cluster of {owner} runs on this machine ({bed.folder.name}), and it can carry only one: "
                 "wait for it, or end it with `python -m tests.bed down`."
             )
+    if node.has_kube_proxy():
+        raise BedError(
+            "Another Kubernetes node has its kube-proxy in this machine's network (nftables table `kube-proxy`), "
+            "and the bed's would overwrite its rules: end that node first, or use its cluster with KUBECONFIG."
+        )
 
 
 def running_cluster() -> Cluster | None:

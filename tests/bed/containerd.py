@@ -97,15 +97,13 @@ state = "{folder}/containerd-state"
 
 
 def network(folder: Path) -> dict[str, object]:
+    """Point-to-point links without masquerading; host ports are not offered, they would need iptables."""
     subnet = POD_RANGE.replace("/16", "/24")  # what the controller-manager gives to the first node
-    ranges = {"ranges": [[{"subnet": subnet}]], "routes": [{"dst": "0.0.0.0/0"}]}
-    ptp = {
-        "type": "ptp",
-        "ipMasq": False,
-        "ipam": {"type": "host-local", "dataDir": f"{folder}/cni-addresses", **ranges},
+    addresses = {
+        "type": "host-local",
+        "dataDir": f"{folder}/cni-addresses",
+        "ranges": [[{"subnet": subnet}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
     }
-    return {
-        "cniVersion": "1.0.0",
-        "name": "bed",
-        "plugins": [ptp, {"type": "portmap", "capabilities": {"portMappings": True}}],
-    }
+    ptp = {"type": "ptp", "ipMasq": False, "ipam": addresses}
+    return {"cniVersion": "1.0.0", "name": "bed", "plugins": [ptp]}

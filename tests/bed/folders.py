@@ -1,6 +1,9 @@
 """Where the bed keeps things: finished parts in the user's cache folder, one folder per running bed."""
 
+import contextlib
+import fcntl
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -29,3 +32,16 @@ def image_root() -> Path:
 def run_root() -> Path:
     """One folder per bed that runs now or was left by a crash."""
     return cache_root() / "run"
+
+
+@contextlib.contextmanager
+def locked(what: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold the cache's lock of that name; `waiting` is called when another process has it."""
+    cache_root().mkdir(parents=True, exist_ok=True)
+    with (cache_root() / f"{what}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            waiting()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

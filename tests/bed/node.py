@@ -37,6 +37,12 @@ def why_not() -> str | None:
     return None
 
 
+def has_kube_proxy() -> bool:
+    """Whether some kube-proxy has its rules in this machine's network."""
+    done = subprocess.run(["nft", "list", "tables"], check=False, capture_output=True, text=True)
+    return "table ip kube-proxy" in done.stdout.splitlines()
+
+
 def loads(module: str) -> bool:
     try:
         return subprocess.run(["modprobe", module], check=False, capture_output=True).returncode == 0
@@ -136,6 +142,7 @@ def kubelet_config(folder: Path, socket_path: Path, cgroup: str, pki: Path) -> d
         "failSwapOn": False,
         "enforceNodeAllocatable": ["pods"],
         "localStorageCapacityIsolation": False,
+        "makeIPTablesUtilChains": False,  # they would stay behind, and nothing here uses iptables
         "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "imageMinimumGCAge": "24h",

@@ -24,7 +24,6 @@ from tests.bed import proc, remains
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
-LOG_LIMIT_BYTES = 256 * 1024 * 1024
 
 
 def prctl(option: int, value: int) -> None:
