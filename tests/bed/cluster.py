@@ -137,8 +137,9 @@ def refuse_second_cluster() -> None:
             )
     if node.has_kube_proxy():
         raise BedError(
-            "Another Kubernetes node has its kube-proxy in this machine's network (nftables table `kube-proxy`), "
-            "and the bed's would overwrite its rules: end that node first, or use its cluster with KUBECONFIG."
+            "Another Kubernetes node has its kube-proxy in this machine's network (nftables table "
+            "`kube-proxy`), and the bed's would overwrite its rules: end that node first, or use its cluster "
+            "with KUBECONFIG."
         )
 
 

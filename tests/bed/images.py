@@ -121,7 +121,18 @@ def image_from_dockerfile(
     part = archive.with_suffix(f".{os.getpid()}.part")
     _buildah("pull", _policy(), f"docker-archive:{make_base()}:{PYTHON}")
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    _buildah("bud", _policy(), "--pull-never", "--layers", *options, "--file", str(recipe), "--tag", tag, str(context))
+    _buildah(
+        "bud",
+        _policy(),
+        "--pull-never",
+        "--layers",
+        *options,
+        "--file",
+        str(recipe),
+        "--tag",
+        tag,
+        str(context),
+    )
     _buildah("push", _policy(), tag, f"docker-archive:{part}:{tag}")
     part.replace(archive)
     return archive

@@ -19,6 +19,8 @@ from tests.bed.process import Process, Processes
 
 NAME = "node0"
 DNS_ADDRESS = "10.96.0.10"
+CPU_WEIGHTS = {"cpu.shares": 8 * 1024, "cpu.weight": 8 * 100}
+"""All pods together count like eight processes of this machine; by default they would count like one."""
 V1_CONTROLLERS = ("cpu", "cpuacct", "cpuset", "memory", "pids", "hugetlb", "systemd")
 
 
@@ -118,7 +120,11 @@ def make_cgroup(name: str) -> None:
         if (parent / "cgroup.controllers").exists():
             controllers = (parent / "cgroup.controllers").read_text().split()
             (parent / "cgroup.subtree_control").write_text(" ".join(f"+{c}" for c in controllers))
-        (parent / name).mkdir(exist_ok=True)
+        made = parent / name
+        made.mkdir(exist_ok=True)
+        for file, weight in CPU_WEIGHTS.items():
+            if (made / file).exists():
+                (made / file).write_text(str(weight))
 
 
 def kubelet_config(folder: Path, socket_path: Path, cgroup: str, pki: Path) -> dict[str, object]:
