@@ -88,6 +88,8 @@ async def _lead(settings: Settings, lease: Lease, cluster: Cluster, telemetry: T
             registry=handlers(loop),
             settings=kopf_settings(ROLLOUT_LABEL, clusterwide=not settings.namespace),
             standalone=True,
+            # kopf would ask the system for a user name, and a container's number has none
+            identity=settings.identity,  # type: ignore[arg-type]
             clusterwide=not settings.namespace,
             namespaces=settings.namespace,
             stop_flag=stop,
