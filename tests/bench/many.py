@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import LAGS, PRIOR_LOOKS
+from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS
 from modelrollout.analysis.mixture import Schedule
 from modelrollout.analysis.two_sided import FORGET
 
 Array = npt.NDArray[np.float64]
 _EPS, _LEAST, _GREATEST = 1e-9, 1e-7, 0.999
 _STEPS = 60
+_TINY = 1e-300
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class Counts:
 class Rules:
     margin: Margin
     prior: tuple[float | Array, float] = (0.01, 2.0)
-    phi: float | Array = 1.0
-    """Learned before the rollout: one for all or one per rollout."""
+    phi: float | Array | None = 1.0
+    """Learned before the rollout: one for all or one per rollout; None: not learned."""
+    short: float | Array | None = None
     watch: bool = True
     cap: float | None = None
     restart: bool = True
@@ -55,7 +57,7 @@ def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple
     other = (p1 - delta) / rho
     low = np.clip(np.minimum(p0, other), least, most)
     high = np.clip(np.maximum(p0, other), least, most)
-    p = np.clip((n1 * rho * other + n0 * p0) / np.maximum(n1 * rho + n0, 1e-300), low, high)
+    p = np.clip((n1 * rho * other + n0 * p0) / np.maximum(n1 * rho + n0, _TINY), low, high)
     for _ in range(_STEPS):
         q = rho * p + delta
         vq, vp = q * (1 - q), p * (1 - p)
@@ -63,7 +65,7 @@ def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple
         bend = n1 * rho**2 * (q * (q - 2 * p1) + p1) / vq**2 + n0 * (p * (p - 2 * p0) + p0) / vp**2
         up = slope > 0
         high, low = np.where(up, p, high), np.where(up, low, p)
-        step = slope / np.maximum(bend, 1e-300)
+        step = slope / np.maximum(bend, _TINY)
         moved = np.where((p - step < low) | (p - step > high), 0.5 * (low + high), p - step) - p
         p = p + moved
         if not (np.abs(moved) > 1e-6 * np.minimum(vp, vq / rho)).any():
@@ -90,42 +92,83 @@ def _factors(look: tuple[Array, ...], p0: Array, margin: Margin, worse: bool) ->
     return np.where(outside & tells, log, 0.0)
 
 
-def running_phi(counts: Counts, alone: bool = False) -> Array:
-    """`dispersion.Running`: phi per look, from the looks before it."""
+def running_phi(counts: Counts, alone: bool = False, long_run: bool = False) -> Array:
+    """`dispersion.Jumps` (or `dispersion.LongRun`): phi per look, from the looks before it."""
     n1, x1, n0, x0 = counts.n1, counts.x1, counts.n0, counts.x0
     q1 = x1 if counts.squares1 is None else counts.squares1
     q0 = x0 if counts.squares0 is None else counts.squares0
-    rollouts, looks = x1.shape
-    h = np.where(n1 > 0, n1, 0.0) if alone else n1 * n0 / np.maximum(n1 + n0, 1e-300)
-    d = np.where(h > 0, x1 / np.maximum(n1, 1e-300), 0.0)
-    d = d if alone else np.where(h > 0, d - x0 / np.maximum(n0, 1e-300), 0.0)
-    spreads = (h * h / np.maximum(n1, 1e-300), 0 * h if alone else h * h / np.maximum(n0, 1e-300))
-    out = np.ones((rollouts, looks))
-    seen, information, weighted = (np.zeros(rollouts) for _ in range(3))
-    spread1, spread0 = np.zeros(rollouts), np.zeros(rollouts)
+    h = np.where(n1 > 0, n1, 0.0) if alone else n1 * n0 / np.maximum(n1 + n0, _TINY)
+    d = x1 / np.maximum(n1, _TINY) - (0.0 if alone else x0 / np.maximum(n0, _TINY))
+    d = np.where(h > 0, d, 0.0)
+    seen, squares, spread1, spread0 = (_long_run if long_run else _jumps)(n1, n0, h, d, alone)
+    totals = [np.cumsum(v, 1) for v in (n1, x1, q1, n0, x0, q0)]
+    independent = spread1 * _variance(*totals[:3]) + spread0 * _variance(*totals[3:])
+    prior = PRIOR_LOOKS * independent / np.maximum(seen, 1)
+    ratio = (squares + prior) / np.maximum(independent + prior, _TINY)
+    after = np.where((seen >= (2 if long_run else 1)) & (independent > 0), np.maximum(ratio, 1.0), 1.0)
+    return np.concatenate([np.ones((len(x1), 1)), after[:, :-1]], 1)
+
+
+def _jumps(n1: Array, n0: Array, h: Array, d: Array, alone: bool) -> tuple[Array, ...]:
+    rollouts, looks = h.shape
+    out = np.zeros((4, rollouts, looks))
+    count, squares, spread1, spread0 = (np.zeros(rollouts) for _ in range(4))
+    last1, last0, last, before = (np.zeros(rollouts) for _ in range(4))
+    for t in range(looks):
+        some = h[:, t] > 0
+        both = some & (before > 0)
+        weight = np.where(both, h[:, t] * before / np.maximum(h[:, t] + before, _TINY), 0.0)
+        count = count + both
+        squares = squares + weight * (d[:, t] - last) ** 2
+        spread1 = spread1 + weight * (1 / np.maximum(n1[:, t], _TINY) + 1 / np.maximum(last1, _TINY))
+        if not alone:
+            spread0 = spread0 + weight * (1 / np.maximum(n0[:, t], _TINY) + 1 / np.maximum(last0, _TINY))
+        last1, last0 = np.where(some, n1[:, t], last1), np.where(some, n0[:, t], last0)
+        last, before = np.where(some, d[:, t], last), np.where(some, h[:, t], before)
+        out[:, :, t] = count, squares, spread1, spread0
+    return tuple(out)
+
+
+def _long_run(n1: Array, n0: Array, h: Array, d: Array, alone: bool) -> tuple[Array, ...]:
+    rollouts, looks = h.shape
+    out = np.zeros((4, rollouts, looks))
+    seen, information, weighted, spread1, spread0 = (np.zeros(rollouts) for _ in range(5))
     lags, recent = np.zeros((rollouts, LAGS + 1)), np.zeros((rollouts, LAGS))
     bartlett = np.array([1.0, *(2 * (1 - k / (LAGS + 1)) for k in range(1, LAGS + 1))])
-    totals = [np.cumsum(v, 1) for v in (n1, x1, q1, n0, x0, q0)]
     for t in range(looks):
-        if t > 0:
-            c = [total[:, t - 1] for total in totals]
-            used = np.where(np.arange(LAGS + 1) <= seen[:, None] - 1, bartlett, 0.0)
-            long_run = (lags * used).sum(1)
-            independent = spread1 * _variance(*c[:3]) + spread0 * _variance(*c[3:])
-            prior = PRIOR_LOOKS * independent / np.maximum(seen, 1)
-            ratio = (long_run + prior) / np.maximum(independent + prior, 1e-300)
-            out[:, t] = np.where((seen >= 2) & (independent > 0), np.maximum(ratio, 1.0), 1.0)
         ht, some = h[:, t], h[:, t] > 0
-        mean = weighted / np.maximum(information, 1e-300)
-        scale = np.sqrt(information / np.maximum(information + ht, 1e-300))
-        residual = np.where(information > 0, ht * (d[:, t] - mean) * scale, 0.0)
+        scale = np.sqrt(information / np.maximum(information + ht, _TINY))
+        residual = ht * (d[:, t] - weighted / np.maximum(information, _TINY)) * scale
         history = np.concatenate([residual[:, None], recent], 1)
         lags = np.where(some[:, None], lags + residual[:, None] * history, lags)
         recent = np.where(some[:, None], history[:, :-1], recent)
         information, weighted = information + ht, weighted + ht * d[:, t]
-        spread1, spread0 = spread1 + spreads[0][:, t], spread0 + spreads[1][:, t]
+        spread1 = spread1 + ht * ht / np.maximum(n1[:, t], _TINY)
+        spread0 = spread0 if alone else spread0 + ht * ht / np.maximum(n0[:, t], _TINY)
         seen = seen + some
-    return out
+        used = np.where(np.arange(LAGS + 1) <= seen[:, None] - 1, bartlett, 0.0)
+        out[:, :, t] = seen, (lags * used).sum(1), spread1, spread0
+    return tuple(out)
+
+
+def history_phi(counts: Counts) -> tuple[Array, Array]:
+    """`dispersion.design_effect` and `dispersion.jump_effect` of a history, one each per rollout."""
+    n1, x1, n0, x0 = counts.n1, counts.x1, counts.n0, counts.x0
+    h = n1 * n0 / np.maximum(n1 + n0, _TINY)
+    d = x1 / np.maximum(n1, _TINY) - x0 / np.maximum(n0, _TINY)
+    residual = h * (d - ((h * d).sum(1) / h.sum(1))[:, None])
+    long_run = (residual**2).sum(1)
+    for k in range(1, min(HISTORY_LAGS, h.shape[1] - 1) + 1):
+        products = (residual[:, k:] * residual[:, :-k]).sum(1)
+        long_run = long_run + 2 * (1 - k / (HISTORY_LAGS + 1)) * products
+    v1, v0 = (_variance(n.sum(1), x.sum(1), x.sum(1)) for n, x in ((n1, x1), (n0, x0)))
+    independent = v1 * (h * h / np.maximum(n1, _TINY)).sum(1) + v0 * (h * h / np.maximum(n0, _TINY)).sum(1)
+    prior = PRIOR_LOOKS * independent / h.shape[1]
+    phi = np.maximum((long_run + prior) / (independent + prior), 1.0)
+    count, squares, spread1, spread0 = (v[:, -1] for v in _jumps(n1, n0, h, d, alone=False))
+    independent = spread1 * v1 + spread0 * v0
+    prior = PRIOR_LOOKS * independent / np.maximum(count, 1)
+    return phi, np.minimum(np.maximum((squares + prior) / (independent + prior), 1.0), phi)
 
 
 def _variance(n: Array, total: Array, squares: Array) -> Array:
@@ -169,10 +212,17 @@ def shares(
 
 
 def phi_of(counts: Counts, rules: Rules) -> Array:
-    learned = np.broadcast_to(np.asarray(rules.phi, float).reshape(-1, 1), counts.x1.shape)
+    """`dispersion.Noise.at` for every look."""
+    alone = rules.margin.ratio == 0
+    if rules.phi is None:
+        if not rules.watch:
+            return np.ones(counts.x1.shape)
+        return np.maximum(running_phi(counts, alone), running_phi(counts, alone, long_run=True))
+    learned = np.asarray(rules.phi, float).reshape(-1, 1)
     if not rules.watch:
-        return learned
-    return np.maximum(learned, running_phi(counts, alone=rules.margin.ratio == 0))
+        return np.broadcast_to(learned, counts.x1.shape)
+    short = learned if rules.short is None else np.asarray(rules.short, float).reshape(-1, 1)
+    return np.maximum(learned, running_phi(counts, alone) * np.maximum(learned / short, 1.0))
 
 
 def latency(

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelrollout.analysis import arms
-from modelrollout.analysis.dispersion import Moments, Pair, design_effect
+from modelrollout.analysis.dispersion import Moments, Pair, design_effect, jump_effect
 from modelrollout.analysis.information import units_to_pass
 from modelrollout.analysis.latency import above_edges, edges_of, score_squares
 from modelrollout.analysis.metric import Kind, Metric, Prior
@@ -33,7 +33,7 @@ class Calibration:
     """A metric with what was learned put into it, and what a person should know."""
 
     metric: Metric
-    """With prior or baseline, phi and phi_exposure filled in, as far as the history allows."""
+    """With prior or baseline, phi and what belongs to it filled in, as far as the history allows."""
     looks: int
     """Usable looks of history."""
     reverted: int
@@ -56,8 +56,9 @@ def calibrate(metric: Metric, history: Sequence[Halves], plan: Plan, looks: int)
     moved = [pair.information for pair in pairs if pair.information > 0]
     if len(moved) < LEAST_LOOKS:
         return Calibration(learned, len(moved), 0, 0, None)
-    phi = design_effect(pairs, variance)
-    learned = replace(learned, phi=phi, phi_exposure=sum(moved) / len(moved))
+    phi, short = design_effect(pairs, variance), jump_effect(pairs, variance)
+    exposure = sum(moved) / len(moved)
+    learned = replace(learned, phi=phi, phi_short=min(short, phi), phi_exposure=exposure)
     reverted, rollouts = _against_itself(learned, usable, plan, looks)
     warning = _warning(learned, pairs, plan, looks, (reverted, rollouts))
     return Calibration(learned, len(moved), reverted, rollouts, warning)

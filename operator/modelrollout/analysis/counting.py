@@ -72,7 +72,6 @@ class CountingTest:
     metric: Metric
     terms: Terms
     risk: float
-    noise: Noise
     revert: Mixture
     promote: Mixture
     running: Running
@@ -82,15 +81,15 @@ class CountingTest:
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> CountingTest:
-        noise = Noise.of(metric)
         mixtures = (Mixture.fresh(len(WORSE)), Mixture.fresh(1 + len(BETTER)))
         none = Events(0.0, 0.0)
         interval = Interval.fresh(len(_RATIOS))
-        return cls(metric, terms, plan.revert_risk, noise, *mixtures, Running(), none, none, interval)
+        running = Running.fresh(Noise.of(metric))
+        return cls(metric, terms, plan.revert_risk, *mixtures, running, none, none, interval)
 
     @property
     def noise_known(self) -> bool:
-        return self.noise.phi is not None
+        return self.running.noise.known
 
     def fold(self, canary: Arm, control: Arm | None) -> CountingTest | Problem:
         if not isinstance(canary, Events) or not isinstance(control, Events):
@@ -113,9 +112,8 @@ class CountingTest:
             interval=self.interval.fold(_RATIOS, lambda r: log_factor(canary, control, bet, r) / phi),
         )
 
-    def _phi(self, information: float) -> float:
-        running = self.running.phi(_variance(self.canary), _variance(self.control))
-        return self.noise.at(information, running)
+    def _phi(self, information: float | None = None) -> float:
+        return self.running.phi(_variance(self.canary), _variance(self.control), information)
 
     def _ratio(self, smooth: float = 0.0) -> float | None:
         """The ratio of the rates so far, with `smooth` events more in each arm."""
@@ -136,7 +134,7 @@ class CountingTest:
             interval95=self.interval.ends(_RATIOS, 0.0, math.inf) if seen else None,
             log_revert=self.revert.log_e(LOG_STAKES_WORSE),
             log_promote=self.promote.log_e(LOG_STAKES_BETTER),
-            phi=self._phi(self.running.information / max(self.running.looks, 1)),
+            phi=self._phi(),
             limit=self.metric.tolerance.ratio,
             tolerated=self.metric.tolerance.ratio,
             detectable=self._detectable() if seen else None,
@@ -154,20 +152,27 @@ class CountingTest:
 
     def dump(self) -> dict[str, Any]:
         totals = [self.canary.count, self.canary.exposure, self.control.count, self.control.exposure]
-        doubles = [*self.noise.dump(), *totals, *dump_mixture(self.revert), *dump_mixture(self.promote)]
-        return {"d": pack(doubles, "d"), "f": pack([*self.running.dump(), *self.interval.dump()], "f")}
+        doubles = [
+            *self.running.dump_doubles(),
+            *totals,
+            *dump_mixture(self.revert),
+            *dump_mixture(self.promote),
+        ]
+        return {
+            "d": pack(doubles, "d"),
+            "f": pack([*self.running.dump_singles(), *self.interval.dump()], "f"),
+        }
 
     @classmethod
     def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> CountingTest:
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         return replace(
             cls.fresh(metric, plan, terms),
-            noise=Noise.load(metric, doubles),
+            running=Running.load(metric, doubles, singles),
             canary=Events(next(doubles), next(doubles)),
             control=Events(next(doubles), next(doubles)),
             revert=load_mixture(doubles, len(WORSE)),
             promote=load_mixture(doubles, 1 + len(BETTER)),
-            running=Running.load(singles),
             interval=Interval.load(singles, len(_RATIOS)),
         )
 

@@ -2,15 +2,19 @@
 
 Requests that share a node, a minute or a tenant fail together. Evidence is divided by phi, the long-run
 variance of the arms' difference over the variance that independent requests would have, with Bartlett
-weights over neighbouring looks. It is learned from two halves of the control's own pods before the rollout,
-and watched during it; the greater one counts.
+weights over neighbouring looks. It is learned from two halves of the control's own pods before the rollout.
+
+During the rollout only the jumps from look to look are watched: they show fresh noise, and a regression
+that begins in mid-rollout is a single jump. Long-run estimates would take its new level for noise and
+explain the harm away. How much of the noise a jump shows is learned with phi. Where there is no history, the
+long-run variance of the looks themselves has to do.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.packing import single
@@ -26,30 +30,39 @@ class Noise:
     """The design effect as learned before the rollout; frozen with the evidence."""
 
     phi: float | None
+    short: float | None
     exposure: float | None
     watch: bool
 
     @classmethod
     def of(cls, metric: Metric) -> Noise:
-        return cls(metric.phi, metric.phi_exposure, metric.watch_noise)
+        return cls(metric.phi, metric.phi_short, metric.phi_exposure, metric.watch_noise)
 
-    def at(self, information: float, running: float) -> float:
-        """phi for a look with n1 n0 / (n1 + n0) = information: the learned or the `running` one, the greater.
+    @property
+    def known(self) -> bool:
+        return self.phi is not None
+
+    def at(self, information: float, jumps: float, long_run: float) -> float:
+        """phi for a look with n1 n0 / (n1 + n0) = information, given what this rollout's looks show.
 
         Never below what was learned: fewer units come from fewer pods, whose own noise makes up for it.
         """
-        learned = self.phi or 1.0
+        if self.phi is None:
+            return max(1.0, jumps, long_run) if self.watch else 1.0
+        learned = self.phi
         if self.exposure:
             learned = 1 + (learned - 1) * max(1.0, information / self.exposure)
-        return max(learned, running) if self.watch else learned
+        if not self.watch:
+            return learned
+        return max(learned, jumps * max(self.phi / (self.short or self.phi), 1.0))
 
     def dump(self) -> list[float]:
-        return [math.nan if number is None else number for number in (self.phi, self.exposure)]
+        return [math.nan if x is None else x for x in (self.phi, self.short, self.exposure)]
 
     @classmethod
     def load(cls, metric: Metric, numbers: Iterator[float]) -> Noise:
-        phi, exposure = (None if math.isnan(number) else number for number in (next(numbers), next(numbers)))
-        return cls(phi, exposure, metric.watch_noise)
+        phi, short, exposure = (None if math.isnan(x) else x for x in (next(numbers) for _ in range(3)))
+        return cls(phi, short, exposure, metric.watch_noise)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,72 +118,159 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
-    """phi from the looks of this rollout. Residuals are against the mean of the looks before, scaled to the
-    variance they have around it, so that a constant difference between the arms adds nothing to phi."""
+class Jumps:
+    """Noise as seen in the changes of the difference from one look to the next."""
 
-    looks: int = 0
-    information: float = 0.0
-    weighted: float = 0.0
-    """Sum of information * difference."""
+    count: float = 0.0
+    squares: float = 0.0
+    """Sum of squared changes, each by its information."""
     spread1: float = 0.0
-    """Sum of information^2 / n of the canary: times its variance, what independent requests would show."""
+    """Times the variance of one unit of the canary: what independent requests would show."""
+    spread0: float = 0.0
+    last: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Units of both arms and the difference at the latest look with traffic."""
+
+    def fold(self, pair: Pair) -> Jumps:
+        here = (pair.n1, pair.n0, pair.difference)
+        n1, n0, difference = self.last
+        if n1 == 0:
+            return self._rounded(replace(self, last=here))
+        before = Pair(n1, 0.0, n0, 0.0, pair.alone).information
+        weight = pair.information * before / (pair.information + before)
+        after = Jumps(
+            self.count + 1,
+            self.squares + weight * (pair.difference - difference) ** 2,
+            self.spread1 + weight * (1 / pair.n1 + 1 / n1),
+            self.spread0 + (0.0 if pair.alone else weight * (1 / pair.n0 + 1 / n0)),
+            here,
+        )
+        return self._rounded(after)
+
+    def phi(self, variance1: float, variance0: float) -> float:
+        """At least 1, given the variance of one unit of the canary and of the control."""
+        independent = self.spread1 * variance1 + self.spread0 * variance0
+        if self.count == 0 or independent <= 0:
+            return 1.0
+        prior = PRIOR_LOOKS * independent / self.count
+        return max((self.squares + prior) / (independent + prior), 1.0)
+
+    @staticmethod
+    def _rounded(jumps: Jumps) -> Jumps:
+        return Jumps.load(iter(single(jumps.dump())))
+
+    def dump(self) -> list[float]:
+        return [self.count, self.squares, self.spread1, self.spread0, *self.last]
+
+    @classmethod
+    def load(cls, numbers: Iterator[float]) -> Jumps:
+        count, squares, spread1, spread0 = (next(numbers) for _ in range(4))
+        return cls(count, squares, spread1, spread0, (next(numbers), next(numbers), next(numbers)))
+
+
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    """Noise with its autocorrelation, from the looks of this rollout alone. Residuals are against the mean of
+    the looks before, scaled to the variance they have around it: a difference that was there from the first
+    look on adds nothing."""
+
+    looks: float = 0.0
+    spread1: float = 0.0
     spread0: float = 0.0
     lags: tuple[float, ...] = (0.0,) * (LAGS + 1)
     recent: tuple[float, ...] = (0.0,) * LAGS
     """The latest residuals, newest first."""
 
+    def fold(self, pair: Pair, information: float, mean: float) -> LongRun:
+        """`information` and `mean` difference of the looks before this one."""
+        h = pair.information
+        residual = h * (pair.difference - mean) * math.sqrt(information / (information + h))
+        after = LongRun(
+            self.looks + 1,
+            self.spread1 + h * h / pair.n1,
+            self.spread0 + (0.0 if pair.alone else h * h / pair.n0),
+            tuple(c + residual * r for c, r in zip(self.lags, (residual, *self.recent), strict=True)),
+            (residual, *self.recent[:-1]),
+        )
+        return LongRun.load(iter(single(after.dump())))
+
+    def phi(self, variance1: float, variance0: float) -> float:
+        independent = self.spread1 * variance1 + self.spread0 * variance0
+        if self.looks < 2 or independent <= 0:
+            return 1.0
+        lags = range(1, min(LAGS, int(self.looks) - 1) + 1)
+        long_run = self.lags[0] + 2 * sum((1 - k / (LAGS + 1)) * self.lags[k] for k in lags)
+        prior = PRIOR_LOOKS * independent / self.looks
+        return max((long_run + prior) / (independent + prior), 1.0)
+
+    def dump(self) -> list[float]:
+        return [self.looks, self.spread1, self.spread0, *self.lags, *self.recent]
+
+    @classmethod
+    def load(cls, numbers: Iterator[float]) -> LongRun:
+        looks, spread1, spread0 = (next(numbers) for _ in range(3))
+        lags = tuple(next(numbers) for _ in range(LAGS + 1))
+        return cls(looks, spread1, spread0, lags, tuple(next(numbers) for _ in range(LAGS)))
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The arms' difference over the looks of this rollout, and its noise."""
+
+    noise: Noise
+    information: float = 0.0
+    weighted: float = 0.0
+    """Sum of information * difference."""
+    looks: float = 0.0
+    jumps: Jumps = Jumps()
+    long_run: LongRun | None = None
+    """Only where the noise was not learned before."""
+
+    @classmethod
+    def fresh(cls, noise: Noise) -> Running:
+        return cls(noise, long_run=None if noise.known else LongRun())
+
     def fold(self, pair: Pair) -> Running:
         h = pair.information
         if h == 0:
             return self
-        residual = 0.0
-        if self.information > 0:
-            surprise = pair.difference - self.weighted / self.information
-            residual = h * surprise * math.sqrt(self.information / (self.information + h))
-        lags = [c + residual * r for c, r in zip(self.lags, (residual, *self.recent), strict=True)]
-        numbers = single(
-            [
-                self.information + h,
-                self.weighted + h * pair.difference,
-                self.spread1 + h * h / pair.n1,
-                self.spread0 + (0.0 if pair.alone else h * h / pair.n0),
-                *lags,
-                residual,
-                *self.recent[:-1],
-            ]
+        long_run = self.long_run
+        if long_run is not None:
+            long_run = long_run.fold(pair, self.information, self.difference or 0.0)
+        return Running(
+            self.noise,
+            self.information + h,
+            self.weighted + h * pair.difference,
+            self.looks + 1,
+            self.jumps.fold(pair),
+            long_run,
         )
-        return _running(self.looks + 1, numbers)
 
     @property
     def difference(self) -> float | None:
         """Canary minus control, each look weighing by its information."""
         return self.weighted / self.information if self.information > 0 else None
 
-    def phi(self, variance1: float, variance0: float) -> float:
-        """phi so far, given the variance of one unit of the canary and of the control."""
-        if self.looks < 2:
-            return 1.0
-        lags = range(1, min(LAGS, self.looks - 1) + 1)
-        long_run = self.lags[0] + 2 * sum((1 - k / (LAGS + 1)) * self.lags[k] for k in lags)
-        independent = self.spread1 * variance1 + self.spread0 * variance0
-        prior = PRIOR_LOOKS * independent / self.looks
-        return max((long_run + prior) / (independent + prior), 1.0) if independent > 0 else 1.0
+    def phi(self, variance1: float, variance0: float, information: float | None = None) -> float:
+        """phi for the next look, given the variance of one unit of the canary and of the control;
+        `information` of that look, by default that of an average one."""
+        if information is None:
+            information = self.information / max(self.looks, 1.0)
+        long_run = self.long_run.phi(variance1, variance0) if self.long_run is not None else 1.0
+        return self.noise.at(information, self.jumps.phi(variance1, variance0), long_run)
 
-    def dump(self) -> list[float]:
-        head = [float(self.looks), self.information, self.weighted, self.spread1, self.spread0]
-        return [*head, *self.lags, *self.recent]
+    def dump_doubles(self) -> list[float]:
+        return [*self.noise.dump(), self.information, self.weighted, self.looks]
+
+    def dump_singles(self) -> list[float]:
+        return [*self.jumps.dump(), *(self.long_run.dump() if self.long_run is not None else [])]
 
     @classmethod
-    def load(cls, numbers: Iterator[float]) -> Running:
-        looks = int(next(numbers))
-        return _running(looks, tuple(next(numbers) for _ in range(5 + 2 * LAGS)))
-
-
-def _running(looks: int, numbers: tuple[float, ...]) -> Running:
-    information, weighted, spread1, spread0, *rest = numbers
-    lags, recent = tuple(rest[: LAGS + 1]), tuple(rest[LAGS + 1 :])
-    return Running(looks, information, weighted, spread1, spread0, lags, recent)
+    def load(cls, metric: Metric, doubles: Iterator[float], singles: Iterator[float]) -> Running:
+        noise = Noise.load(metric, doubles)
+        information, weighted, looks = (next(doubles) for _ in range(3))
+        jumps = Jumps.load(singles)
+        long_run = None if noise.known else LongRun.load(singles)
+        return cls(noise, information, weighted, looks, jumps, long_run)
 
 
 def design_effect(history: Sequence[Pair], variance: float | None = None) -> float:
@@ -200,3 +300,14 @@ def _share_variance(pairs: Sequence[Pair], arm: int) -> float:
     n = sum(p.n1 if arm else p.n0 for p in pairs)
     bad = sum(p.x1 if arm else p.x0 for p in pairs)
     return Moments(n, bad, bad).variance
+
+
+def jump_effect(history: Sequence[Pair], variance: float | None = None) -> float:
+    """The part of a history's design effect that the jumps from look to look show."""
+    pairs = [pair for pair in history if pair.information > 0]
+    jumps = Jumps()
+    for pair in pairs:
+        jumps = jumps.fold(pair)
+    if not pairs:
+        return 1.0
+    return jumps.phi(variance or _share_variance(pairs, 1), variance or _share_variance(pairs, 0))

@@ -61,7 +61,6 @@ class LatencyTest:
     metric: Metric
     terms: Terms
     risk: float
-    noise: Noise
     edges: Edges | None
     """None while the baseline is being learned."""
     learning: Histogram | None
@@ -85,13 +84,19 @@ class LatencyTest:
             edges = edges_of(metric, baseline or Histogram((), (0.0,)))
             weight = min(sum(baseline.counts), 200.0) if baseline else 2.0
             evidence = edges.fresh(weight)
-        noise = Noise.of(metric)
-        blank = (Running(), Moments(), Moments(), (0.0, 0.0), 0.0, Interval.fresh(_POINTS))
-        return cls(metric, terms, plan.revert_risk, noise, edges, None, evidence, *blank)
+        blank = (
+            Running.fresh(Noise.of(metric)),
+            Moments(),
+            Moments(),
+            (0.0, 0.0),
+            0.0,
+            Interval.fresh(_POINTS),
+        )
+        return cls(metric, terms, plan.revert_risk, edges, None, evidence, *blank)
 
     @property
     def noise_known(self) -> bool:
-        return self.noise.phi is not None
+        return self.running.noise.known
 
     def fold(self, canary: Arm, control: Arm | None) -> LatencyTest | Problem:
         if control is None:
@@ -142,9 +147,8 @@ class LatencyTest:
         edges = edges_of(self.metric, seen)
         return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS))
 
-    def _phi(self, information: float) -> float:
-        running = self.running.phi(self.canary.variance, self.control.variance)
-        return self.noise.at(information, running)
+    def _phi(self, information: float | None = None) -> float:
+        return self.running.phi(self.canary.variance, self.control.variance, information)
 
     def _difference(self, drawn: float = 0.0) -> float:
         """Canary minus control beyond the shown edge, each look by its information; drawn to 0 by `drawn`."""
@@ -165,7 +169,7 @@ class LatencyTest:
             return Reading(nothing, nothing, None, None, 0.0, 0.0, waiting=waiting)
         shown = self.edges.margins[self.edges.shown]
         margin = Margin(shown.ratio, shown.absolute)
-        phi = self._phi(self.running.information / max(self.running.looks, 1))
+        phi = self._phi()
         p0 = self.evidence[self.edges.shown].control.share
         n1, n0 = self.canary.n, self.control.n
         side = "below" if self.metric.direction is Direction.DECREASE_IS_BAD else "above"
@@ -184,30 +188,35 @@ class LatencyTest:
         )
 
     def dump(self) -> dict[str, Any]:
-        state: dict[str, Any] = {"phi": pack(self.noise.dump(), "d")}
+        state: dict[str, Any] = {}
         if self.learning is not None:
             state["learning"] = [pack(self.learning.edges, "d"), pack(self.learning.counts, "d")]
         if self.edges is None:
-            return state
+            return state | {"phi": pack(self.running.noise.dump(), "d")}
         edges = pack([m.edge for m in self.edges.margins], "d")
         margins = pack([x for m in self.edges.margins for x in (m.ratio, m.absolute, m.exceedance)], "f")
-        totals = [*self.canary.dump(), *self.control.dump(), *self.beyond, self.weighted]
+        totals = [
+            *self.running.dump_doubles(),
+            *self.canary.dump(),
+            *self.control.dump(),
+            *self.beyond,
+            self.weighted,
+        ]
         first = self.evidence[0]
         doubles = [*totals, *first.dump_shared()]
-        singles = [number for test in self.evidence for number in test.dump_own()]
-        singles += [*self.running.dump(), *self.interval.dump()]
+        own = (number for test in self.evidence for number in test.dump_own())
+        singles = [*self.running.dump_singles(), *own, *self.interval.dump()]
         packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
         return state | {"edges": edges, "margins": margins} | packed
 
     @classmethod
     def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> LatencyTest:
         blank = cls.fresh(replace(metric, baseline=None, margins=()), plan, terms)
-        blank = replace(blank, metric=metric, noise=Noise.load(metric, iter(unpack(state["phi"], "d"))))
-        if "learning" in state:
-            edges, counts = (unpack(text, "d") for text in state["learning"])
-            return replace(blank, learning=Histogram(edges, counts))
+        blank = replace(blank, metric=metric)
         if "edges" not in state:
-            return blank
+            running = Running.fresh(Noise.load(metric, iter(unpack(state["phi"], "d"))))
+            learned = [unpack(text, "d") for text in state.get("learning", ())]
+            return replace(blank, running=running, learning=Histogram(*learned) if learned else None)
         margins = iter(unpack(state["margins"], "f"))
         frozen = Edges(
             tuple(
@@ -216,15 +225,16 @@ class LatencyTest:
             )
         )
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
+        running = Running.load(metric, doubles, singles)
         return replace(
             blank,
             edges=frozen,
+            running=running,
             canary=Moments.load(doubles),
             control=Moments.load(doubles),
             beyond=(next(doubles), next(doubles)),
             weighted=next(doubles),
             evidence=_load_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
-            running=Running.load(singles),
             interval=Interval.load(singles, _POINTS),
         )
 

@@ -84,6 +84,8 @@ class Metric:
     """ratio and mean: a bad share that reverts from one look alone, whatever the control does."""
     phi: float | None = None
     """Design effect >= 1 learned from the control's own history (see `dispersion`); None: unknown."""
+    phi_short: float | None = None
+    """The part of `phi` that the jumps from one look to the next show; the rest is slow. None: all of it."""
     phi_exposure: float | None = None
     """The units per look, n1 n0 / (n1 + n0), at which `phi` was learned: more units make shared noise weigh
     more, so phi grows with them. None: phi is used as it is."""

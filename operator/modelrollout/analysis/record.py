@@ -10,8 +10,8 @@ The operator exports it and `modelrollout replay` reads it. JSON:
 Optional at the top: `interval` (seconds per look, 30) or `times` ([[start, end], ...], unix seconds), and
 `steps` ([{"look": 21, "dwell": 600}, ...]: promotion evidence begins anew before that look).
 Optional per metric: direction, critical, consequence, catastrophic, cap, restart, bounds, unit, baseline and
-margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory` (and phiExposure), one
-learned before the rollout that its own looks may raise. What is absent has the operator's default.
+margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory` (with phiShort and
+phiExposure), one learned before the rollout that its own looks may raise. What is absent has the operator's default.
 
 An arm of a look is, by kind:
 
@@ -157,6 +157,7 @@ def _learned(shape: Shape) -> dict[str, Any]:
     learned: dict[str, Any] = {
         "phi": fixed if fixed is not None else history,
         "watch_noise": fixed is None,
+        "phi_short": shape.number("phiShort", None),
         "phi_exposure": shape.number("phiExposure", None),
         "margins": tuple(_edge_margin(margin) for margin in shape.shapes("margins", ())),
     }
@@ -264,7 +265,12 @@ def _written(metric: Metric) -> dict[str, Any]:
         "unit": metric.unit,
     }
     phi = "phiHistory" if metric.watch_noise else "phi"
-    optional = {phi: metric.phi, "phiExposure": metric.phi_exposure, "catastrophic": metric.catastrophic}
+    optional = {
+        phi: metric.phi,
+        "phiShort": metric.phi_short,
+        "phiExposure": metric.phi_exposure,
+        "catastrophic": metric.catastrophic,
+    }
     told |= {name: value for name, value in optional.items() if value is not None}
     if metric.prior is not None:
         told["prior"] = {"rate": metric.prior.rate, "weight": metric.prior.weight}

@@ -31,7 +31,6 @@ class Judged:
     catastrophic: Margin | None
     unit: float
     """About the size of the margin: the step of the interval's grid."""
-    noise: Noise
     risk: float
 
     @property
@@ -39,7 +38,7 @@ class Judged:
         return share_grid(self.margin.absolute) if self.margin.ratio == 0 else difference_grid(self.unit)
 
 
-def judged(metric: Metric, plan: Plan, terms: Terms, noise: Noise, prior: Prior) -> Judged:
+def judged(metric: Metric, plan: Plan, terms: Terms, prior: Prior) -> Judged:
     margin = Margin(metric.tolerance.ratio, metric.tolerance.absolute)
     catastrophic = None
     if metric.catastrophic is not None:
@@ -47,7 +46,7 @@ def judged(metric: Metric, plan: Plan, terms: Terms, noise: Noise, prior: Prior)
         ratio = 0.0 if margin.ratio == 0 else max(1.0, margin.ratio)
         catastrophic = Margin(ratio, metric.catastrophic)
     unit = max(abs(margin.absolute), abs(margin.ratio - 1) * prior.rate, _LEAST_UNIT)
-    return Judged(margin, terms, catastrophic, unit, noise, plan.revert_risk)
+    return Judged(margin, terms, catastrophic, unit, plan.revert_risk)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +63,16 @@ class SharesTest:
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> SharesTest:
         prior = metric.prior or NO_PRIOR
-        fixed = judged(metric, plan, terms, Noise.of(metric), prior)
+        fixed = judged(metric, plan, terms, prior)
         interval = Interval.fresh(len(fixed.grid))
-        evidence = TwoSided.fresh(prior.rate, prior.weight)
+        evidence, running = TwoSided.fresh(prior.rate, prior.weight), Running.fresh(Noise.of(metric))
         return cls(
-            fixed, metric, evidence, Mixture.fresh(len(WORSE)), Running(), Moments(), Moments(), interval
+            fixed, metric, evidence, Mixture.fresh(len(WORSE)), running, Moments(), Moments(), interval
         )
 
     @property
     def noise_known(self) -> bool:
-        return self.judged.noise.phi is not None
+        return self.running.noise.known
 
     def fold(self, canary: Arm, control: Arm | None) -> SharesTest | Problem:
         block = arms.block(self.metric, canary, control)
@@ -96,9 +95,8 @@ class SharesTest:
             interval=self.interval.fold(fixed.grid, share_bets(block, ratio, self._bet(p0), phi)),
         )
 
-    def _phi(self, information: float) -> float:
-        running = self.running.phi(self.canary.variance, self.control.variance)
-        return self.judged.noise.at(information, running)
+    def _phi(self, information: float | None = None) -> float:
+        return self.running.phi(self.canary.variance, self.control.variance, information)
 
     def _bet(self, p0: float) -> tuple[float, float]:
         """The shares the interval bets on, from earlier looks: the estimate, drawn a little to "equal"."""
@@ -113,7 +111,7 @@ class SharesTest:
 
     def reading(self) -> Reading:
         fixed, alone = self.judged, self.judged.margin.ratio == 0
-        phi = self._phi(self.running.information / max(self.running.looks, 1))
+        phi = self._phi()
         p0 = self.evidence.control.share
         ends = self.interval.ends(fixed.grid, 0.0 if alone else -1.0)
         limit = min(fixed.margin.limit(p0), 1.0)
@@ -132,22 +130,24 @@ class SharesTest:
         )
 
     def dump(self) -> dict[str, Any]:
-        doubles = [*self.judged.noise.dump(), self.judged.unit, *self.evidence.dump()]
+        doubles = [self.judged.unit, *self.running.dump_doubles(), *self.evidence.dump()]
         doubles += dump_mixture(self.catastrophe) if self.judged.catastrophic else []
         doubles += [*self.canary.dump(), *self.control.dump()]
-        return {"d": pack(doubles, "d"), "f": pack([*self.running.dump(), *self.interval.dump()], "f")}
+        return {
+            "d": pack(doubles, "d"),
+            "f": pack([*self.running.dump_singles(), *self.interval.dump()], "f"),
+        }
 
     @classmethod
     def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> SharesTest:
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
-        noise = Noise.load(metric, doubles)
-        fixed = replace(judged(metric, plan, terms, noise, NO_PRIOR), unit=next(doubles))
+        fixed = replace(judged(metric, plan, terms, NO_PRIOR), unit=next(doubles))
+        running = Running.load(metric, doubles, singles)
         evidence = TwoSided.load(doubles)
         catastrophe = Mixture.fresh(len(WORSE))
         if fixed.catastrophic:
             catastrophe = load_mixture(doubles, len(WORSE))
         canary, control = Moments.load(doubles), Moments.load(doubles)
-        running = Running.load(singles)
         interval = Interval.load(singles, len(fixed.grid))
         return cls(fixed, metric, evidence, catastrophe, running, canary, control, interval)
 

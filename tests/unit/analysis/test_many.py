@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from modelrollout.analysis.block import Margin
+from modelrollout.analysis.dispersion import Pair, design_effect, jump_effect
 from modelrollout.analysis.metric import EdgeMargin, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.observation import Histogram, Observation
 from modelrollout.analysis.plan import Plan
@@ -38,14 +39,15 @@ def drawn(rng: np.random.Generator, p1: float, p0: float, low: int = 0) -> many.
     ],
 )
 def test_shares_are_judged_as_by_the_engine(
-    margin: tuple[float, float], phi: float, watch: bool, capped: bool, restart: bool
+    margin: tuple[float, float], phi: float | None, watch: bool, capped: bool, restart: bool
 ) -> None:
     counts = drawn(np.random.default_rng(3), 0.08, 0.03)
-    ways = {"phi": phi, "watch_noise": watch, "cap": capped, "restart": restart}
+    short = 1.4 if phi == 2.5 else None
+    ways = {"phi": phi, "phi_short": short, "watch_noise": watch, "cap": capped, "restart": restart}
     metric = Metric("m", tolerance=Tolerance(*margin), prior=Prior(0.03, 150), **ways)
     plan = Plan((metric,), planned_looks=20)
     rules = many.Rules(
-        Margin(*margin), (0.03, 150), phi, watch, plan.cap if capped else None, restart, planned=20
+        Margin(*margin), (0.03, 150), phi, short, watch, plan.cap if capped else None, restart, planned=20
     )
     against, proof = many.shares(counts, rules)
     for r in range(ROLLOUTS):
@@ -55,6 +57,16 @@ def test_shares_are_judged_as_by_the_engine(
         vectorised = zip(np.exp(against[r]), np.exp(proof[r]), strict=True)
         for seen, expected in zip(vectorised, engine, strict=True):
             assert seen == pytest.approx(expected, rel=2e-4)  # phi is kept in single precision by the engine
+
+
+def test_history_is_read_as_by_the_engine() -> None:
+    counts = drawn(np.random.default_rng(4), 0.1, 0.1, low=5)
+    phi, short = many.history_phi(counts)
+    for r in range(ROLLOUTS):
+        rows = zip(counts.n1[r], counts.x1[r], counts.n0[r], counts.x0[r], strict=True)
+        pairs = [Pair(*map(float, row)) for row in rows]
+        assert phi[r] == pytest.approx(design_effect(pairs), rel=1e-9)
+        assert short[r] == pytest.approx(min(jump_effect(pairs), design_effect(pairs)), rel=1e-5)
 
 
 def test_a_histogram_is_judged_as_by_the_engine() -> None:
@@ -70,7 +82,7 @@ def test_a_histogram_is_judged_as_by_the_engine() -> None:
         np.stack([b[..., 2:].sum(-1), b[..., 3:].sum(-1)], -1).astype(float) for b in (buckets1, buckets0)
     )
     rules = [
-        many.Rules(Margin(m.ratio, m.absolute), (m.exceedance, 2.0), 1.5, True, plan.cap, True, LOOKS)
+        many.Rules(Margin(m.ratio, m.absolute), (m.exceedance, 2.0), 1.5, None, True, plan.cap, True, LOOKS)
         for m in margins
     ]
     against, proof = many.latency((above[0], above[1]), (n, n), rules)
