@@ -69,6 +69,8 @@ class WeightStatus(Wire):
     """Percent of requests copied to the canary."""
     matches: Annotated[list[Match], Field(max_length=8)] = Field(default_factory=list)
     """Requests with these go to the canary whole."""
+    since: str | None = None
+    """When this split was asked for."""
     drift_at: str | None = None
     """When another writer's change of the route was last undone."""
     measured: str | None = None

@@ -8,7 +8,7 @@ from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
 from modelrollout.rollout import drift, judge, revert
 from modelrollout.rollout.drain import POLL, ROUTE_LAG, drained
-from modelrollout.rollout.view import View
+from modelrollout.rollout.view import SLOW, View
 
 
 def requeue(view: View) -> float | None:
@@ -29,6 +29,8 @@ def _moments(view: View) -> Iterator[float]:
         yield since + revert.GRACE
     if drift.drifting(view) and view.status.weight.drift_at is not None:
         yield unix(view.status.weight.drift_at) + drift.BACKOFF
+    if view.status.weight.since is not None and not view.settled and not view.confirmed:
+        yield unix(view.status.weight.since) + seconds(SLOW)
     yield from _draining(view)
 
 

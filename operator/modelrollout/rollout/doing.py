@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
@@ -67,12 +67,15 @@ def _trouble(view: View, revision: str | None) -> tuple[str, str] | None:
 
 def _reverting(view: View) -> Doing:
     good = view.good
-    held = ""
+    held, reason = "", say.REVERTING.name
     if good is not None and not holds(view.ready(good), 100, view.replicas):
         held = say.WAITING_FOR_STABLE.say(ready=view.ready(good), wanted=view.replicas, stable=good)
-    elif view.as_desired and not view.settled:
+        reason = say.WAITING_FOR_STABLE.name
+    elif view.stuck:
         held = say.WAITING_FOR_GATEWAY.say(cause=_gateway(view))
-    return _do("Reverting", say.REVERTING, stable=good, why=view.status.revert_message or "", held=held)
+        reason = say.WAITING_FOR_GATEWAY.name
+    why = view.status.revert_message or ""
+    return Doing("Reverting", reason, say.REVERTING.say(stable=good, why=why, held=held))
 
 
 def _stepping(view: View) -> Doing:
@@ -102,7 +105,9 @@ def _waiting_for_pods(view: View) -> Doing:
 
 def _waiting_for_route(view: View) -> Doing:
     split, cause = describe(view.asked), _gateway(view)
-    return _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
+    what = _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
+    waiting = view.observed.route.waiting_for
+    return replace(what, reason=waiting.reason, warning=True) if view.stuck and waiting is not None else what
 
 
 def _gateway(view: View) -> str:

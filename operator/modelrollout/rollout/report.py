@@ -28,7 +28,7 @@ def report(view: View, what: Doing, problem: Problem | None) -> Status:
         canary=_counted(view, status.canary),
         previous=_counted(view, status.previous),
         weight=but(status.weight, observed=view.read.canary if view.read is not None else None),
-        replicas=view.wanted(view.stable),
+        replicas=view.replicas if problem is None else view.wanted(view.stable),
         selector=observed.selector,
         analysis=_analysis(view),
     )
@@ -111,6 +111,11 @@ def _traffic_split(view: View) -> Finding:
         return Finding("False", route.problem.reason, route.problem.message)
     if view.installing:
         return _said("Unknown", say.NOT_WRITTEN)
+    if view.stuck:
+        waiting = route.waiting_for or Problem(
+            say.WAITING_FOR_GATEWAY.name, "The gateway has not taken the route yet"
+        )
+        return Finding("False", waiting.reason, waiting.message)
     if drifting(view):
         return Finding("False", say.DRIFTED.name, f"{route.writer} changed the route")
     if view.observed.split_mismatch:
@@ -145,7 +150,11 @@ def _essence(status: Status) -> dict[str, Any]:
         "previous": _rough(status.previous),
         "weight": {**status.weight.__dict__, "observed": None, "measured": None},
         "analysis": _pressing(status.analysis),
-        "conditions": [{**condition.__dict__, "message": ""} for condition in status.conditions],
+        "conditions": [
+            {**condition.__dict__, "message": ""}
+            for condition in status.conditions
+            if condition.type != say.ANALYSED
+        ],
     }
 
 

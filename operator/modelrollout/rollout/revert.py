@@ -36,6 +36,7 @@ def _leave(view: View, reason: Reason, **facts: object) -> Change:
         revert_reason=said.reason,
         revert_message=said.message,
         refused_revision=None if said.reason in _NOT_REFUSED else bad,
+        analysis=view.verdict(view.status.started_at) or view.status.analysis,
     )
 
 

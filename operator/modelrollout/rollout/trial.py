@@ -67,7 +67,7 @@ def begin(view: View) -> Change | None:
         revert_message=None,
         plan=plan,
         step=first(view, plan),
-        weight=view.weighed(Split()),
+        weight=view.weighed(Split()) if view.desired != Split() else view.status.weight,
         started_at=view.at,
         phase="Starting",
         phase_since=view.at,

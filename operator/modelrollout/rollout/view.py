@@ -17,6 +17,9 @@ from modelrollout.rollout.commands import Subject, pending
 from modelrollout.rollout.model import Fleet, Note, Observed, Role
 from modelrollout.traffic.router import Match, Split
 
+SLOW = "10s"
+"""After this long an unsettled route is worth telling people."""
+
 M = TypeVar("M", bound=Wire)
 
 
@@ -214,6 +217,16 @@ class View:
         return self.as_desired and self.observed.route.settled
 
     @property
+    def stuck(self) -> bool:
+        """The route has said what we asked for longer than a gateway needs to take it."""
+        return (
+            self.as_desired
+            and not self.settled
+            and not self.confirmed
+            and self.past(self.status.weight.since, SLOW)
+        )
+
+    @property
     def quiet(self) -> bool:
         """No request is meant for the canary's Service, and the route says so."""
         return self.desired == Split() and self.settled
@@ -233,7 +246,9 @@ class View:
             else SpecMatch(value=m.value, query=m.name)
             for m in split.matches
         ]
-        return but(self.status.weight, desired=split.canary, mirror=split.mirror, matches=matches)
+        return but(
+            self.status.weight, desired=split.canary, mirror=split.mirror, matches=matches, since=self.at
+        )
 
     # ── evidence ──
 
@@ -242,7 +257,7 @@ class View:
         analysis = self.observed.analysis
         if self.spec.analysis is None or analysis is None or analysis.last_look is None or since is None:
             return None
-        return analysis if unix(analysis.last_look) >= unix(since) else None
+        return analysis if unix(analysis.last_look) > unix(since) else None
 
     # ── time ──
 

@@ -1,0 +1,442 @@
+"""A step: its pods, its traffic, its time, its verdict, and the person who may pass it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from modelrollout.api.spec import Spec
+from modelrollout.api.times import unix
+from modelrollout.rollout.model import SetTraffic
+from modelrollout.traffic.router import Problem, Split
+from tests.unit.rollout.reading import command, condition, moves, weights
+from tests.unit.rollout.world import (
+    LOADING,
+    METRICS,
+    SERVICE_ONLY,
+    Operator,
+    installed,
+    on_trial,
+    revision_named,
+    spec_of,
+    with_steps,
+)
+
+FIRST, SECOND = revision_named("vllm:1"), revision_named("vllm:2")
+
+
+def judged(**analysis: Any) -> Spec:
+    return spec_of(analysis={**METRICS, **analysis})
+
+
+def at(operator: Operator) -> str | None:
+    return operator.status.step.progress if operator.status.step is not None else None
+
+
+# ── time ──
+
+
+def test_a_steps_clock_starts_when_the_route_was_read_to_carry_its_split_and_has_settled() -> None:
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.world.settled = False
+    operator.wait(LOADING + 1000)
+    assert operator.world.route == Split(), "a canary's Service is not pointed while the route is unsettled"
+    operator.world.settled = True
+    operator.settle()
+    assert operator.world.route == Split(5)
+    operator.world.settled = False
+    step = operator.status.step
+    assert step is not None
+    operator.wait(1000)
+    operator.world.settled = True
+    operator.world.now += 0.4
+    operator.settle()
+    step = operator.status.step
+    assert step is not None
+    assert step.started_at is not None
+
+
+def test_the_clock_is_rounded_up_so_that_no_step_is_shorter_than_asked() -> None:
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(LOADING - 1)
+    operator.world.now += 1.4
+    operator.world.propagate()
+    operator.settle()
+    step = operator.status.step
+    assert step is not None
+    assert step.started_at is not None
+    assert operator.world.now < unix(step.started_at) < operator.world.now + 1
+
+
+def test_without_metrics_the_dwell_alone_passes_a_step_and_to_the_second() -> None:
+    operator = on_trial()
+    plan = operator.settle()
+    assert plan.requeue == 600
+    operator.wait(599)
+    assert at(operator) == "1/4"
+    operator.wait(1)
+    assert at(operator) == "2/4"
+    assert operator.world.route == Split(25)
+
+
+def test_the_next_weight_waits_for_the_pods_that_it_needs() -> None:
+    operator = on_trial()
+    operator.wait(1200)
+    assert at(operator) == "3/4"
+    assert operator.world.route == Split(25)
+    assert condition(operator, "Progressing") == ("True", "WaitingForPods")
+    operator.wait(LOADING)
+    assert operator.world.route == Split(50)
+
+
+def test_a_step_without_for_passes_as_soon_as_it_is_in_place() -> None:
+    operator = on_trial(with_steps({"weight": 5}, {"weight": 25, "for": "1h"}))
+    assert at(operator) == "2/3"
+    assert weights(operator)[-2:] == [5, 25], "but each weight has been in place"
+
+
+# ── evidence ──
+
+
+def test_only_pass_advances() -> None:
+    operator = on_trial(judged())
+    for verdict in ("Insufficient", "ProviderError", "Insufficient"):
+        operator.judged(700, verdict)
+        assert at(operator) == "1/4", verdict
+    operator.judged(30, "Pass")
+    assert at(operator) == "2/4"
+
+
+def test_a_pass_before_the_dwell_is_over_waits_for_it() -> None:
+    operator = on_trial(judged())
+    operator.judged(300)
+    assert at(operator) == "1/4"
+    operator.judged(330)
+    assert at(operator) == "2/4"
+
+
+def test_a_pass_of_the_step_before_does_not_count_for_the_next() -> None:
+    operator = on_trial(judged())
+    operator.judged(600)
+    assert at(operator) == "2/4"
+    operator.wait(5000)
+    assert at(operator) == "2/4", "no look has closed since this step began"
+
+
+def test_a_verdict_without_a_look_counts_for_nothing() -> None:
+    operator = on_trial(judged())
+    operator.world.judge("Pass")
+    assert operator.world.analysis is not None
+    operator.world.analysis = operator.world.analysis.model_copy(update={"last_look": None})
+    operator.wait(700)
+    assert at(operator) == "1/4"
+
+
+def test_looks_are_taken_only_while_a_step_is_in_place() -> None:
+    operator = installed(judged())
+    operator.world.ask(judged().model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    assert not operator.run_once().collect
+    operator.wait(LOADING)
+    assert operator.settle().collect
+    assert not on_trial().settle().collect, "without metrics there is nothing to look at"
+
+
+def test_at_weight_100_there_is_no_control_left_so_time_alone_passes() -> None:
+    steps = [{"weight": 50, "for": "1m"}, {"weight": 100, "for": "10m"}]
+    operator = on_trial(with_steps(*steps, analysis=METRICS))
+    operator.judged(60 + LOADING + 30)
+    assert operator.world.route == Split(100)
+    operator.wait(700)
+    assert operator.status.phase == "Watching"
+
+
+def test_a_mismatch_of_the_split_holds() -> None:
+    operator = on_trial(judged())
+    operator.world.split_mismatch = "asked for 5 %, counted 12 %"
+    operator.judged(1200)
+    assert at(operator) == "1/4"
+    assert condition(operator, "TrafficSplit") == ("False", "NotComparable")
+    operator.world.split_mismatch = None
+    operator.judged(30)
+    assert at(operator) == "2/4"
+
+
+# ── no verdict in time ──
+
+
+def test_undecided_too_long_it_waits_for_a_person() -> None:
+    operator = on_trial(judged(maxStepDuration="1h"))
+    operator.judged(3570, "Insufficient")
+    assert operator.status.phase == "Progressing"
+    operator.judged(60, "Insufficient")
+    assert operator.status.phase == "Paused"
+    assert condition(operator, "Paused") == ("True", "PausedWithoutVerdict")
+    command(operator, "promote", "step@1")
+    operator.settle()
+    assert at(operator) == "2/4"
+
+
+def test_undecided_too_long_a_late_pass_still_advances() -> None:
+    operator = on_trial(judged(maxStepDuration="1h"))
+    operator.judged(4000, "Insufficient")
+    assert operator.status.phase == "Paused"
+    operator.judged(30, "Pass")
+    assert at(operator) == "2/4"
+
+
+@pytest.mark.parametrize("verdict", ["Insufficient", None])
+def test_undecided_too_long_it_reverts_when_the_user_said_so(verdict: str | None) -> None:
+    operator = on_trial(judged(maxStepDuration="1h", onInsufficient="revert"))
+    if verdict is not None:
+        operator.judged(3660, verdict)
+    operator.wait(3660)
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].reason == "NoVerdict"
+
+
+def test_a_provider_that_is_down_never_reverts_and_never_promotes() -> None:
+    for policy in ("pause", "revert", "promoteIfQuiet"):
+        operator = on_trial(judged(maxStepDuration="1h", onInsufficient=policy))
+        operator.world.quiet = True
+        operator.judged(3 * 3600, "ProviderError", every=300)
+        assert at(operator) == "1/4", policy
+        assert operator.world.route == Split(5)
+
+
+def test_quiet_evidence_passes_when_the_user_said_so_and_silence_does_not() -> None:
+    operator = on_trial(judged(maxStepDuration="1h", onInsufficient="promoteIfQuiet"))
+    operator.judged(3660, "Insufficient")
+    assert at(operator) == "1/4"
+    operator.world.quiet = True
+    operator.judged(60, "Insufficient")
+    assert at(operator) == "2/4"
+    assert "QuietlyPassed" in operator.notes
+
+
+# ── pauses ──
+
+PAUSED = with_steps({"weight": 5, "for": "1m"}, {"pause": {}}, {"weight": 50, "for": "1m"})
+
+
+def test_a_pause_waits_for_the_promote_annotation() -> None:
+    operator = on_trial(PAUSED)
+    operator.wait(24 * 3600)
+    assert (operator.status.phase, at(operator)) == ("Paused", "2/4")
+    assert condition(operator, "Paused") == ("True", "PausedByPlan")
+    assert operator.world.route == Split(5), "a pause changes no traffic"
+    command(operator, "promote", "step")
+    operator.settle()
+    assert at(operator) == "3/4"
+
+
+def test_a_pause_with_a_duration_waits_that_long() -> None:
+    operator = on_trial(with_steps({"pause": {"duration": "10m"}}, {"weight": 50, "for": "1m"}))
+    assert operator.settle().requeue == 600
+    operator.wait(600 + LOADING)
+    assert at(operator) == "2/3"
+
+
+def test_a_pause_before_all_traffic_loads_a_pod_to_look_at_and_sends_nobody() -> None:
+    operator = on_trial(with_steps({"pause": {}}))
+    assert operator.status.phase == "Paused"
+    assert operator.world.services["canary"] == SECOND
+    assert operator.world.route == Split()
+
+
+def test_the_pause_annotation_freezes_and_taking_it_away_goes_on() -> None:
+    operator = on_trial()
+    command(operator, "pause")
+    operator.wait(3600)
+    assert (operator.status.phase, at(operator)) == ("Paused", "1/4")
+    assert condition(operator, "Paused") == ("True", "PausedByCommand")
+    del operator.world.annotations["modelrollout.io/pause"]
+    operator.settle()
+    assert at(operator) == "2/4"
+
+
+def test_a_pause_set_before_the_rollout_holds_it_before_any_traffic() -> None:
+    operator = installed()
+    command(operator, "pause")
+    operator.settle()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(3600)
+    assert operator.status.phase == "Paused"
+    assert operator.world.route == Split()
+
+
+def test_a_pause_meant_for_one_revision_does_not_hold_the_next() -> None:
+    operator = on_trial()
+    command(operator, "pause")
+    operator.settle()
+    operator.world.ask(spec_of("vllm:3"))
+    operator.wait(LOADING + 700)
+    assert at(operator) == "2/4"
+
+
+def test_paused_a_fail_still_reverts() -> None:
+    operator = on_trial(judged())
+    command(operator, "pause")
+    operator.judged(60, "Fail")
+    operator.settle()
+    assert operator.world.route == Split()
+    assert operator.status.phase == "Reverted"
+
+
+# ── promote ──
+
+
+def test_promote_step_acts_once_and_not_on_the_next_pause() -> None:
+    two = with_steps({"pause": {}}, {"weight": 5}, {"pause": {}}, {"weight": 50, "for": "1h"})
+    operator = on_trial(two)
+    command(operator, "promote", "step")
+    operator.wait(3600)
+    assert at(operator) == "3/5"
+    command(operator, "promote", "step@3")
+    operator.settle()
+    assert at(operator) == "4/5"
+
+
+def test_promote_step_for_a_later_step_waits_for_it() -> None:
+    operator = on_trial(PAUSED)
+    command(operator, "promote", "step@2")
+    operator.wait(59)
+    assert at(operator) == "1/4"
+    operator.wait(1)
+    assert at(operator) == "3/4"
+
+
+def test_promote_step_of_the_last_rollout_does_not_pass_the_same_step_of_the_next() -> None:
+    operator = on_trial(PAUSED)
+    command(operator, "promote", "step@2")
+    operator.wait(3600)
+    assert operator.status.phase == "Watching"
+    operator.world.ask(PAUSED.model_copy(update={"runtime": spec_of("vllm:3").runtime}))
+    operator.wait(3600)
+    assert at(operator) == "2/4"
+
+
+def test_promote_full_skips_evidence_but_not_capacity() -> None:
+    operator = on_trial(judged())
+    command(operator, "promote", "full")
+    operator.wait(LOADING - 1)
+    assert operator.status.phase == "Promoting"
+    assert operator.world.route == Split(5)
+    operator.wait(1)
+    assert operator.status.phase == "Watching"
+    assert weights(operator)[-3:] == [5, 100, 0]
+
+
+def test_promote_full_for_a_revision_to_come_waits_for_it() -> None:
+    operator = installed()
+    command(operator, "promote", f"full@{SECOND}")
+    operator.settle()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(2 * LOADING)
+    assert operator.status.phase == "Watching"
+
+
+# ── pods are lost ──
+
+
+def test_a_canary_that_loses_its_pods_gives_its_traffic_back_and_the_step_begins_anew() -> None:
+    operator = on_trial()
+    operator.wait(300)
+    operator.world.kill(SECOND)
+    operator.world.propagate()
+    plan = operator.run_once()
+    assert plan.actions == (SetTraffic(Split()),)
+    assert operator.status.phase == "Starting"
+    operator.wait(LOADING)
+    assert operator.world.route == Split(5)
+    assert operator.settle().requeue == 600, "the dwell counts from here"
+
+
+def test_a_canary_that_loses_its_pods_three_times_in_a_step_is_reverted() -> None:
+    operator = on_trial()
+    for _ in range(3):
+        operator.wait(LOADING)
+        operator.world.kill(SECOND)
+        operator.world.propagate()
+        operator.settle()
+    operator.wait(10)
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].reason == "CanaryUnstable"
+
+
+def test_one_pod_of_many_that_is_replaced_does_not_throw_traffic_about() -> None:
+    operator = on_trial(with_steps({"weight": 50, "for": "1h"}, replicas=16))
+    operator.world.kill(SECOND, 2)
+    operator.world.propagate()
+    assert operator.run_once().actions == ()
+    assert operator.world.route == Split(50)
+
+
+def test_lost_pods_give_back_no_more_than_stable_can_take() -> None:
+    operator = on_trial()
+    operator.wait(1400)
+    assert operator.world.route == Split(50)
+    operator.world.kill(FIRST, 2)
+    operator.world.kill(SECOND, 1)
+    operator.world.propagate()
+    operator.run_once()
+    assert operator.world.route == Split(50), "stable has pods for half of the users only"
+    operator.wait(LOADING)
+    assert operator.status.phase == "Progressing"
+
+
+# ── without a gateway ──
+
+PODS = with_steps({"weight": 20, "for": "10m"}, {"weight": 50, "for": "10m"}, traffic=SERVICE_ONLY)
+
+
+def test_a_service_that_selects_both_waits_until_a_third_revision_has_left() -> None:
+    operator = on_trial(PODS)
+    operator.wait(3600)
+    assert operator.status.phase == "Watching"
+    operator.world.in_flight = 1.0
+    operator.world.ask(PODS.model_copy(update={"runtime": spec_of("vllm:3").runtime}))
+    operator.wait(LOADING)
+    assert condition(operator, "Progressing") == ("True", "WaitingForOthers")
+    assert operator.world.selects == SECOND
+    operator.wait(120)
+    assert operator.world.selects == "", "both, once the drain limit of the old one is over"
+
+
+def test_between_two_mixed_weights_only_pods_change() -> None:
+    operator = on_trial(PODS)
+    before = len(moves(operator))
+    operator.wait(600 + LOADING)
+    assert at(operator) == "2/3"
+    assert operator.world.pods[SECOND].wanted == 4
+    assert len(moves(operator)) == before
+
+
+# ── obstacles ──
+
+
+def test_a_problem_in_mid_rollout_holds_and_touches_nothing() -> None:
+    operator = on_trial()
+    operator.world.problem = Problem("TargetConflict", "The rollout talk already owns the rule completions")
+    plan = operator.wait(24 * 3600)
+    assert plan.actions == ()
+    assert (operator.status.phase, at(operator)) == ("Progressing", "1/4")
+    assert condition(operator, "Accepted") == ("False", "TargetConflict")
+    assert operator.notes.count("TargetConflict") == 1
+    operator.world.problem = None
+    operator.settle()
+    assert condition(operator, "Accepted")[0] == "True"
+    assert at(operator) == "2/4"
+
+
+def test_a_route_that_is_gone_holds() -> None:
+    operator = on_trial()
+    operator.world.route, operator.world.route_problem = (
+        None,
+        Problem("NoRoute", "There is no HTTPRoute chat"),
+    )
+    plan = operator.wait(3600)
+    assert plan.actions == ()
+    assert condition(operator, "TrafficSplit") == ("False", "NoRoute")

@@ -1,0 +1,148 @@
+"""Promotion moves names, not models, and the old revision stays warm."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, Scale, SetTraffic
+from modelrollout.traffic.router import Split
+from tests.unit.rollout.reading import condition
+from tests.unit.rollout.world import (
+    LOADING,
+    SERVICE_ONLY,
+    Operator,
+    installed,
+    on_trial,
+    revision_named,
+    spec_of,
+    with_steps,
+)
+
+FIRST, SECOND = revision_named("vllm:1"), revision_named("vllm:2")
+ONE_STEP = with_steps({"weight": 50, "for": "1m"})
+
+
+def promoted() -> Operator:
+    operator = on_trial(ONE_STEP)
+    operator.wait(60 + LOADING)
+    assert operator.status.phase == "Watching"
+    return operator
+
+
+def test_the_names_move_in_the_order_in_which_every_user_always_has_pods() -> None:
+    operator = promoted()
+    start = operator.world.calls.index(SetTraffic(Split(50)))
+    assert operator.world.calls[start + 1 :] == [
+        Scale(SECOND, 4),
+        SetTraffic(Split(100)),
+        PointService("stable", SECOND),
+        SetTraffic(Split()),
+        PointService("canary", FIRST),
+    ]
+
+
+def test_the_last_traffic_move_waits_until_the_stable_service_lists_the_new_pods_only() -> None:
+    operator = on_trial(ONE_STEP)
+    operator.wait(60 + LOADING - 1)
+    operator.world.now += 1
+    operator.world.propagate()
+    while operator.world.services["stable"] != SECOND:
+        operator.run_once()
+    assert operator.run_once().actions == (), "the EndpointSlices still list the old pods"
+    operator.world.endpoints["stable"] = {SECOND: 4, FIRST: 1}
+    assert operator.run_once().actions == ()
+    operator.world.endpoints["stable"] = {SECOND: 4}
+    assert operator.run_once().actions == (SetTraffic(Split()),)
+
+
+def test_nothing_is_loaded_twice() -> None:
+    assert promoted().world.created == [FIRST, SECOND]
+
+
+def test_the_promoted_revision_is_stable_and_the_old_one_stays_warm_at_its_size() -> None:
+    operator = promoted()
+    status = operator.status
+    assert (status.stable and status.stable.revision, status.previous and status.previous.revision) == (
+        SECOND,
+        FIRST,
+    )
+    assert operator.world.pods[FIRST].wanted == 4
+    assert condition(operator, "Promoted") == ("True", "Promoted")
+    assert operator.settle().requeue == pytest.approx(3600)
+
+
+def test_after_the_window_the_old_revision_loses_its_name_then_its_pods() -> None:
+    operator = promoted()
+    operator.wait(3590)
+    assert FIRST in operator.world.pods
+    operator.wait(60)
+    assert operator.world.calls[-2:] == [PointService("canary", SECOND), DeleteRevision(FIRST)]
+    assert operator.status.phase == "Stable"
+    assert operator.settle().requeue is None
+
+
+def test_without_a_window_the_old_revision_leaves_at_once() -> None:
+    operator = on_trial(with_steps({"weight": 50, "for": "1m"}, rollbackWindow="0s"))
+    operator.wait(60 + LOADING + 10)
+    assert operator.status.phase == "Stable"
+    assert set(operator.world.pods) == {SECOND}
+
+
+def test_the_window_ends_when_somebody_deletes_the_warm_deployment() -> None:
+    operator = promoted()
+    del operator.world.pods[FIRST]
+    operator.wait(1)
+    assert operator.status.phase == "Stable"
+    assert "WarmLost" in operator.notes
+
+
+def test_streams_of_the_old_revision_end_before_its_pods_go_or_have_had_their_time() -> None:
+    operator = promoted()
+    operator.world.in_flight = 2.0
+    operator.wait(3600 + 110)
+    assert FIRST in operator.world.pods
+    operator.wait(15)
+    assert FIRST not in operator.world.pods, "two minutes is what drain.timeout says"
+
+
+def test_streams_that_cannot_be_counted_get_the_whole_drain_time() -> None:
+    operator = promoted()
+    operator.world.in_flight = None
+    operator.wait(3600 + 110)
+    assert FIRST in operator.world.pods
+    operator.wait(15)
+    assert FIRST not in operator.world.pods
+
+
+def test_blue_green_by_a_selector_moves_everybody_in_one_write() -> None:
+    spec = spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}})
+    operator = installed(spec)
+    operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    before = len(operator.world.calls)
+    operator.wait(LOADING + 59)
+    assert operator.world.selects == FIRST
+    operator.wait(1)
+    assert operator.status.phase == "Watching"
+    assert operator.world.calls[before:] == [
+        EnsureRevision(SECOND, 4),
+        PointService("canary", SECOND),
+        SetTraffic(Split(100)),
+        PointService("stable", SECOND),
+        PointService("canary", FIRST),
+    ]
+    assert operator.world.selects == SECOND
+
+
+def test_pods_lost_before_the_names_have_moved_send_the_users_back() -> None:
+    operator = on_trial(ONE_STEP)
+    operator.wait(60 + LOADING - 1)
+    operator.world.now += 1
+    operator.world.propagate()
+    operator.run_once()
+    assert operator.world.route == Split(100)
+    operator.world.kill(SECOND, 3)
+    operator.world.propagate()
+    operator.run_once()
+    assert operator.world.route == Split()
+    operator.wait(LOADING)
+    assert operator.status.phase == "Watching", "and promotion goes on when they are back"

@@ -1,0 +1,173 @@
+"""What people read, and how seldom it is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelrollout.api import conditions
+from modelrollout.api.spec import Spec
+from modelrollout.api.status import Status
+from modelrollout.rollout.decide import decide
+from modelrollout.rollout.model import HandBack
+from modelrollout.traffic.router import Problem
+from tests.unit.rollout.reading import command, condition
+from tests.unit.rollout.world import (
+    LOADING,
+    METRICS,
+    Operator,
+    World,
+    installed,
+    on_trial,
+    revision_named,
+    spec_of,
+)
+
+FIRST, SECOND = revision_named("vllm:1"), revision_named("vllm:2")
+
+
+@pytest.mark.parametrize("spec", [spec_of(), spec_of(analysis=METRICS)], ids=["by time", "by evidence"])
+def test_a_whole_rollout_of_four_steps_costs_fewer_than_thirty_writes(spec: Spec) -> None:
+    """Status, Deployments, Services and route, from the new spec until the old pods are gone."""
+    operator = installed(spec)
+    operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    before = operator.writes
+    operator.judged(3 * 3600)
+    assert operator.status.phase == "Stable"
+    assert operator.writes - before < 30
+
+
+def test_at_rest_nothing_is_written_and_nothing_is_due() -> None:
+    operator = installed()
+    before, status = operator.writes, operator.status
+    plan = operator.wait(7 * 24 * 3600)
+    assert (operator.writes, plan.requeue, plan.actions) == (before, None, ())
+    assert plan.status is status
+
+
+def test_a_step_in_progress_writes_nothing_until_something_happens() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    operator.judged(30, "Insufficient")
+    before = operator.writes
+    operator.judged(500, "Insufficient")
+    assert operator.writes == before
+
+
+def test_every_quarter_of_the_pods_is_told_to_who_waits_for_them() -> None:
+    operator = Operator(World(spec_of(replicas=8)))
+    operator.run_once()
+    start, before = operator.world.now, operator.writes
+    operator.world.pods[FIRST].ready_at = [start + 10 * number for number in range(1, 9)]
+    operator.wait(55)
+    assert operator.writes - before == 2, "at two and at four of eight"
+
+
+def test_the_ready_column_is_true_at_rest() -> None:
+    operator = installed()
+    operator.world.scale(6)
+    operator.wait(LOADING)
+    assert operator.status.stable is not None
+    assert (operator.status.stable.ready, operator.status.stable.replicas, operator.status.replicas) == (
+        6,
+        6,
+        6,
+    )
+    operator.world.kill(FIRST)
+    operator.settle()
+    assert operator.status.stable.ready == 5
+
+
+def test_a_transition_time_moves_only_when_the_status_of_the_condition_does() -> None:
+    operator = installed()
+    before = {each.type: each.last_transition_time for each in operator.status.conditions}
+    operator.world.now += 100
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(LOADING)
+    after = {each.type: each.last_transition_time for each in operator.status.conditions}
+    assert {kind for kind in after if after[kind] != before[kind]} == {"Progressing", "Promoted"}
+
+
+def test_a_wait_that_starts_right_after_an_apply_is_not_met_by_the_last_rollout() -> None:
+    """kubectl wait compares the condition's observedGeneration with the object's."""
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    promoted = next(each for each in operator.status.conditions if each.type == "Promoted")
+    assert promoted.observed_generation < operator.world.generation
+    operator.run_once()
+    promoted = next(each for each in operator.status.conditions if each.type == "Promoted")
+    assert (promoted.status, promoted.observed_generation) == ("False", operator.world.generation)
+
+
+def test_too_few_pods_for_the_users_is_not_available() -> None:
+    operator = installed()
+    operator.world.kill(FIRST, 2)
+    operator.world.propagate()
+    operator.settle()
+    assert condition(operator, "Available") == ("False", "TooFewReady")
+
+
+def test_a_spec_that_cannot_be_carried_out_is_not_accepted_and_nothing_is_touched() -> None:
+    world = World(spec_of(), problem=Problem("ServiceNotFound", "There is no Service chat; create it"))
+    operator = Operator(world)
+    plan = operator.settle()
+    assert world.calls == []
+    assert operator.status.phase == "Invalid"
+    assert condition(operator, "Accepted") == ("False", "ServiceNotFound")
+    assert operator.status.message == "There is no Service chat; create it"
+    assert operator.notes == ["ServiceNotFound"]
+    assert plan.requeue is None
+    world.problem = None
+    operator.wait(LOADING)
+    assert operator.status.phase == "Stable"
+
+
+def test_deleting_gives_the_route_back_and_does_nothing_else() -> None:
+    operator = on_trial()
+    operator.world.deleting = True
+    command(operator, "abort")
+    plan = operator.run_once()
+    assert plan.actions == (HandBack(),)
+    assert plan.status is operator.status
+
+
+def test_deleting_what_never_touched_anything_has_nothing_to_give_back() -> None:
+    world = World(spec_of(), deleting=True)
+    assert decide(world.spec, Status(), world.observe(), world.now).actions == ()
+
+
+def test_every_pass_says_phase_reason_and_sentence_in_one_wording() -> None:
+    operator = on_trial()
+    plan = operator.settle()
+    progressing = next(each for each in operator.status.conditions if each.type == "Progressing")
+    assert plan.facts == {
+        "phase": operator.status.phase,
+        "reason": progressing.reason,
+        "message": operator.status.message,
+    }
+    assert progressing.message == operator.status.message
+
+
+def test_status_survives_the_way_through_the_api_server() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    command(operator, "pause")
+    operator.judged(300, "Insufficient")
+    sent = operator.status.model_dump(by_alias=True, mode="json", exclude_none=True)
+    back = Status.model_validate(sent)
+    assert back == operator.status
+    plan = decide(operator.world.spec, back, operator.world.observe(), operator.world.now)
+    assert plan.status is back
+    assert plan.actions == ()
+
+
+def test_history_keeps_the_last_ten() -> None:
+    operator = installed()
+    for number in range(2, 15):
+        operator.world.ask(spec_of(f"vllm:{number}"))
+        operator.wait(LOADING)
+    assert len(operator.status.history) == 10
+
+
+def test_every_reason_is_one_word_and_every_sentence_fits_a_condition() -> None:
+    names = [reason.name for reason in conditions.catalogue()]
+    assert all(name.isalnum() and name[0].isupper() and len(name) <= 64 for name in names)
+    assert len(set(names) - {"Promoted"}) == len([name for name in names if name != "Promoted"])
+    assert conditions.STABLE.say(revision="x" * 2000) == ("Revision " + "x" * 2000)[:1024]

@@ -1,0 +1,406 @@
+"""The way back: every reason for it, its order, and its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from modelrollout.api.spec import Spec
+from modelrollout.rollout.model import DeleteRevision, PointService, Scale, SetTraffic, Trouble
+from modelrollout.traffic.router import Problem, Split
+from tests.unit.rollout.reading import command, condition, moves, said, weights
+from tests.unit.rollout.world import (
+    LOADING,
+    METRICS,
+    SERVICE_ONLY,
+    Operator,
+    installed,
+    on_trial,
+    revision_named,
+    spec_of,
+    with_steps,
+)
+
+FIRST, SECOND = revision_named("vllm:1"), revision_named("vllm:2")
+JUDGED = spec_of(analysis=METRICS)
+ONE_STEP = with_steps({"weight": 50, "for": "1m"})
+SELECTOR = spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {}})
+
+
+def promoted(spec: Spec = ONE_STEP) -> Operator:
+    operator = on_trial(spec)
+    operator.wait(2 * LOADING)
+    assert operator.status.phase == "Watching"
+    return operator
+
+
+def starting() -> Operator:
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(10)
+    return operator
+
+
+def at_a_step() -> Operator:
+    operator = on_trial()
+    operator.wait(700)
+    return operator
+
+
+def paused() -> Operator:
+    operator = at_a_step()
+    command(operator, "pause")
+    operator.settle()
+    return operator
+
+
+def promoting() -> Operator:
+    operator = on_trial(ONE_STEP)
+    operator.wait(60 + LOADING - 1)
+    operator.world.now += 1
+    operator.world.propagate()
+    operator.run_once()
+    assert operator.world.route == Split(100)
+    return operator
+
+
+# ── abort ──
+
+ABORTED: dict[str, tuple[Callable[[], Operator], int]] = {
+    "while its pods load, nothing is to be written": (starting, 0),
+    "at a step, one route write": (at_a_step, 1),
+    "while paused, one route write": (paused, 1),
+    "while everybody is on it, one route write": (promoting, 1),
+}
+
+
+@pytest.mark.parametrize("sentence", ABORTED)
+def test_abort_takes_every_user_back_in_its_first_pass(sentence: str) -> None:
+    make, writes = ABORTED[sentence]
+    operator = make()
+    before = len(moves(operator))
+    command(operator, "abort")
+    plan = operator.run_once()
+    assert len(moves(operator)) - before == writes
+    assert operator.world.route == Split()
+    if writes:
+        assert plan.actions[0] == SetTraffic(Split(), urgent=True), "traffic first"
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].outcome == "Aborted"
+    assert operator.status.refused_revision == SECOND
+    assert set(operator.world.pods) == {FIRST}
+    assert len(moves(operator)) - before == writes
+
+
+def test_abort_is_acknowledged_and_acts_once() -> None:
+    operator = at_a_step()
+    command(operator, "abort")
+    operator.settle()
+    record = operator.status.commands[0]
+    assert (record.name, record.value, record.revision, record.state) == ("abort", "true", SECOND, "Done")
+    assert operator.world.annotations == {"modelrollout.io/abort": "true"}, "the object is the user's"
+
+
+def test_abort_for_another_revision_does_nothing() -> None:
+    operator = at_a_step()
+    command(operator, "abort", FIRST)
+    operator.wait(100)
+    assert operator.status.phase == "Progressing"
+
+
+def test_abort_does_not_wait_for_a_problem_to_be_solved() -> None:
+    operator = at_a_step()
+    operator.world.problem = Problem("Unreachable", "Prometheus does not answer")
+    operator.settle()
+    command(operator, "abort")
+    operator.settle()
+    assert operator.world.route == Split()
+    assert operator.status.phase == "Reverted"
+
+
+def test_abort_of_the_first_revision_is_told_that_there_is_nothing_to_go_back_to() -> None:
+    operator = installed()
+    command(operator, "abort")
+    operator.settle()
+    assert operator.notes[-1] == "CommandIgnored"
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(LOADING)
+    assert operator.status.phase == "Progressing", "and it does not hit the next"
+
+
+# ── rollback after promotion ──
+
+
+@pytest.mark.parametrize("name", ["abort", "rollback"])
+def test_inside_the_window_one_route_write_brings_everybody_to_the_warm_revision(name: str) -> None:
+    operator = promoted()
+    before = len(operator.world.calls)
+    command(operator, name)
+    plan = operator.run_once()
+    assert plan.actions == (SetTraffic(Split(100), urgent=True),)
+    assert operator.world.shares() == {FIRST: 100}
+    operator.wait(60)
+    assert operator.world.calls[before:] == [
+        SetTraffic(Split(100), urgent=True),
+        PointService("stable", FIRST),
+        SetTraffic(Split(), urgent=True),
+        DeleteRevision(SECOND),
+    ]
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].outcome == "RolledBack"
+    assert condition(operator, "Reverted")[0] == "True"
+    assert condition(operator, "Promoted")[0] == "False"
+
+
+def test_a_selector_is_rolled_back_by_one_write_too() -> None:
+    operator = promoted(SELECTOR)
+    command(operator, "rollback")
+    operator.run_once()
+    assert operator.world.selects == FIRST
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+    assert set(operator.world.pods) == {FIRST}
+
+
+def test_the_old_spec_inside_the_window_is_a_rollback_too_and_nothing_is_refused() -> None:
+    operator = promoted()
+    operator.world.ask(ONE_STEP)
+    operator.run_once()
+    assert operator.world.shares() == {FIRST: 100}
+    operator.wait(60)
+    assert operator.status.phase == "Stable"
+    assert operator.world.created == [FIRST, SECOND]
+
+
+def test_after_the_window_a_rollback_is_told_what_to_do_instead() -> None:
+    operator = promoted()
+    operator.wait(4000)
+    command(operator, "rollback")
+    operator.settle()
+    assert operator.status.phase == "Stable"
+    assert operator.notes[-1] == "CommandIgnored"
+
+
+def test_a_fail_of_the_guard_rolls_back() -> None:
+    spec = with_steps({"weight": 50, "for": "1m"}, analysis=METRICS)
+    operator = on_trial(spec)
+    operator.judged(4 * LOADING)
+    assert operator.status.phase == "Watching"
+    assert operator.settle().collect
+    operator.judged(30, "Fail")
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].reason == "AnalysisFailed"
+
+
+def test_a_promoted_revision_that_loses_all_its_pods_gives_way_to_the_warm_one() -> None:
+    operator = promoted()
+    operator.world.loading = 10_000
+    operator.world.kill(SECOND, 4)
+    operator.world.propagate()
+    operator.wait(25)
+    assert operator.status.phase == "Watching", "a restart is no reason yet"
+    operator.wait(10)
+    assert operator.world.shares() == {FIRST: 100}
+    operator.wait(60)
+    assert operator.status.history[-1].reason == "StableLost"
+
+
+# ── fail ──
+
+
+def test_a_fail_reverts_at_any_step_before_its_time_is_over() -> None:
+    operator = on_trial(JUDGED)
+    operator.wait(60)
+    operator.world.judge("Fail", "errors: 9 % against 0.5 %")
+    plan = operator.run_once()
+    assert plan.actions[0] == SetTraffic(Split(), urgent=True)
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+    assert "9 % against 0.5 %" in operator.status.message
+    assert operator.status.history[-1].outcome == "Reverted"
+
+
+def test_a_fail_of_an_earlier_rollout_does_not_hit_this_one() -> None:
+    operator = installed(JUDGED)
+    operator.world.judge("Fail")
+    operator.world.now += 10
+    operator.world.ask(JUDGED.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    operator.wait(LOADING + 100)
+    assert operator.status.phase == "Progressing"
+
+
+def test_traffic_on_an_arm_that_should_have_none_reverts() -> None:
+    operator = on_trial(with_steps({"pause": {}}))
+    operator.world.split_mismatch = "0 % was asked for, 7 % was counted"
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].reason == "UnexpectedTraffic"
+
+
+# ── never ready ──
+
+
+def test_loading_is_progress_until_the_startup_deadline() -> None:
+    operator = installed()
+    operator.world.loading = 100_000
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(1799)
+    assert operator.status.phase == "Starting"
+    operator.wait(1)
+    operator.wait(10)
+    assert operator.status.phase == "Reverted"
+    assert operator.status.history[-1].reason == "StartupDeadlineExceeded"
+    assert set(operator.world.pods) == {FIRST}
+
+
+def test_what_keeps_pods_from_being_ready_is_said_while_it_lasts_and_at_the_end() -> None:
+    operator = installed()
+    operator.world.loading = 100_000
+    operator.world.trouble = Trouble("ImagePullBackOff", "the image vllm:2 does not exist")
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(60)
+    assert condition(operator, "Progressing") == ("True", "ImagePullBackOff")
+    assert "the image vllm:2 does not exist" in operator.status.message
+    assert operator.notes.count("ImagePullBackOff") == 1
+    operator.wait(1800)
+    assert "the image vllm:2 does not exist" in operator.status.message
+    assert operator.status.phase == "Reverted"
+
+
+def test_pods_for_a_later_step_have_a_deadline_of_their_own() -> None:
+    operator = on_trial()
+    operator.world.loading = 100_000
+    operator.wait(1200 + 1799)
+    assert operator.world.route == Split(25)
+    operator.wait(10)
+    assert operator.status.history[-1].reason == "StartupDeadlineExceeded"
+    assert operator.world.route == Split()
+
+
+# ── capacity on the way back ──
+
+
+def short_of_stable() -> Operator:
+    """Half of the users are on the canary when stable has lost three of its four pods."""
+    operator = at_a_step()
+    operator.wait(600 + LOADING)
+    assert operator.world.route == Split(50)
+    operator.world.kill(FIRST, 3)
+    operator.world.propagate()
+    return operator
+
+
+def test_stable_gets_no_more_than_its_pods_carry() -> None:
+    operator = short_of_stable()
+    command(operator, "abort")
+    operator.run_once()
+    assert operator.world.route == Split(50), "one pod of four carries a quarter, and has half already"
+    assert "1 of 4 pods" in operator.status.message
+
+
+def test_users_go_back_by_degrees_as_stable_gets_its_pods() -> None:
+    operator = short_of_stable()
+    before = len(moves(operator))
+    command(operator, "abort")
+    pods = operator.world.pods[FIRST]
+    start = operator.world.now
+    pods.ready_at = [0.0, start + 10, start + 20, start + 30]
+    operator.world.propagate()
+    operator.wait(40)
+    assert weights(operator)[before:] == [0], "three of four are enough on the way back"
+    assert operator.status.phase == "Reverted"
+
+
+def test_a_large_stable_takes_users_back_as_each_of_its_pods_gets_ready() -> None:
+    operator = on_trial(with_steps({"weight": 90, "for": "1h"}, replicas=10))
+    start = operator.world.now
+    operator.world.pods[FIRST].ready_at = [start + 10 * number for number in range(10)]
+    operator.world.propagate()
+    command(operator, "abort")
+    before = len(moves(operator))
+    operator.wait(120)
+    found = weights(operator)[before:]
+    assert found == [80, 70, 60, 50, 40, 30, 0]
+    assert operator.status.phase == "Reverted"
+
+
+def test_if_the_canary_has_no_pods_stable_gets_everybody_whatever_it_has() -> None:
+    operator = short_of_stable()
+    operator.world.kill(SECOND, 4)
+    operator.world.propagate()
+    command(operator, "abort")
+    operator.run_once()
+    assert operator.world.route == Split(), "less bad than no answer"
+
+
+def test_a_stable_that_was_shrunk_is_grown_first() -> None:
+    operator = at_a_step()
+    operator.world.pods[FIRST].wanted = 1
+    operator.world.kill(FIRST, 0)
+    operator.world.pods[FIRST].ready_at = [0.0]
+    operator.world.propagate()
+    command(operator, "abort")
+    assert Scale(FIRST, 4) in operator.run_once().actions
+    operator.wait(2 * LOADING)
+    assert operator.status.phase == "Reverted"
+
+
+def test_a_warm_revision_with_fewer_pods_than_are_needed_now_gets_them_and_users_by_degrees() -> None:
+    operator = promoted()
+    operator.world.scale(8)
+    operator.wait(LOADING)
+    command(operator, "rollback")
+    plan = operator.run_once()
+    assert plan.actions == (SetTraffic(Split(50), urgent=True), Scale(FIRST, 8))
+    operator.wait(2 * LOADING)
+    assert operator.status.phase == "Reverted"
+    assert operator.world.shares() == {FIRST: 100}
+
+
+# ── the rest of the way ──
+
+
+def test_copies_and_matches_end_at_once() -> None:
+    operator = on_trial(with_steps({"match": [{"header": "x-beta", "value": "yes"}], "for": "1h"}))
+    assert operator.world.route is not None
+    assert operator.world.route.matches
+    command(operator, "abort")
+    operator.run_once()
+    assert operator.world.route == Split()
+
+
+def test_the_canary_drains_before_it_is_removed() -> None:
+    operator = at_a_step()
+    operator.world.in_flight = 5.0
+    command(operator, "abort")
+    operator.wait(100)
+    assert operator.status.phase == "Reverted"
+    assert SECOND in operator.world.pods
+    assert operator.world.services["canary"] == SECOND, "its streams keep their endpoints"
+    operator.world.in_flight = 0.0
+    operator.wait(10)
+    assert SECOND not in operator.world.pods
+
+
+def test_a_revert_is_not_over_before_the_gateway_has_taken_it() -> None:
+    operator = at_a_step()
+    operator.world.settled = False
+    command(operator, "abort")
+    operator.wait(100)
+    assert operator.world.route == Split()
+    assert operator.status.phase == "Reverting"
+    assert "the gateway has not taken it yet" in operator.status.message
+    operator.world.settled = True
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+
+
+def test_kubectl_wait_for_reverted_is_met_and_tells_why() -> None:
+    operator = at_a_step()
+    command(operator, "abort")
+    operator.wait(60)
+    assert condition(operator, "Reverted") == ("True", "Aborted")
+    assert "modelrollout.io/abort" in said(operator, "Reverted")
