@@ -125,7 +125,6 @@ def image_from_dockerfile(
         "bud",
         _policy(),
         "--pull-never",
-        "--layers",
         *options,
         "--file",
         str(recipe),
