@@ -59,6 +59,7 @@ KINDS = {
     "pods": "Pod",
     "services": "Service",
     "httproutes": "HTTPRoute",
+    "grpcroutes": "GRPCRoute",
     "virtualservices": "VirtualService",
     "destinationrules": "DestinationRule",
 }
