@@ -6,6 +6,7 @@ is done.
 """
 
 import contextlib
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -65,6 +66,8 @@ def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> No
     with folders.locked("build", lambda: say("Another process builds the test bed; waiting for it.")):
         if finished(wanted):
             return
+        for left in folders.piece_root().glob("*.part"):  # of a build that was killed
+            shutil.rmtree(left)
         pieces = [piece for piece in PIECES if not piece.built()]
         progress = Progress(say)
         progress.all_seconds = sum(piece.seconds for piece in pieces) + (60 if wanted else 0)
