@@ -4,10 +4,12 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import accumulate
 from pathlib import Path
+from types import SimpleNamespace
 
 from modelrollout.analysis.counters.arms import Arms, Split
 from modelrollout.analysis.families import arrivals, resolve
@@ -24,14 +26,17 @@ JOBS = {"pods": FAST, "again": FAST, "slow": SLOW}
 
 
 class Exporter:
-    """One process with counters. `series` maps `name{labels}` to a value as it is written."""
+    """One process with counters, on a port of its own where nobody listens before `start`.
 
-    def __init__(self, age: float = HOUR, **series: float) -> None:
-        self.series: dict[str, float | str] = dict(series)
+    `series` maps `name{labels}` to a value as it is written.
+    """
+
+    def __init__(self) -> None:
+        self.series: dict[str, float | str] = {}
         self.tells_start = True
-        self.restarted(age)
         self.answers = True
         self.scrapes = 0
+        self.restarted(HOUR)
         self._lock = threading.Lock()
         exporter = self
 
@@ -42,10 +47,15 @@ class Exporter:
             def log_message(self, *_):
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler, bind_and_activate=False)
+        self._server.server_bind()
+        self._thread: threading.Thread | None = None
+        self.address = f"127.0.0.1:{self._server.server_port}"
+
+    def start(self) -> None:
+        self._server.server_activate()
         self._thread = threading.Thread(target=lambda: self._server.serve_forever(0.02))
         self._thread.start()
-        self.address = f"127.0.0.1:{self._server.server_port}"
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:
         with self._lock:
@@ -95,18 +105,41 @@ class Exporter:
             assert time.monotonic() < deadline, f"{self.address} was not scraped {times} times in {seconds} s"
             time.sleep(0.01)
 
+    def wait_unscraped(self, seconds: float) -> None:
+        """Until nobody has come for a second."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            seen = self.scrapes
+            time.sleep(1)
+            if self.scrapes == seen:
+                return
+        raise AssertionError(f"{self.address} was still scraped after {seconds} s")
+
     def close(self) -> None:
-        self._server.shutdown()
+        if self._thread is not None:
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A target that Prometheus knows from the start, and that answers once a test takes it."""
+
+    rollout: str
+    revision: str
+    jobs: tuple[str, ...] = ("pods",)
+    extra: Mapping[str, str] = field(default_factory=dict)
 
 
 class Scraped:
-    """A Prometheus and the pods that it scrapes."""
+    """A Prometheus and the pods that it scrapes: all known beforehand, for it takes up new targets only
+    every few seconds. Until a test takes a pod it refuses, as a model server does that is still loading."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, slots: Iterable[Slot]) -> None:
         self._folder = folder
-        self._groups: dict[str, list[dict]] = {job: [] for job in JOBS}
+        self._free = [(slot, Exporter()) for slot in slots]
+        self._taken: list[tuple[Slot, Exporter]] = []
         self._write()
         jobs = []
         for name, seconds in JOBS.items():
@@ -114,52 +147,116 @@ class Scraped:
             times = {"job_name": name, "scrape_interval": interval, "scrape_timeout": interval}
             jobs.append({**file_job(folder / f"{name}.json"), **times})
         self.prometheus = Prometheus(jobs=jobs)
-        self.exporters: list[Exporter] = []
 
-    def pod(self, rollout: str, revision: str, age: float = HOUR, job: str = "pods", **labels: str) -> Exporter:
-        """A pod whose metrics are scraped from now on."""
-        exporter = Exporter(age)
-        self.exporters.append(exporter)
-        name = f"{rollout}-{revision}-{len(self.exporters)}"
-        known = {"namespace": "ml", "rollout": rollout, "revision": revision, "pod": name, **labels}
-        self.scrape(exporter, known, job)
+    def pod(self, rollout: str, revision: str, age: float = HOUR) -> Exporter:
+        """The next pod of this rollout and revision; it answers from now on, by a process of this age."""
+        at = next(
+            i
+            for i, (slot, _) in enumerate(self._free)
+            if (slot.rollout, slot.revision) == (rollout, revision)
+        )
+        slot, exporter = self._free.pop(at)
+        self._taken.append((slot, exporter))
+        exporter.restarted(age)
+        exporter.start()
         return exporter
 
-    def scrape(self, exporter: Exporter, labels: Mapping[str, str], job: str = "pods") -> None:
-        present = {name: value for name, value in labels.items() if value}
-        self._groups[job].append({"targets": [exporter.address], "labels": present})
+    def discover(self, slot: Slot, age: float = HOUR) -> Exporter:
+        """A pod that Prometheus hears of only now."""
+        self._free.append((slot, Exporter()))
+        exporter = self.pod(slot.rollout, slot.revision, age)
         self._write()
+        return exporter
 
-    def forget(self, exporter: Exporter) -> None:
-        """The pod is deleted: nobody scrapes it any more."""
-        for job, groups in self._groups.items():
-            self._groups[job] = [group for group in groups if group["targets"] != [exporter.address]]
+    def remove(self, exporter: Exporter, seconds: float = 20) -> None:
+        """The pod is deleted; returns when Prometheus scrapes it no longer."""
+        slot = next(slot for slot, known in self._taken if known is exporter)
+        self._taken.remove((slot, exporter))
         self._write()
+        exporter.wait_unscraped(seconds)
+        exporter.close()
 
     def labels_of(self, exporter: Exporter) -> dict[str, str]:
-        groups = (group for groups in self._groups.values() for group in groups)
-        return next(group["labels"] for group in groups if group["targets"] == [exporter.address])
+        return next(self._labels(slot, known) for slot, known in self._taken if known is exporter)
+
+    def stop(self) -> None:
+        """The pods that were taken are gone: a test is over."""
+        for _, exporter in self._taken:
+            exporter.close()
+        self._taken = []
+
+    def close(self) -> None:
+        self.stop()
+        for _, exporter in self._free:
+            exporter.close()
+
+    def _labels(self, slot: Slot, exporter: Exporter) -> dict[str, str]:
+        pod = f"{slot.rollout}-{exporter.address.rpartition(':')[2]}"
+        labels = {
+            "namespace": "ml",
+            "rollout": slot.rollout,
+            "revision": slot.revision,
+            "pod": pod,
+            **slot.extra,
+        }
+        return {name: value for name, value in labels.items() if value}
 
     def _write(self) -> None:
-        for job, groups in self._groups.items():
+        for job in JOBS:
+            groups = [
+                {"targets": [exporter.address], "labels": self._labels(slot, exporter)}
+                for slot, exporter in (*self._free, *self._taken)
+                if job in slot.jobs
+            ]
             part = self._folder / f"{job}.part"
             part.write_text(json.dumps(groups))
             part.replace(self._folder / f"{job}.json")
 
-    def clear(self) -> None:
-        """Before the next test."""
-        self._groups = {job: [] for job in JOBS}
-        self._write()
-        for exporter in self.exporters:
-            exporter.close()
-        self.exporters = []
+
+@contextlib.contextmanager
+def scraping(folder: Path, slots: Iterable[Slot]) -> Iterator[Scraped]:
+    scraped = Scraped(folder, slots)
+    try:
+        with scraped.prometheus:
+            wait_for_targets(scraped.prometheus)
+            yield scraped
+    finally:
+        scraped.close()
+
+
+def wait_for_targets(prometheus: Prometheus, seconds: float = 30) -> None:
+    """Until it has tried them all, a few times: the scrape interval is to be learned from that."""
+    deadline = time.monotonic() + seconds
+    while not (found := prometheus.targets()) or any(t["health"] == "unknown" for t in found):
+        assert time.monotonic() < deadline, f"{len(found)} targets, not all of them tried in {seconds} s"
+        time.sleep(0.1)
+    time.sleep(1.5)
 
 
 @contextlib.contextmanager
-def scraping(folder: Path) -> Iterator[Scraped]:
-    scraped = Scraped(folder)
-    with scraped.prometheus:
-        yield scraped
+def looking(*pods: Exporter) -> Iterator[SimpleNamespace]:
+    """A look that begins now; what is counted inside has been scraped when it ends."""
+    await_scrapes(*pods)
+    seen = SimpleNamespace(start=time.time())
+    yield seen
+    await_scrapes(*pods)
+    time.sleep(max(0.0, seen.start + 2 * FAST - time.time()))
+    seen.look = Look(seen.start, time.time())
+
+
+def await_scrapes(*pods: Exporter) -> None:
+    """Until each has been scraped again. Prometheus may shift a scrape's time by 2 ms."""
+    for pod in pods:
+        pod.wait_scraped()
+    time.sleep(0.005)
+
+
+def arms_of(scraped: Scraped, rollout: str, series: Mapping[str, float] | None = None) -> SimpleNamespace:
+    """One pod for each arm, scraped, with the same counters."""
+    pods = SimpleNamespace(canary=scraped.pod(rollout, "new"), control=scraped.pod(rollout, "old"))
+    for pod in (pods.canary, pods.control):
+        pod.set(series or {})
+    return pods
 
 
 def question(

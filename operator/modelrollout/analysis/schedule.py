@@ -32,4 +32,4 @@ def due(look: Look, settle: float) -> float:
 def settle_time(scrape_interval: float) -> float:
     """Seconds after a look's end until the scrape that follows it is there, which proves that all before it
     are: one interval, and time for the scrape itself."""
-    return scrape_interval + max(0.5, 0.25 * scrape_interval)
+    return scrape_interval + max(0.2, 0.25 * scrape_interval)

@@ -48,7 +48,7 @@ class Prometheus:
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="promql")
         self._free = asyncio.Semaphore(WORKERS)
         self._client = PrometheusConnect(
-            self.address, headers=dict(headers or {}), retry=Retry(total=0), timeout=timeout
+            self.address, headers=dict(headers or {}), retry=Retry(total=0, read=False), timeout=timeout
         )
 
     async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:

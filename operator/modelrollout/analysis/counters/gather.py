@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -121,16 +122,16 @@ class _Told:
         families: Collection[str],
     ) -> Problem | None:
         look = self.window.look
-        if not live:
-            return Problem(ProblemKind.NO_DATA, self._why_none(recipe, scraped, families))
-        interval = slowest(live)
+        interval = slowest(live or scraped.values())
         length = look.end - look.start
         if interval is not None and interval > 1.1 * length:
             return Problem(
                 ProblemKind.NOT_COMPARABLE,
-                f"The {self.side} is scraped every {interval:.0f} s and a look lasts {length:.0f} s: set "
-                f"analysis.interval to at least {interval:.0f}s, better twice that.",
+                f"The {self.side} is scraped every {interval:.3g} s and a look lasts {length:.3g} s: set "
+                f"analysis.interval to at least {math.ceil(interval)}s, better twice that.",
             )
+        if not live:
+            return Problem(ProblemKind.NO_DATA, self._why_none(recipe, scraped, families))
         asked = [target for target in scraped.values() if target.answered(look.start, look.end)]
         if asked and not any(target.attempted_after(look.end) for target in asked):
             newest = max(target.attempts[-1] for target in asked)
