@@ -110,7 +110,7 @@ def image_from_dockerfile(
     recipe = dockerfile or context / "Dockerfile"
     arguments = dict(build_args or {})
     key = (
-        _tree_hash(context),
+        tree_hash(context),
         recipe.read_text(),
         json.dumps(arguments, sort_keys=True),
         base_archive().name,
@@ -137,7 +137,7 @@ def image_from_dockerfile(
     return archive
 
 
-def _tree_hash(context: Path) -> str:
+def tree_hash(context: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(p for p in context.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         digest.update(f"{path.relative_to(context)}\0{path.stat().st_mode & 0o111}\0".encode())

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bed import folders, images
 from tests.bed.failure import BedError
 
-OPERATOR = "bed.local/operator:test"
+OPERATOR = "bed.local/operator"
 CONTENT = ("Dockerfile", "LICENSE", "requirements/run.txt", "operator/modelrollout")
 LOCK = folders.REPOSITORY / "requirements" / "run.txt"
 
@@ -30,12 +30,14 @@ def operator_image() -> tuple[Path, str]:
             else:
                 shutil.copy2(source, target)
         shutil.copytree(wheelhouse(), context / "wheelhouse")
-        archive = images.image_from_dockerfile(context, OPERATOR, build_args={"BASE": images.PYTHON})
+        # A tag per content: a Deployment that named the same tag again would keep its old pods.
+        reference = f"{OPERATOR}:{images.tree_hash(context)[:12]}"
+        archive = images.image_from_dockerfile(context, reference, build_args={"BASE": images.PYTHON})
     finally:
         shutil.rmtree(context, ignore_errors=True)
-    for older in set(archive.parent.glob(f"{archive.name.rpartition('-')[0]}-*.tar")) - {archive}:
+    for older in set(archive.parent.glob("operator-*.tar")) - {archive}:
         older.unlink(missing_ok=True)  # each holds the whole base
-    return archive, OPERATOR
+    return archive, reference
 
 
 def wheelhouse() -> Path:
