@@ -82,7 +82,7 @@ _TOKEN = re.compile(
         (?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)
       | (?P<text>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
       | (?P<arm>\$arm\b)
-      | (?P<mark>=~|!~|!=|[=(){},+-])
+      | (?P<mark>=~|!~|!=|\S)
     )""",
     re.VERBOSE,
 )
@@ -96,7 +96,7 @@ class _Reader:
     def __init__(self, text: str, per_arm: bool) -> None:
         self._text = text
         self._per_arm = per_arm
-        self._tokens = list(self._split())
+        self._tokens = [found.group().strip() for found in _TOKEN.finditer(text)]
         self._at = 0
 
     def expression(self) -> tuple[Term, ...]:
@@ -160,16 +160,6 @@ class _Reader:
         return Matcher(label, operator, value)
 
     # ── tokens ──────────────────────────────────────────────────────────────────────────────────
-
-    def _split(self) -> list[str]:
-        tokens, position, text = [], 0, self._text.rstrip()
-        while position < len(text):
-            found = _TOKEN.match(text, position)
-            if found is None:
-                raise self._refusal(f"{text[position:].strip()[:20]!r} does not belong there")
-            tokens.append(found.group().strip())
-            position = found.end()
-        return tokens
 
     @property
     def _ended(self) -> bool:

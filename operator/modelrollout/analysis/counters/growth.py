@@ -6,6 +6,7 @@ nothing is counted twice. Between two samples a counter either grew, or began ag
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,8 @@ def _grown(series: Series, target: Target, begun_again: frozenset[float], window
     for moment, value in zip(series.times[position:last], series.values[position:last], strict=True):
         total += value if moment in begun_again else value - previous
         previous = value
+    if min(series.values[first:last]) < 0:
+        return math.nan  # no counter: what looks like a restart is none
     return total
 
 
