@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
 from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS
+from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
 from modelrollout.analysis.two_sided import FORGET
 
@@ -242,7 +243,8 @@ def latency(
         worse, better = shares(Counts(n1, above1[..., k], n0, above0[..., k]), rules, phi)
         against.append(worse)
         proof.append(better)
-    return _log_sum(np.stack(against, -1)) - math.log(count), np.min(np.stack(proof, -1), -1)
+    often = [k for k, rules in enumerate(edges) if np.max(rules.prior[0]) > RARE] or list(range(count))
+    return _log_sum(np.stack(against, -1)) - math.log(count), np.min(np.stack(proof, -1)[..., often], -1)
 
 
 def _log_sum(logs: Array) -> Array:

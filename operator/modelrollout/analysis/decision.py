@@ -61,20 +61,24 @@ class Decision:
     message: str
 
 
-def log_combined(plan: Plan, standings: Mapping[str, Standing]) -> float:
-    """Log of the weighted average of the evidence against the canary, over the metrics that may revert.
+def log_combined(plan: Plan, standings: Mapping[str, Standing], counted: bool = False) -> float:
+    """Log of the weighted average of the evidence against the canary, over the metrics that may revert;
+    `counted`: as far as it may count now.
 
     An average of e-values is an e-value whatever ties the metrics together, so many metrics cost no
     correction beyond their share of the weight.
     """
-    parts = _parts(plan, standings)
+    parts = _parts(plan, standings, counted)
     return log_sum(parts.values()) if parts else 0.0
 
 
-def _parts(plan: Plan, standings: Mapping[str, Standing]) -> dict[str, float]:
+def _parts(plan: Plan, standings: Mapping[str, Standing], counted: bool) -> dict[str, float]:
     reverting = {name: s for name, s in standings.items() if s.metric.reverts}
     weight = sum(s.metric.weight for s in reverting.values())
-    return {name: math.log(s.metric.weight / weight) + _counted(plan, s) for name, s in reverting.items()}
+    return {
+        name: math.log(s.metric.weight / weight) + (_counted(plan, s) if counted else s.reading.log_revert)
+        for name, s in reverting.items()
+    }
 
 
 def _counted(plan: Plan, standing: Standing) -> float:
@@ -112,10 +116,10 @@ def _catastrophe(plan: Plan, standings: Mapping[str, Standing], _step: StepProgr
 
 
 def _worse(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:
-    parts = _parts(plan, standings)
-    if not parts or log_sum(parts.values()) < -math.log(plan.revert_risk):
+    total = log_combined(plan, standings, counted=True)
+    if total < -math.log(plan.revert_risk):
         return None
-    total = log_sum(parts.values())
+    parts = _parts(plan, standings, counted=True)
     blamed = sorted((n for n in parts if parts[n] >= total + math.log(_BLAME)), key=lambda n: -parts[n])
     details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in blamed[:3])
     message = (

@@ -18,6 +18,8 @@ from modelrollout.analysis.observation import Histogram
 
 FLOOR = 0.002
 """Every edge tolerates at least this absolute excess: a ratio alone says nothing about a share near 0."""
+RARE = 0.01
+"""A share beyond an edge up to which the edge is one of the tail."""
 _MOST_EDGES = 4
 _NORMAL = NormalDist()
 
@@ -34,9 +36,9 @@ def exceedances(histogram: Histogram) -> tuple[float, ...]:
 
 def decision_edges(beyond: Sequence[float]) -> list[int]:
     """Which edges decide: the last four beyond which 1 % to 75 % of the control lie, and the next above."""
-    middle = [i for i, share in enumerate(beyond) if 0.01 < share < 0.75][-_MOST_EDGES:]
+    middle = [i for i, share in enumerate(beyond) if RARE < share < 0.75][-_MOST_EDGES:]
     following = next(
-        (i for i, share in enumerate(beyond) if share <= 0.01 and (not middle or i > middle[-1])), None
+        (i for i, share in enumerate(beyond) if share <= RARE and (not middle or i > middle[-1])), None
     )
     chosen = middle if following is None else [*middle, following]
     return chosen or [len(beyond) - 1]

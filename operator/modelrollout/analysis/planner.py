@@ -82,7 +82,8 @@ def bounds_of(metric: Metric) -> tuple[tuple[Margin, float], ...]:
         return ((Margin(metric.tolerance.ratio, metric.tolerance.absolute), rate),)
     if metric.kind is Kind.HISTOGRAM and metric.baseline is not None:
         edges = edges_of(metric, arms.histogram(metric, metric.baseline))
-        return tuple((Margin(m.ratio, m.absolute), m.exceedance) for m in edges.margins)
+        proving = (edges.margins[i] for i in edges.proving)
+        return tuple((Margin(m.ratio, m.absolute), m.exceedance) for m in proving)
     return ()
 
 

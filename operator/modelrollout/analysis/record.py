@@ -11,7 +11,8 @@ Optional at the top: `interval` (seconds per look, 30) or `times` ([[start, end]
 `steps` ([{"look": 21, "dwell": 600}, ...]: promotion evidence begins anew before that look).
 Optional per metric: direction, critical, consequence, catastrophic, cap, restart, bounds, unit, baseline and
 margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory` (with phiShort and
-phiExposure), one learned before the rollout that its own looks may raise. What is absent has the operator's default.
+phiExposure), one learned before the rollout that its own looks may raise. What is absent has the operator's
+default.
 
 An arm of a look is, by kind:
 

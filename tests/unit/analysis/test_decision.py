@@ -1,0 +1,161 @@
+"""One verdict from many metrics, in a fixed order of rules, with sentences that carry the numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from modelrollout.analysis.metric import Consequence, Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
+from modelrollout.analysis.plan import CATASTROPHIC_SHARE, Plan
+from modelrollout.analysis.policy import on_insufficient
+from modelrollout.analysis.verdict import VerdictKind
+from tests.unit.analysis.given import ERRORS, judge, ratios
+
+A, B = replace(ERRORS, name="a"), replace(ERRORS, name="b")
+GOOD, WORSE = ratios(5, 1000, 5, 1000), ratios(60, 1000, 5, 1000)
+LOST = Observation(problem=Problem(ProblemKind.PROVIDER_ERROR, "Prometheus did not answer within 5 s."))
+
+
+def test_the_blame_names_the_metric_and_its_numbers() -> None:
+    _, verdicts = judge(Plan((A, B), planned_looks=20), [{"a": GOOD, "b": WORSE}] * 5)
+    last = verdicts[-1]
+    assert (last.kind, last.reason) == (VerdictKind.FAIL, "CanaryWorse")
+    assert last.message.startswith("The canary is worse on b (risk of error 1 %). b: canary ")
+    assert "control" in last.message
+    assert "tolerated up to" in last.message
+    assert (last.metrics["a"].reason, last.metrics["b"].reason) == ("Proven", "Worse")
+
+
+def test_evidence_is_averaged_by_weight() -> None:
+    heavy = replace(B, weight=3.0)
+    _, (verdict,) = judge(Plan((A, heavy)), [{"a": GOOD, "b": ratios(9, 1000, 5, 1000)}])
+    a, b = verdict.metrics["a"].revert_e, verdict.metrics["b"].revert_e
+    assert verdict.revert_e == pytest.approx((a + 3 * b) / 4)
+
+
+def test_a_pass_needs_every_critical_metric() -> None:
+    rows = [{"a": ratios(2, 5000, 20, 5000), "b": ratios(0, 5, 0, 5)}] * 6
+    _, verdicts = judge(Plan((A, B)), rows)
+    assert (verdicts[-1].kind, verdicts[-1].reason) == (VerdictKind.INSUFFICIENT, "MoreLooksNeeded")
+    assert "b has " in verdicts[-1].message
+    _, verdicts = judge(Plan((A, replace(B, critical=False))), rows)
+    assert (verdicts[-1].kind, verdicts[-1].reason) == (VerdictKind.PASS, "NotWorse")
+
+
+def test_a_lost_uncritical_metric_holds_nobody() -> None:
+    rows = [{"a": ratios(2, 5000, 20, 5000), "b": LOST}] * 4
+    _, verdicts = judge(Plan((A, replace(B, critical=False))), rows)
+    assert verdicts[-1].kind is VerdictKind.PASS
+
+
+def test_when_no_metric_is_critical_all_are() -> None:
+    """A step must not pass because nothing was looked at."""
+    quiet = Metric("restarts", Kind.COUNTING, Tolerance(1.5), phi=1.0)
+    row = {"restarts": Observation(Events(0, 600), Events(0, 600))}
+    _, verdicts = judge(Plan((quiet,)), [row] * 50)
+    assert {verdict.kind for verdict in verdicts} == {VerdictKind.INSUFFICIENT}
+
+
+def test_a_metric_that_only_holds_never_reverts() -> None:
+    holds = replace(B, consequence=Consequence.HOLD)
+    _, verdicts = judge(Plan((A, holds), planned_looks=30), [{"a": GOOD, "b": WORSE}] * 30)
+    assert (verdicts[-1].kind, verdicts[-1].reason) == (VerdictKind.INSUFFICIENT, "HeldByMetric")
+    assert "a person decides" in verdicts[-1].message
+    assert verdicts[-1].revert_e == pytest.approx(verdicts[-1].metrics["a"].revert_e)
+
+
+def test_a_breakdown_reverts_from_a_single_look_and_an_incident_of_both_does_not() -> None:
+    watched = replace(A, catastrophic=0.2)
+    plan = Plan((watched,), planned_looks=20)
+    assert plan.revert_risk + plan.catastrophic_risk == pytest.approx(plan.false_revert_risk)
+    assert plan.catastrophic_risk == pytest.approx(CATASTROPHIC_SHARE * 0.01)
+    _, (verdict,) = judge(plan, [{"a": ratios(70, 100, 0, 100)}])
+    assert (verdict.kind, verdict.reason) == (VerdictKind.FAIL, "Catastrophic")
+    assert "20 points beyond the control" in verdict.message
+    _, verdicts = judge(plan, [{"a": ratios(70, 100, 70, 100)}] * 20)
+    assert VerdictKind.FAIL not in {v.kind for v in verdicts}
+
+
+def test_unknown_noise_speaks_only_after_thirty_looks() -> None:
+    """Except in a breakdown: that is seen through any noise."""
+    unknown = replace(A, phi=None, catastrophic=0.2)
+    _, verdicts = judge(Plan((unknown,), planned_looks=60), [{"a": WORSE}] * 40)
+    fails = [i for i, v in enumerate(verdicts, start=1) if v.kind is VerdictKind.FAIL]
+    assert fails[0] == 30
+    _, verdicts = judge(Plan((unknown,), planned_looks=60), [{"a": ratios(700, 1000, 0, 1000)}])
+    assert verdicts[0].reason == "Catastrophic"
+
+
+def test_numbers_that_are_no_counts_too_often_prove_nothing() -> None:
+    broken = Observation(Ratio(float("nan"), 100), Ratio(0, 100))
+    proven = ratios(0, 5000, 30, 5000)
+    _, verdicts = judge(Plan((A,)), [{"a": o} for o in (proven, broken, proven, proven)])
+    assert verdicts[-1].reason == "TooManyInvalid"
+    assert "1 of 4 looks" in verdicts[-1].message
+    _, verdicts = judge(Plan((A,)), [{"a": o} for o in (proven, broken, proven, proven, proven)])
+    assert verdicts[-1].kind is VerdictKind.PASS
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "outcome"),
+    [
+        ("pause", [GOOD] * 2, "pause"),
+        ("revert", [GOOD] * 2, "revert"),
+        ("revert", [LOST], "pause"),
+        ("promoteIfQuiet", [LOST], "pause"),
+        ("promoteIfQuiet", [ratios(0, 10, 0, 10)] * 2, "pause"),  # quiet because nothing was seen
+        ("promoteIfQuiet", [ratios(8, 1000, 5, 1000)] * 2, "promote"),
+        ("promoteIfQuiet", [ratios(22, 1000, 5, 1000)] * 2, "pause"),  # beyond what is tolerated
+        ("promoteIfQuiet", [ratios(8, 1000, 5, 1000), ratios(0, 0, 0, 10)], "pause"),
+    ],
+)
+def test_what_an_undecided_step_does(policy: str, rows: list[Observation], outcome: str) -> None:
+    plan = Plan((replace(A, tolerance=Tolerance(1, 0.01)),))
+    _, verdicts = judge(plan, [{"a": row} for row in rows])
+    assert on_insufficient(policy, verdicts[-1], plan.critical) == outcome  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"tolerance": Tolerance(-1, 0)}, "a ratio of at least 0"),
+        ({"tolerance": Tolerance(0, 0)}, "must then be above 0"),
+        ({"tolerance": Tolerance(float("nan"), 0)}, "finite"),
+        ({"phi": 0.5}, "never below 1"),
+        ({"weight": 0}, "greater than 0"),
+        ({"bounds": (1.0, 1.0)}, "bounds"),
+        ({"prior": Prior(2.0)}, "prior"),
+        ({"kind": Kind.HISTOGRAM, "tolerance": Tolerance(0.9)}, "scale of at least 1"),
+        ({"kind": Kind.COUNTING, "tolerance": Tolerance(1.5, 0.1)}, "no absolute part"),
+        ({"kind": Kind.SCALAR, "catastrophic": 0.2}, "kind ratio or mean"),
+        ({"catastrophic": 1.0}, "between 0 and 1"),
+    ],
+)
+def test_a_metric_that_makes_no_sense_is_refused(change: dict[str, object], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        replace(A, **change)  # type: ignore[arg-type]
+
+
+def test_a_plan_that_makes_no_sense_is_refused() -> None:
+    for plan in ({"metrics": ()}, {"metrics": (A, A)}, {"metrics": (A,), "miss_risk": 0.0}):
+        with pytest.raises(ValueError, match=r"needs at least|must differ|must lie"):
+            Plan(**plan)  # type: ignore[arg-type]
+
+
+def test_a_scalar_needs_twenty_looks_and_holds() -> None:
+    cost = Metric("cost", Kind.SCALAR, Tolerance(1.1, 0.0), unit="$ per 1k tokens")
+    rows = [
+        {
+            "a": GOOD,
+            "cost": Observation(Scalar(1.5 + 0.1 * math.sin(7 * i)), Scalar(1.0 + 0.1 * math.cos(5 * i))),
+        }
+        for i in range(60)
+    ]
+    _, verdicts = judge(Plan((A, cost)), rows)
+    reasons = [v.reason for v in verdicts]
+    assert "HeldByMetric" not in reasons[:19]
+    assert reasons[-1] == "HeldByMetric"
+    assert "$ per 1k tokens" in verdicts[-1].message

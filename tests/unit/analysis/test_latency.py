@@ -1,0 +1,139 @@
+"""Histograms are judged at edges read from the data, with margins that a scale tolerance implies."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from itertools import pairwise
+from statistics import NormalDist
+
+import pytest
+
+from modelrollout.analysis.edges import FLOOR, edge_margins, exceedances
+from modelrollout.analysis.latency import BASELINE_UNITS
+from modelrollout.analysis.metric import Direction, EdgeMargin, Kind, Metric, Tolerance
+from modelrollout.analysis.observation import Histogram, Observation
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.verdict import VerdictKind
+from tests.unit.analysis.given import TTFT, judge, latency_histogram
+
+NORMAL = NormalDist()
+
+
+def lognormal(scale: float = 1.0, n: float = 1e9) -> Histogram:
+    """Expected counts of a lognormal latency, median 0.3 s, sigma 0.6."""
+    beyond = [1.0, *(1 - NORMAL.cdf(math.log(edge / (0.3 * scale)) / 0.6) for edge in TTFT), 0.0]
+    return Histogram(TTFT, tuple(n * (a - b) for a, b in pairwise(beyond)))
+
+
+def test_the_deciding_edges_of_a_usual_first_token() -> None:
+    margins = edge_margins(lognormal(), 1.1)
+    assert [m.edge for m in margins] == [0.25, 0.5, 0.75, 1.0, 2.5]
+    assert [m.exceedance for m in margins] == pytest.approx(
+        [0.6194, 0.1973, 0.0634, 0.0224, 0.0002], abs=2e-4
+    )
+    assert [m.ratio for m in margins] == pytest.approx([1.097, 1.24, 1.347, 1.437, 1.0], abs=0.015)
+    assert {m.absolute for m in margins} == {FLOOR}
+
+
+def test_the_margins_are_what_a_slower_control_would_show() -> None:
+    """Interpolating between buckets moves them by a few percent at most."""
+    slower = dict(zip(TTFT, exceedances(lognormal(1.1)), strict=True))
+    for margin in edge_margins(lognormal(), 1.1)[:-1]:
+        assert margin.ratio * margin.exceedance == pytest.approx(slower[margin.edge], rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("counts", "edges"),
+    [
+        ((1000, 0, 0, 0), [0.1]),  # everything below the first edge: only "beyond the first" can get worse
+        ((0, 0, 0, 1000), [10.0]),  # everything beyond the last
+        ((500, 500, 0, 0), [0.1, 1.0]),
+    ],
+)
+def test_there_is_always_an_edge_to_decide_at(counts: tuple[float, ...], edges: list[float]) -> None:
+    margins = edge_margins(Histogram((0.1, 1.0, 10.0), counts), 1.1)
+    assert [m.edge for m in margins] == edges
+    assert all(m.ratio >= 1 and m.absolute >= FLOOR for m in margins)
+
+
+def run(metric: Metric, slow: float, looks: int = 40, n: int = 100) -> list[str]:
+    rng = random.Random(11)
+    plan = Plan((metric,), planned_looks=looks)
+    rows = [
+        {metric.name: Observation(latency_histogram(rng, n, slow), latency_histogram(rng, n))}
+        for _ in range(looks)
+    ]
+    return [verdict.kind.value for verdict in judge(plan, rows)[1]]
+
+
+METRIC = Metric(
+    "ttft", Kind.HISTOGRAM, Tolerance(1.1), baseline=latency_histogram(random.Random(1), 5000), phi=1.0
+)
+
+
+def test_a_slow_canary_reverts_and_an_equal_one_passes() -> None:
+    assert run(METRIC, 1.5).index("Fail") < 8
+    equal = run(METRIC, 1.0, n=150)
+    assert "Fail" not in equal
+    assert "Pass" in equal
+
+
+def test_without_a_baseline_the_control_is_learned_first() -> None:
+    learned = replace(METRIC, baseline=None)
+    rng, plan = random.Random(2), Plan((learned,))
+    rows = [
+        {"ttft": Observation(latency_histogram(rng, 90, 2.0), latency_histogram(rng, 90))} for _ in range(9)
+    ]
+    evidence, verdicts = judge(plan, rows)
+    needed = math.ceil(BASELINE_UNITS / 90)
+    waiting = [v.metrics["ttft"].message for v in verdicts[: needed - 1]]
+    assert all("being learned" in message for message in waiting)
+    assert verdicts[needed - 1].metrics["ttft"].revert_e == pytest.approx(
+        1.0
+    )  # nothing was bet while learning
+    assert verdicts[-1].metrics["ttft"].revert_e > 10
+    assert verdicts[-1].metrics["ttft"].canary.n == 90 * (9 - needed)
+    assert evidence.entries["ttft"].used == 9
+
+
+def test_margins_can_be_given_outright() -> None:
+    metric = Metric("ttft", Kind.HISTOGRAM, Tolerance(1.1), margins=(EdgeMargin(1.0, 1.0, 0.05),), phi=1.0)
+    assert "Fail" in run(metric, 3.0)
+    assert "Fail" not in run(metric, 1.2)  # 3.5 % instead of 2.2 % beyond 1 s: tolerated
+
+
+def test_buckets_that_vanish_hold() -> None:
+    rng, plan = random.Random(3), Plan((METRIC,))
+    fewer = (0.1, 1.0, 10.0)
+    good = {"ttft": Observation(latency_histogram(rng, 100), latency_histogram(rng, 100))}
+    other = {
+        "ttft": Observation(latency_histogram(rng, 100, 1, fewer), latency_histogram(rng, 100, 1, fewer))
+    }
+    before, _ = judge(plan, [good])
+    after, verdicts = judge(plan, [good, other])
+    assert (verdicts[-1].kind, verdicts[-1].reason) == (VerdictKind.INSUFFICIENT, "NotComparable")
+    assert "no longer counted" in verdicts[-1].message
+    assert after.to_state()["metrics"] == before.to_state()["metrics"]
+
+
+def test_where_smaller_is_worse_the_other_tail_decides() -> None:
+    """Tokens per request that shrink: the same test on the reciprocal."""
+    falls = replace(METRIC, direction=Direction.DECREASE_IS_BAD)
+    assert "Fail" in run(falls, 1 / 1.5)
+    assert "Fail" not in run(falls, 1.5)
+    rng = random.Random(4)
+    row = {"ttft": Observation(latency_histogram(rng, 100, 0.5), latency_histogram(rng, 100))}
+    _, (verdict,) = judge(Plan((falls,)), [row])
+    assert "below 0.1" in verdict.metrics["ttft"].message
+
+
+def test_harm_in_the_tail_alone_is_found() -> None:
+    rng, plan = random.Random(6), Plan((METRIC,), planned_looks=40)
+    seen = []
+    for _ in range(40):
+        mostly, stalled = latency_histogram(rng, 94), latency_histogram(rng, 6, 10.0)
+        canary = Histogram(TTFT, tuple(a + b for a, b in zip(mostly.counts, stalled.counts, strict=True)))
+        seen.append({"ttft": Observation(canary, latency_histogram(rng, 100))})
+    assert judge(plan, seen)[1][-1].kind is VerdictKind.FAIL

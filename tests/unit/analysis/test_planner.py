@@ -1,0 +1,154 @@
+"""Plans say how long steps take, within what the engine then does."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from modelrollout.analysis.block import Margin
+from modelrollout.analysis.information import detectable, kl, rate, units_to_pass, units_to_revert
+from modelrollout.analysis.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.planner import (
+    Stage,
+    demands,
+    forecast,
+    planned_looks,
+    remaining,
+    seconds_to_revert,
+)
+from modelrollout.analysis.split import RISK, SplitProof
+from tests.unit.analysis.given import ERRORS, latency_histogram
+
+LATENCY = Metric(
+    "ttft", Kind.HISTOGRAM, Tolerance(1.2), baseline=latency_histogram(random.Random(1), 20000), phi=2.0
+)
+PLAN = Plan((ERRORS, LATENCY))
+STEPS = [Stage(0.05, 0.95, 600), Stage(0.25, 0.75, 600), Stage(0.5, 0.5, 1800)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "share", "requests"),
+    [(0.02, 0.5, 3263), (0.03, 0.5, 1091), (0.10, 0.5, 144), (0.03, 0.1, 600)],
+)
+def test_requests_to_a_revert(bad: float, share: float, requests: float) -> None:
+    assert units_to_revert((bad, 0.005), share, Margin(1, 0.005), 1.0, 0.01) == pytest.approx(
+        requests, rel=0.01
+    )
+
+
+@pytest.mark.parametrize(("delta", "requests"), [(0.005, 2634), (0.01, 786)])
+def test_requests_to_a_pass(delta: float, requests: float) -> None:
+    assert units_to_pass(0.005, 0.5, Margin(1, delta), 1.0, 0.05) == pytest.approx(requests, rel=0.01)
+
+
+def test_what_the_traffic_can_find_shrinks_with_its_root() -> None:
+    few = detectable(0.01, (1000, 1000), Margin(1, 0.005), 1.0, 0.01)
+    many = detectable(0.01, (100_000, 100_000), Margin(1, 0.005), 1.0, 0.01)
+    assert few is not None
+    assert many is not None
+    assert 0.05 < many / few < 0.12
+    assert detectable(0.01, (0, 100), Margin(1, 0.005), 1.0, 0.01) is None
+    assert detectable(0.5, (2, 2), Margin(1, 0.4), 1.0, 0.01) is None
+
+
+def test_what_is_detectable_is_what_the_rate_of_evidence_says() -> None:
+    margin, n = Margin(1, 0.005), 20_000.0
+    excess = detectable(0.005, (n, n), margin, 1.0, 0.01)
+    assert excess is not None
+    needed = units_to_revert((margin.limit(0.005) + excess, 0.005), 0.5, margin, 1.0, 0.01)
+    assert needed == pytest.approx(n, rel=0.2)
+
+
+def test_evidence_flows_only_from_a_difference() -> None:
+    assert kl(0.1, 0.1) == 0
+    assert rate(0.01, 0.005, 0.5, Margin(1, 0.005)) == pytest.approx(0, abs=1e-9)
+    assert units_to_revert((0.009, 0.005), 0.5, Margin(1, 0.005), 1.0, 0.01) == math.inf
+    assert units_to_pass(0.005, 0.5, Margin(1, 0.0), 1.0, 0.05) == math.inf
+
+
+def test_more_weight_makes_steps_shorter_and_the_slowest_metric_decides() -> None:
+    wanted = demands(PLAN, {"errors": 10.0, "ttft": 10.0})
+    first, second, third = forecast(PLAN, wanted, STEPS, 30.0)
+    assert first.seconds > second.seconds
+    assert first.slowest in ("errors", "ttft")
+    assert first.seconds % 30 == 0
+    assert third.seconds >= 1800
+    (errors,) = (m for m in first.metrics if m.name == "errors")
+    assert errors.finds is not None
+    assert errors.finds > errors.limit
+    assert first.seconds >= errors.seconds_to_pass
+
+
+def test_a_busy_service_is_held_only_by_its_dwell() -> None:
+    wanted = demands(PLAN, {"errors": 1e5, "ttft": 1e5})
+    steps = forecast(PLAN, wanted, STEPS, 30.0)
+    assert [step.seconds for step in steps] == [600, 600, 1800]
+    assert {step.slowest for step in steps} == {None}
+    assert remaining(steps, 0, progress=1.0, elapsed=0.0) == 3000
+    assert remaining(steps, 1, progress=0.5, elapsed=300.0) == 2100
+    assert remaining(steps, 3, 0.0, 0.0) == 0
+    assert planned_looks(steps, 30.0, guard=3600) == 2 * 100 + 120
+
+
+def test_without_traffic_or_a_control_nothing_is_promised() -> None:
+    (idle,) = forecast(PLAN, demands(PLAN, {"errors": 0.0}), STEPS[:1], 30.0)
+    assert idle.seconds == math.inf
+    assert idle.metrics[0].finds is None
+    (alone,) = forecast(PLAN, demands(PLAN, {"errors": 10.0}), [Stage(1.0, 0.0, 60)], 30.0)
+    assert (alone.comparable, alone.seconds) == (False, 60)
+
+
+def test_noise_makes_everything_as_many_times_longer() -> None:
+    calm = demands(Plan((ERRORS,)), {"errors": 10.0})
+    wild = demands(Plan((replace(ERRORS, phi=4.0),)), {"errors": 10.0})
+    stage = STEPS[0]
+    slow, fast = (seconds_to_revert(PLAN, d[0], stage, 0.03) for d in (wild, calm))
+    assert slow == pytest.approx(4 * fast)
+
+
+# ── the split ───────────────────────────────────────────────────────────────────────────────────
+
+
+def split(share: float, looks: int, weight: float = 0.1, n: int = 200) -> SplitProof:
+    proof = SplitProof()
+    for i in range(looks):
+        proof = proof.fold(30.0 * (i + 1), (share * n, (1 - share) * n), weight)
+    return proof
+
+
+def test_a_true_split_is_never_called_a_mismatch_and_a_wrong_one_soon_is() -> None:
+    assert split(0.1, 500).mismatch is None
+    wrong = split(0.2, 8).mismatch
+    assert wrong is not None
+    assert "20 % of 1,600 requests where the weights meant 10 %" in wrong
+
+
+def test_a_split_that_breaks_late_is_found() -> None:
+    proof = split(0.1, 200)
+    for i in range(200, 215):
+        proof = proof.fold(30.0 * (i + 1), (60.0, 140.0), 0.1)
+    assert proof.mismatch is not None
+
+
+def test_the_split_is_judged_fairly() -> None:
+    rng, mismatched = random.Random(6), 0
+    for _ in range(200):
+        proof = SplitProof()
+        for i in range(40):
+            canary = float(sum(rng.random() < 0.3 for _ in range(20)))
+            proof = proof.fold(float(i + 1), (canary, 20 - canary), 0.3)
+        mismatched += proof.e >= 1 / RISK
+    assert mismatched <= 1
+
+
+def test_the_proof_is_folded_once_and_stored_bit_for_bit() -> None:
+    proof = split(0.15, 5)
+    again = SplitProof.from_state(proof.to_state())
+    assert again == proof
+    with pytest.raises(ValueError, match="folded already"):
+        again.fold(150.0, (1, 9), 0.1)
+    assert again.fold(180.0, (5, 5), 0.0).e == proof.e  # a weight of 0 tests nothing
