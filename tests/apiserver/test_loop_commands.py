@@ -94,7 +94,8 @@ def test_rollback_after_promotion_needs_no_loading(plane_with_routes, at_five):
             lambda status: status["phase"] == "Reverted" and status["stable"]["revision"] == first
         )
         print(
-            f"\nrollback -> old revision: {weights.seen[1][0] - said:.3f} s, settled {time.monotonic() - said:.1f} s"
+            f"\nrollback -> first route write {weights.seen[1][0] - said:.3f} s, "
+            f"settled {time.monotonic() - said:.1f} s"
         )
     assert status["history"][-1]["outcome"] == "RolledBack"
 

@@ -1,6 +1,7 @@
 """Verdicts from a real Prometheus move the rollout, hold it, or take it back."""
 
 import contextlib
+import itertools
 import signal
 import time
 
@@ -108,7 +109,7 @@ def test_zero_traffic_holds_with_its_reason(judged):
 
 
 def test_a_restart_in_mid_step_counts_the_looks_again_at_the_same_instants(judged):
-    """The evidence after a restart is that of an operator that never died: no look is lost or counted twice."""
+    """No look is lost and none is counted twice, as if the operator had never died."""
     judged.begin(metrics=[METRIC | {"tolerate": {"absolute": "0.001"}}])
     judged.canary.serve(bad=0.004)
     judged.scene.wait(lambda _: judged.operator.metric("modelrollout_looks_total") >= 3, 60)
@@ -119,6 +120,6 @@ def test_a_restart_in_mid_step_counts_the_looks_again_at_the_same_instants(judge
     judged.scene.wait(lambda _: judged.operator.metric("modelrollout_looks_total") >= 5, 60)
     ends = [line["end"] for line in judged.operator.lines() if line["event"] == "look"]
     distinct = sorted(set(ends))
-    steps = {b - a for a, b in zip(distinct, distinct[1:], strict=False)}
+    steps = {b - a for a, b in itertools.pairwise(distinct)}
     assert steps == {2.0}, "no look between the first and the last is missing"
     assert judged.operator.metric("modelrollout_errors_total", kind="AlreadyFolded") == 0

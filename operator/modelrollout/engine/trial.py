@@ -31,6 +31,8 @@ from modelrollout.rollout.model import Plan
 from modelrollout.sources.looks import Counted, Question
 
 FEWEST_PLANNED = 20
+SHORTEST = 1 / 3
+"""Of a whole look; what a stage's first look must have."""
 
 
 @dataclass(frozen=True)
@@ -192,11 +194,17 @@ class Trial:
         self.valid_from = max(self.valid_from, now)
 
     def next_look(self) -> Look:
-        """The next look that may be folded; in the past when looks have to be counted again."""
+        """The next look that may be folded; in the past when looks have to be counted again.
+
+        A stage does not wait for a whole look to begin: its first one is shorter, unless hardly anything
+        would be in it. Shorter only, for the noise was learned from looks of the full length.
+        """
         cursor = self.evidence.cursor if self.evidence is not None else None
-        if cursor is None or cursor < self.valid_from:
-            return first_look(self.valid_from, self.case.interval)
-        return next_look(cursor, self.case.interval)
+        if cursor is not None and cursor >= self.valid_from:
+            return next_look(cursor, self.case.interval)
+        whole = first_look(self.valid_from, self.case.interval)
+        start = math.ceil(self.valid_from)
+        return Look(start, whole.start) if whole.start - start >= SHORTEST * self.case.interval else whole
 
     def fold(self, counted: Counted) -> bool:
         """Fold the look once; False when it was dropped meanwhile."""
