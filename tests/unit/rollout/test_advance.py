@@ -71,6 +71,14 @@ def test_the_clock_is_rounded_up_so_that_no_step_is_shorter_than_asked() -> None
     assert operator.world.now < unix(step.started_at) < operator.world.now + 1
 
 
+def test_a_step_without_for_is_passed_at_the_second_it_started_though_nothing_else_happens() -> None:
+    operator = installed(with_steps({"weight": 5}, {"weight": 25, "for": "1h"}))
+    operator.world.now += 0.4
+    operator.world.ask(with_steps({"weight": 5}, {"weight": 25, "for": "1h"}, image="vllm:2"))
+    operator.wait(LOADING)
+    assert operator.settle().requeue == pytest.approx(0.6)
+
+
 def test_without_metrics_the_dwell_alone_passes_a_step_and_to_the_second() -> None:
     operator = on_trial()
     plan = operator.settle()
@@ -214,128 +222,6 @@ def test_quiet_evidence_passes_when_the_user_said_so_and_silence_does_not() -> N
     operator.judged(60, "Insufficient")
     assert at(operator) == "2/4"
     assert "QuietlyPassed" in operator.notes
-
-
-# ── pauses ──
-
-PAUSED = with_steps({"weight": 5, "for": "1m"}, {"pause": {}}, {"weight": 50, "for": "1m"})
-
-
-def test_a_pause_waits_for_the_promote_annotation() -> None:
-    operator = on_trial(PAUSED)
-    operator.wait(24 * 3600)
-    assert (operator.status.phase, at(operator)) == ("Paused", "2/4")
-    assert condition(operator, "Paused") == ("True", "PausedByPlan")
-    assert operator.world.route == Split(5), "a pause changes no traffic"
-    command(operator, "promote", "step")
-    operator.settle()
-    assert at(operator) == "3/4"
-
-
-def test_a_pause_with_a_duration_waits_that_long() -> None:
-    operator = on_trial(with_steps({"pause": {"duration": "10m"}}, {"weight": 50, "for": "1m"}))
-    assert operator.settle().requeue == 600
-    operator.wait(600 + LOADING)
-    assert at(operator) == "2/3"
-
-
-def test_a_pause_before_all_traffic_loads_a_pod_to_look_at_and_sends_nobody() -> None:
-    operator = on_trial(with_steps({"pause": {}}))
-    assert operator.status.phase == "Paused"
-    assert operator.world.services["canary"] == SECOND
-    assert operator.world.route == Split()
-
-
-def test_the_pause_annotation_freezes_and_taking_it_away_goes_on() -> None:
-    operator = on_trial()
-    command(operator, "pause")
-    operator.wait(3600)
-    assert (operator.status.phase, at(operator)) == ("Paused", "1/4")
-    assert condition(operator, "Paused") == ("True", "PausedByCommand")
-    del operator.world.annotations["modelrollout.io/pause"]
-    operator.settle()
-    assert at(operator) == "2/4"
-
-
-def test_a_pause_set_before_the_rollout_holds_it_before_any_traffic() -> None:
-    operator = installed()
-    command(operator, "pause")
-    operator.settle()
-    operator.world.ask(spec_of("vllm:2"))
-    operator.wait(3600)
-    assert operator.status.phase == "Paused"
-    assert operator.world.route == Split()
-
-
-def test_a_pause_meant_for_one_revision_does_not_hold_the_next() -> None:
-    operator = on_trial()
-    command(operator, "pause")
-    operator.settle()
-    operator.world.ask(spec_of("vllm:3"))
-    operator.wait(LOADING + 700)
-    assert at(operator) == "2/4"
-
-
-def test_paused_a_fail_still_reverts() -> None:
-    operator = on_trial(judged())
-    command(operator, "pause")
-    operator.judged(60, "Fail")
-    operator.settle()
-    assert operator.world.route == Split()
-    assert operator.status.phase == "Reverted"
-
-
-# ── promote ──
-
-
-def test_promote_step_acts_once_and_not_on_the_next_pause() -> None:
-    two = with_steps({"pause": {}}, {"weight": 5}, {"pause": {}}, {"weight": 50, "for": "1h"})
-    operator = on_trial(two)
-    command(operator, "promote", "step")
-    operator.wait(3600)
-    assert at(operator) == "3/5"
-    command(operator, "promote", "step@3")
-    operator.settle()
-    assert at(operator) == "4/5"
-
-
-def test_promote_step_for_a_later_step_waits_for_it() -> None:
-    operator = on_trial(PAUSED)
-    command(operator, "promote", "step@2")
-    operator.wait(59)
-    assert at(operator) == "1/4"
-    operator.wait(1)
-    assert at(operator) == "3/4"
-
-
-def test_promote_step_of_the_last_rollout_does_not_pass_the_same_step_of_the_next() -> None:
-    operator = on_trial(PAUSED)
-    command(operator, "promote", "step@2")
-    operator.wait(3600)
-    assert operator.status.phase == "Watching"
-    operator.world.ask(PAUSED.model_copy(update={"runtime": spec_of("vllm:3").runtime}))
-    operator.wait(3600)
-    assert at(operator) == "2/4"
-
-
-def test_promote_full_skips_evidence_but_not_capacity() -> None:
-    operator = on_trial(judged())
-    command(operator, "promote", "full")
-    operator.wait(LOADING - 1)
-    assert operator.status.phase == "Promoting"
-    assert operator.world.route == Split(5)
-    operator.wait(1)
-    assert operator.status.phase == "Watching"
-    assert weights(operator)[-3:] == [5, 100, 0]
-
-
-def test_promote_full_for_a_revision_to_come_waits_for_it() -> None:
-    operator = installed()
-    command(operator, "promote", f"full@{SECOND}")
-    operator.settle()
-    operator.world.ask(spec_of("vllm:2"))
-    operator.wait(2 * LOADING)
-    assert operator.status.phase == "Watching"
 
 
 # ── pods are lost ──

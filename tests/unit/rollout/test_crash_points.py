@@ -115,8 +115,8 @@ RUNS: dict[str, tuple[Spec, list[Event], str]] = {
     ),
     "retried after an abort": (
         WEIGHTS,
-        [INSTALL, (AT_A_STEP, annotate("abort")), (60, annotate("retry", "this")), (1500, nothing)],
-        "Stable",
+        [INSTALL, (LOADING + 10, annotate("abort")), (30, annotate("retry", "this")), (LOADING, nothing)],
+        "Progressing",
     ),
 }
 

@@ -1,7 +1,11 @@
-"""Whatever order of events, faults and deaths: nobody is sent where nobody can answer, and it ends."""
+"""Whatever order of events, faults and deaths: nobody is sent where nobody can answer, and it ends.
+
+`FUZZ_EXAMPLES=1000` looks longer.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -193,8 +197,8 @@ class Rollout(RuleBasedStateMachine):
 
 TestRollout = Rollout.TestCase
 TestRollout.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "20")),
+    stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
