@@ -1,5 +1,7 @@
-# The operator and its command line. Any base with Python 3.11 or later will do; it needs no pip when
-# wheelhouse/ holds the packages and pip itself (`make wheelhouse`), for builds without a network.
+# The operator and its command line. Any base with Python 3.11 or later will do. For a build without a network,
+# or on a base without pip, fill wheelhouse/ first, with the same version of Python:
+#   pip download --only-binary=:all: --dest wheelhouse --require-hashes --requirement requirements/run.txt
+#   pip download --only-binary=:all: --dest wheelhouse --no-deps pip
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS packages
