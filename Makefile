@@ -60,6 +60,18 @@ bed-up: $(VENV)/ready ## a cluster to play with; prints its KUBECONFIG
 bed-down: $(VENV)/ready ## remove it
 	@$(PY) -m tests.bed down
 
+# ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
+
+.PHONY: bench-verdicts bench-engine plots
+bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)
+
+bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.engine_cost
+
+plots: $(VENV)/ready ## draw the figures of docs/verdicts.md again
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.plots docs/img
+
 # ── packages and the image ───────────────────────────────────────────────────────────────────────
 
 .PHONY: lock image

@@ -29,7 +29,7 @@ GOOD, BAD = ratios(0, 100, 0, 100), ratios(40, 100, 0, 100)
 LOST = Observation(problem=Problem(ProblemKind.PROVIDER_ERROR, "Prometheus did not answer within 5 s."))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 7), st.integers(1, 4), st.sampled_from([1.0, 1.6, 4.0]))
 def test_restored_evidence_goes_on_bit_for_bit(seed: int, before: int, after: int, bad: float) -> None:
     rng, plan = random.Random(seed), every_kind()
@@ -88,6 +88,7 @@ empty = st.sampled_from(
 full = st.builds(lambda a, b: ratios(a, 100, b, 100), st.integers(0, 9), st.integers(0, 5))
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(full, max_size=6), st.lists(st.tuples(st.integers(0, 6), empty), max_size=6))
 def test_looks_without_information_change_nothing(
     seen: list[Observation], gaps: list[tuple[int, Observation]]

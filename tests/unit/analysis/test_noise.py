@@ -94,25 +94,25 @@ def as_arms(pairs: list[Pair]) -> list[tuple[Arm, Arm]]:
 
 
 def test_calibration_fills_in_what_the_past_knows() -> None:
-    quiet = as_arms(halves((0.0, 0.0), n=400))
+    quiet = as_arms(halves((0.0, 0.0), looks=180, n=400))
     learned = calibrate(FRESH, quiet, PLAN, 60)
     assert learned.metric.phi is not None
     assert 1.0 <= learned.metric.phi < 1.6
     assert learned.metric.prior is not None
     assert learned.metric.prior.rate == pytest.approx(0.02, rel=0.1)
     assert learned.metric.phi_exposure == pytest.approx(200)
-    assert (learned.looks, learned.rollouts) == (480, 8)
+    assert (learned.looks, learned.rollouts) == (180, 3)
     given = calibrate(replace(FRESH, prior=Prior(0.3)), quiet, PLAN, 60).metric.prior
     assert given == Prior(0.3)
 
 
 def test_calibration_says_when_the_tolerance_cannot_be_tested() -> None:
-    warning = calibrate(FRESH, as_arms(halves((1.0, 0.9), n=100)), PLAN, 60).warning
+    warning = calibrate(FRESH, as_arms(halves((1.0, 0.9), looks=240)), PLAN, 60).warning
     assert warning is not None
     assert "only after about" in warning
     assert "Widen the tolerance" in warning
     wide = replace(FRESH, tolerance=Tolerance(1, 0.05))
-    assert calibrate(wide, as_arms(halves((0.0, 0.0), n=400)), PLAN, 60).warning is None
+    assert calibrate(wide, as_arms(halves((0.0, 0.0), looks=180, n=400)), PLAN, 60).warning is None
 
 
 def test_calibration_says_when_the_control_would_have_been_reverted() -> None:
