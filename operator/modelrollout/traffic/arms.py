@@ -83,8 +83,7 @@ def _shares(dialect: Dialect, backends: list[Backend], site: Site, canary: int) 
             Problem(
                 "WeightNotAchievable",
                 f"{canary} % of weight {total}, which {site.stable_service} and {site.canary_service} share "
-                "beside "
-                "other backends, is no whole number: multiply all weights of the rule by 100.",
+                "beside other backends, is no whole number: multiply all weights of the rule by 100.",
             )
         )
     part = total * canary // 100

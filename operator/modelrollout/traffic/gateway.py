@@ -94,15 +94,13 @@ class GatewayRouter(RuleRouter):
                 return Problem(
                     "BackendInOtherNamespace",
                     f"{where} sends to {backend['name']} in namespace {backend['namespace']}, and a rollout "
-                    "only "
-                    f"splits between Services of its own namespace, {site.namespace}: put the route and the "
-                    "rollout into one namespace, or name a backend of this one.",
+                    f"only splits between Services of its own namespace, {site.namespace}: put the route "
+                    "and the rollout into one namespace, or name a backend of this one.",
                 )
         return Problem(
             "NoBackend",
             f"{where} sends to neither {site.stable_service} nor {site.service}, so there is nothing to "
-            "split: add "
-            f"{{name: {site.stable_service}, port: <the Service's port>}} to its backendRefs.",
+            f"split: add {{name: {site.stable_service}, port: <the Service's port>}} to its backendRefs.",
         )
 
     # ── mirror ───────────────────────────────────────────────────────────────────────────────────
@@ -142,8 +140,7 @@ class GatewayRouter(RuleRouter):
                 Problem(
                     "MirrorToPool",
                     f"Rule {self.rule} sends to InferencePools, and gateways do not copy requests to these: "
-                    "leave "
-                    "the mirror steps out.",
+                    "leave the mirror steps out.",
                 )
             )
         target = self.backend(like, "canary", site)
@@ -218,8 +215,8 @@ class GatewayRouter(RuleRouter):
             Problem(
                 "TwoPoolsInOneRule",
                 f"Rule {self.rule} splits between InferencePools. Gateways have let two pools of a rule "
-                "share one "
-                "endpoint picker (istio/istio 61594): the share that each pool counts must prove the split.",
+                "share one endpoint picker (istio/istio 61594): the share that each pool counts must "
+                "prove the split.",
             ),
         )
 
@@ -239,8 +236,7 @@ class GatewayRouter(RuleRouter):
                 return Problem(
                     "RouteIsFull",
                     f"{self.kind} {self.ref.name} would have {count} {what} with those that the rollout "
-                    "adds, and "
-                    f"the API takes {LIMITS[what]}: move some to another route.",
+                    f"adds, and the API takes {LIMITS[what]}: move some to another route.",
                 )
         return None
 

@@ -105,8 +105,7 @@ def _unaccepted(what: str, route: Object, parent: Mapping[str, Any], site: Site)
         return Problem(
             "NoGatewayAnswered",
             f"No gateway has taken up {what} for parentRef {parent['name']}: see whether that Gateway "
-            "exists and "
-            "the controller of its class runs.",
+            "exists and the controller of its class runs.",
         )
     for answer in answers:
         conditions = {each["type"]: each for each in answer.get("conditions") or ()}

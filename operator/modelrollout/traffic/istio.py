@@ -70,8 +70,7 @@ class IstioRouter(RuleRouter):
                 return Problem(
                     "BackendInOtherNamespace",
                     f"{where} sends to {destination['host']}, and a rollout only splits between Services of "
-                    "its "
-                    f"own namespace, {site.namespace}: put the VirtualService and the rollout into one "
+                    f"its own namespace, {site.namespace}: put the VirtualService and the rollout into one "
                     "namespace, or name a destination of this one.",
                 )
             if service == site.service:
@@ -83,8 +82,7 @@ class IstioRouter(RuleRouter):
         return Problem(
             "NoBackend",
             f"{where} sends to neither {site.stable_service} nor {site.service}, so there is nothing to "
-            "split: "
-            f"add {{destination: {{host: {site.stable_service}}}}} to its route.",
+            f"split: add {{destination: {{host: {site.stable_service}}}}} to its route.",
         )
 
     # ── mirror ───────────────────────────────────────────────────────────────────────────────────
@@ -128,8 +126,7 @@ class IstioRouter(RuleRouter):
                     "ForeignMirror",
                     f"Route {self.rule} of VirtualService {self.ref.name} already copies requests to "
                     f"{rule['mirror'].get('host')}, and `mirror` holds only one: write it under `mirrors`, "
-                    "which "
-                    "holds many.",
+                    "which holds many.",
                 )
             )
         else:
@@ -152,8 +149,8 @@ class IstioRouter(RuleRouter):
                 Problem(
                     "AlreadyMatched",
                     f"Route {self.rule} of VirtualService {self.ref.name} already matches the "
-                    f"{condition.kind} "
-                    f"{condition.name}, and a request has one value for it: match another for the canary.",
+                    f"{condition.kind} {condition.name}, and a request has one value for it: match another "
+                    "for the canary.",
                 )
             )
         test = {"regex" if condition.pattern else "exact": condition.value}
@@ -187,9 +184,8 @@ class IstioRouter(RuleRouter):
             Problem(
                 "RetriesHideErrors",
                 f"Route {self.rule} of VirtualService {self.ref.name} retries up to {attempts} times, and a "
-                "retry may "
-                "reach the other arm: users see fewer errors than the canary makes, so judge it by its own "
-                "counters, not by the gateway's.",
+                "retry may reach the other arm: users see fewer errors than the canary makes, so judge it "
+                "by its own counters, not by the gateway's.",
             ),
         )
 

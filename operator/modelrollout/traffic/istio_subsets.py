@@ -80,8 +80,8 @@ class IstioSubsetRouter(IstioRouter):
         return Problem(
             "NoBackend",
             f"Route {self.rule} of VirtualService {self.ref.name} does not send to {site.service}, so there "
-            "is "
-            f"nothing to split: add {{destination: {{host: {site.service}, subset: stable}}}} to its route.",
+            f"is nothing to split: add {{destination: {{host: {site.service}, subset: stable}}}} to its "
+            "route.",
         )
 
     def read(self, objects: Objects, site: Site) -> Reading:
@@ -148,15 +148,13 @@ class IstioSubsetRouter(IstioRouter):
                 return Problem(
                     "SubsetNotFound" if not found else "SubsetTwice",
                     f"{what} has {len(found)} subsets named {arm}: write one, without labels; the operator "
-                    "adds "
-                    "the revision's.",
+                    "adds the revision's.",
                 )
             if missing := _missing_on_pods(found[0].get("labels"), site):
                 return Problem(
                     "SubsetSelectsNothing",
                     f"Subset {arm} of {what} asks for pods labelled {missing}, and the rollout's have no "
-                    "such label: "
-                    "remove it, or add it under runtime.podTemplate.metadata.labels.",
+                    "such label: remove it, or add it under runtime.podTemplate.metadata.labels.",
                 )
         return self._narrow(service, site)
 
@@ -174,8 +172,7 @@ class IstioSubsetRouter(IstioRouter):
             return Problem(
                 "ServiceSelectsTooLittle",
                 f"Service {site.service} selects {missing or f'one revision ({REVISION_LABEL})'}, and its "
-                "subsets need "
-                f"the pods of both: select modelrollout.io/rollout: {site.rollout}.",
+                f"subsets need the pods of both: select modelrollout.io/rollout: {site.rollout}.",
             )
         return None
 

@@ -122,8 +122,7 @@ def _outranked(traffic: Traffic, asked: Needs) -> Problem | None:
         return Problem(
             "RouterCannot",
             f"{_router(traffic)} would send a request with both {asked.sticky} and the query parameter by "
-            "its cohort: "
-            "match a header instead of a query parameter, or leave traffic.sticky out.",
+            "its cohort: match a header instead of a query parameter, or leave traffic.sticky out.",
         )
     return None
 
@@ -141,9 +140,8 @@ def _unreachable(spec: Spec) -> Problem | None:
             return Problem(
                 "WeightNotAchievable",
                 f"A step asks for {weight} %, and without a route the split is made of pod counts: "
-                f"{spec.replicas} "
-                f"replicas can make {ratio.listed(spec.replicas)} %, give or take {spec.traffic.tolerance} "
-                "points. "
+                f"{spec.replicas} replicas can make {ratio.listed(spec.replicas)} %, give or take "
+                f"{spec.traffic.tolerance} points. "
                 "Ask for one of these, raise replicas or traffic.tolerance, or name traffic.gateway or "
                 "traffic.istio.",
             )

@@ -113,16 +113,14 @@ class RuleRouter(Dialect):
             return Problem(
                 "RouteNotFound",
                 f"There is no {what} in this namespace: create it, with a rule named {self.rule} that sends "
-                "to "
-                f"{site.stable_service}.",
+                f"to {site.stable_service}.",
             )
         names = [rule.get("name") for rule in route.get("spec", {}).get(self.rules_key) or ()]
         if names.count(self.rule) > 1:
             return Problem(
                 "RuleNameTwice",
                 f"{what} has {names.count(self.rule)} rules named {self.rule}, and only one can be meant: "
-                "give "
-                "the others names of their own.",
+                "give the others names of their own.",
             )
         if self.rule not in names:
             others = ", ".join(sorted(str(name) for name in names if name)) or "none has a name"

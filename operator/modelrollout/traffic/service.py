@@ -149,8 +149,7 @@ class ServiceRouter:
             return Problem(
                 "ServiceSelectsNoPods",
                 f"Service {self._ref.name} is of type ExternalName, a DNS alias that selects no pods: use "
-                "one of "
-                "type ClusterIP, NodePort or LoadBalancer.",
+                "one of type ClusterIP, NodePort or LoadBalancer.",
             )
         return None
 
@@ -180,15 +179,14 @@ def _unsupported(split: Split, site: Site, service: str) -> Problem | None:
         return Problem(
             "RouterCannot",
             f"Service {service} splits connections by pod counts and can neither copy nor match requests: "
-            "name "
-            "traffic.gateway or traffic.istio for mirror and match steps.",
+            "name traffic.gateway or traffic.istio for mirror and match steps.",
         )
     if 0 < split.canary < 100 and site.other_ready:
         return Problem(
             "OtherRevisionRunning",
             f"{site.other_ready} ready pods of an earlier revision of {site.rollout} would get users too, "
-            "for "
-            f"Service {service} can only tell one revision from all of them: they must be scaled down first.",
+            f"for Service {service} can only tell one revision from all of them: they must be scaled down "
+            "first.",
         )
     return None
 
@@ -201,8 +199,7 @@ def _warnings(service: Object) -> tuple[Problem, ...]:
             Problem(
                 "ClientsArePinned",
                 f"Service {name} has sessionAffinity ClientIP: shares are shares of clients, not of "
-                "requests, and "
-                "clients that came before the canary stay where they are.",
+                "requests, and clients that came before the canary stay where they are.",
             )
         )
     if spec.get("clusterIP") == "None":
@@ -210,8 +207,7 @@ def _warnings(service: Object) -> tuple[Problem, ...]:
             Problem(
                 "HeadlessService",
                 f"Service {name} is headless: clients choose among the addresses that DNS gave them, so a "
-                "move "
-                "takes as long as they keep these.",
+                "move takes as long as they keep these.",
             )
         )
     if spec.get("publishNotReadyAddresses"):

@@ -30,8 +30,7 @@ ROUTES = [
         {sit.HTTP_REF: None},
         "RouteNotFound",
         "There is no HTTPRoute chat in this namespace: create it, with a rule named completions that sends "
-        "to "
-        "chat-stable.",
+        "to chat-stable.",
     ),
     (
         "no rule has the name",
@@ -46,8 +45,7 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route({"backendRefs": [STABLE]})},
         "RuleNotFound",
         "HTTPRoute chat has no rule named completions (its rules: none has a name): name the rule that is "
-        "to be "
-        "split.",
+        "to be split.",
     ),
     (
         "two rules have the name",
@@ -55,8 +53,7 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route(sit.rule(STABLE), sit.rule(STABLE))},
         "RuleNameTwice",
         "HTTPRoute chat has 2 rules named completions, and only one can be meant: give the others names of "
-        "their "
-        "own.",
+        "their own.",
     ),
     (
         "no backend of the rule is ours",
@@ -82,10 +79,8 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route(sit.rule(sit.ref("chat-stable", namespace="serving")))},
         "BackendInOtherNamespace",
         "Rule completions of HTTPRoute chat sends to chat-stable in namespace serving, and a rollout only "
-        "splits "
-        "between Services of its own namespace, ml: put the route and the rollout into one namespace, or "
-        "name a "
-        "backend of this one.",
+        "splits between Services of its own namespace, ml: put the route and the rollout into one "
+        "namespace, or name a backend of this one.",
     ),
     (
         "the canary would be the 17th backendRef",
@@ -93,8 +88,7 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route(sit.rule(STABLE, *FOREIGN))},
         "RouteIsFull",
         "HTTPRoute chat would have 17 backendRefs with those that the rollout adds, and the API takes 16: "
-        "move "
-        "some to another route.",
+        "move some to another route.",
     ),
     (
         "the match would be the 17th rule",
@@ -102,8 +96,7 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route(sit.rule(STABLE), *(other(i) for i in range(15)))},
         "RouteIsFull",
         "HTTPRoute chat would have 17 rules with those that the rollout adds, and the API takes 16: move "
-        "some to "
-        "another route.",
+        "some to another route.",
     ),
     (
         "others get weight and ours is too coarse",
@@ -119,8 +112,7 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route(sit.rule(sit.ref("chat", weight=0), sit.ref("old")))},
         "NoShare",
         "chat has weight 0 beside backends that have some, so there is nothing to split: give chat-stable "
-        "the "
-        "weight that the rollout shall share out.",
+        "the weight that the rollout shall share out.",
     ),
     (
         "the rule already matches the header that targets the canary",
@@ -132,8 +124,7 @@ ROUTES = [
         },
         "AlreadyMatched",
         "Rule completions of HTTPRoute chat already matches the header x-beta, and a request has one value "
-        "for "
-        "it: match another for the canary.",
+        "for it: match another for the canary.",
     ),
     (
         "requests would be copied to an InferencePool",
@@ -141,8 +132,7 @@ ROUTES = [
         {sit.HTTP_REF: sit.http_route(sit.rule(POOL))},
         "MirrorToPool",
         "Rule completions sends to InferencePools, and gateways do not copy requests to these: leave the "
-        "mirror "
-        "steps out.",
+        "mirror steps out.",
     ),
     (
         "the VirtualService does not exist",
@@ -150,8 +140,7 @@ ROUTES = [
         {sit.VIRTUAL_REF: None},
         "RouteNotFound",
         "There is no VirtualService chat in this namespace: create it, with a rule named completions that "
-        "sends "
-        "to chat-stable.",
+        "sends to chat-stable.",
     ),
     (
         "the http route delegates",
@@ -159,8 +148,7 @@ ROUTES = [
         {sit.VIRTUAL_REF: sit.virtual_service({"name": "completions", "delegate": {"name": "chat-routes"}})},
         "RouteDelegates",
         "Route completions of VirtualService chat hands over to VirtualService ml/chat-routes: name that "
-        "one, "
-        "and a route of it, in traffic.istio.",
+        "one, and a route of it, in traffic.istio.",
     ),
     (
         "no destination is ours",
@@ -181,10 +169,8 @@ ROUTES = [
         },
         "BackendInOtherNamespace",
         "Route completions of VirtualService chat sends to chat-stable.serving.svc.cluster.local, and a "
-        "rollout "
-        "only splits between Services of its own namespace, ml: put the VirtualService and the rollout into "
-        "one "
-        "namespace, or name a destination of this one.",
+        "rollout only splits between Services of its own namespace, ml: put the VirtualService and the "
+        "rollout into one namespace, or name a destination of this one.",
     ),
     (
         "it splits subsets, and no DestinationRule is named",
@@ -204,8 +190,7 @@ ROUTES = [
         },
         "ForeignMirror",
         "Route completions of VirtualService chat already copies requests to audit.ml, and `mirror` holds "
-        "only "
-        "one: write it under `mirrors`, which holds many.",
+        "only one: write it under `mirrors`, which holds many.",
     ),
 ]
 
@@ -223,8 +208,7 @@ SUBSETS = [
         subset_objects(None),
         "DestinationRuleNotFound",
         "There is no DestinationRule chat in this namespace: create it for host chat, with subsets named "
-        "stable "
-        "and canary.",
+        "stable and canary.",
     ),
     (
         "it is for another host",
@@ -251,8 +235,7 @@ SUBSETS = [
         subset_objects(RULES({"version": "v1"})),
         "SubsetSelectsNothing",
         "Subset stable of DestinationRule chat asks for pods labelled version=v1, and the rollout's have no "
-        "such "
-        "label: remove it, or add it under runtime.podTemplate.metadata.labels.",
+        "such label: remove it, or add it under runtime.podTemplate.metadata.labels.",
     ),
     (
         "the Service does not exist",
@@ -265,16 +248,14 @@ SUBSETS = [
         subset_objects(RULES(), sit.service({"modelrollout.io/revision": "aaa111"})),
         "ServiceSelectsTooLittle",
         "Service chat selects one revision (modelrollout.io/revision), and its subsets need the pods of "
-        "both: "
-        "select modelrollout.io/rollout: chat.",
+        "both: select modelrollout.io/rollout: chat.",
     ),
     (
         "the Service selects other pods",
         subset_objects(RULES(), sit.service({"app": "old"})),
         "ServiceSelectsTooLittle",
         "Service chat selects app=old, and its subsets need the pods of both: select "
-        "modelrollout.io/rollout: "
-        "chat.",
+        "modelrollout.io/rollout: chat.",
     ),
 ]
 
@@ -284,8 +265,7 @@ SERVICES = [
         None,
         "ServiceNotFound",
         "There is no Service chat in this namespace, and clients are to call it: create it, with the ports "
-        "that "
-        "they use.",
+        "that they use.",
     ),
     (
         "the Service is a DNS alias",

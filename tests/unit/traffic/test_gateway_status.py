@@ -37,8 +37,7 @@ def refused(reason, message=""):
             route(answers=[]),
             "NoGatewayAnswered",
             "No gateway has taken up HTTPRoute chat for parentRef gw: see whether that Gateway exists and "
-            "the "
-            "controller of its class runs.",
+            "the controller of its class runs.",
         ),
         (
             route(Accepted={"observedGeneration": 2}),
@@ -49,22 +48,19 @@ def refused(reason, message=""):
             route(Accepted=refused("NoMatchingParent")),
             "NoMatchingParent",
             "Gateway gw does not serve HTTPRoute chat as it is now: its parentRef asks for a listener "
-            "(sectionName "
-            "or port) that the Gateway does not have.",
+            "(sectionName or port) that the Gateway does not have.",
         ),
         (
             route(ResolvedRefs=refused("BackendNotFound", "backend(chat-canary.ml) not found")),
             "BackendNotFound",
             "Gateway gw does not serve HTTPRoute chat as it is now: a Service that it sends to does not "
-            "exist; its "
-            "share of the users gets errors. It says: backend(chat-canary.ml) not found",
+            "exist; its share of the users gets errors. It says: backend(chat-canary.ml) not found",
         ),
         (
             route(ResolvedRefs=refused("RefNotPermitted")),
             "RefNotPermitted",
             "Gateway gw does not serve HTTPRoute chat as it is now: it sends into another namespace, where "
-            "no "
-            "ReferenceGrant allows that.",
+            "no ReferenceGrant allows that.",
         ),
         (
             route(Accepted=refused("SomethingNew")),
@@ -130,8 +126,7 @@ def test_a_gateway_that_is_not_programmed_serves_nothing_unless_only_its_address
     if reading.waiting_for:
         assert reading.waiting_for.message == (
             "Gateway gw, which HTTPRoute chat hangs on, is not programmed (Invalid: listener clash): no "
-            "proxy "
-            "serves it."
+            "proxy serves it."
         )
 
 

@@ -60,10 +60,8 @@ def refused(traffic, steps, replicas=4):
             {},
             [{"weight": 5}],
             "A step asks for 5 %, and without a route the split is made of pod counts: 4 replicas can make "
-            "20, 33, "
-            "43 or 50 %, give or take 5 points. Ask for one of these, raise replicas or traffic.tolerance, "
-            "or name "
-            "traffic.gateway or traffic.istio.",
+            "20, 33, 43 or 50 %, give or take 5 points. Ask for one of these, raise replicas or "
+            "traffic.tolerance, or name traffic.gateway or traffic.istio.",
         ),
     ],
 )
