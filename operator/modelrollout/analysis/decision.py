@@ -89,7 +89,7 @@ def _counted(plan: Plan, standing: Standing) -> float:
 
 
 def decide(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> Decision:
-    rules = (_catastrophe, _worse, _suspect, _unusable, _passes)
+    rules = (_catastrophe, _worse, _too_early, _suspect, _unusable, _passes)
     for rule in rules:
         if (decision := rule(plan, standings, step)) is not None:
             return decision
@@ -126,6 +126,21 @@ def _worse(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -
         f"The canary is worse on {names(blamed)} (risk of error {chance(plan.false_revert_risk)}). {details}."
     )
     return Decision(VerdictKind.FAIL, "CanaryWorse", message)
+
+
+def _too_early(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:
+    """Strong evidence from a service whose noise nobody knows: it may be one bad minute."""
+    if log_combined(plan, standings) < -math.log(plan.revert_risk):
+        return None
+    parts = _parts(plan, standings, counted=False)
+    name = max(parts, key=lambda n: parts[n])
+    standing = standings[name]
+    message = (
+        f"The canary looks worse on {name}, but without history nobody knows how noisy it is: a revert waits "
+        f"for {plan.looks_without_history} looks, {standing.used} were used. "
+        f"{summary(standing.metric, standing.reading)}."
+    )
+    return Decision(VerdictKind.INSUFFICIENT, "NoiseUnknown", message)
 
 
 def _suspect(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -> Decision | None:

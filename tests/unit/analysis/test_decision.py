@@ -85,6 +85,8 @@ def test_unknown_noise_speaks_only_after_thirty_looks() -> None:
     _, verdicts = judge(Plan((unknown,), planned_looks=60), [{"a": WORSE}] * 40)
     fails = [i for i, v in enumerate(verdicts, start=1) if v.kind is VerdictKind.FAIL]
     assert fails[0] == 30
+    assert verdicts[20].reason == "NoiseUnknown"
+    assert "a revert waits for 30 looks, 21 were used" in verdicts[20].message
     _, verdicts = judge(Plan((unknown,), planned_looks=60), [{"a": ratios(700, 1000, 0, 1000)}])
     assert verdicts[0].reason == "Catastrophic"
 
