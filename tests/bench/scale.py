@@ -163,9 +163,8 @@ def run(given, scene, operator, *, audit, exporter, prometheus):
     for name in names:
         scene.add(service(name), http_route(name, name), manifest(name, given, prometheus))
     installed = fleet.wait(lambda status: status.get("phase") == "Stable", 300)
-    say(
-        f"installed {len(installed)}/{len(names)} in {max(installed.values()) - started:.0f} s; RSS {meter.rss():.0f} MiB"
-    )
+    took = max(installed.values(), default=0.0) - started
+    say(f"installed {len(installed)}/{len(names)} in {took:.0f} s; RSS {meter.rss():.0f} MiB")
     rest = at_rest(audit, meter, 20)
     scraped = Scraped(fleet, exporter, prometheus)
     scraped.look()

@@ -34,11 +34,12 @@ class Events:
         self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING)
 
     def tell(self, at: RolloutKey, resource: Mapping[str, Any], notes: Sequence[Note]) -> None:
-        """Log, count and queue an Event for each note."""
+        """Log and count each note, and queue the Events that tell of them."""
         for note in notes:
             line = log.warning if note.warning else log.info
             line(note.message, reason=note.reason)
             self._telemetry.notes.labels(note.reason).inc()
+        for note in joined(notes):
             with contextlib.suppress(asyncio.QueueFull):
                 self._queue.put_nowait((at.namespace, _event(at, resource, note)))
 
@@ -58,6 +59,17 @@ class Events:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._queue.join()
+
+
+def joined(notes: Sequence[Note]) -> list[Note]:
+    """Good news of one pass are one Event, named after the last: a step passed and the next one entered."""
+    told: list[Note] = []
+    for note in notes:
+        if told and not note.warning and not told[-1].warning:
+            told[-1] = Note(note.reason, f"{told[-1].message}. {note.message}")
+        else:
+            told.append(note)
+    return told
 
 
 def _event(at: RolloutKey, resource: Mapping[str, Any], note: Note) -> dict[str, Any]:
