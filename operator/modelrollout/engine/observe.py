@@ -112,7 +112,7 @@ class Observer:
             other_ready=sum(count for revision, count in ready.items() if revision not in (stable, canary)),
             stable_model=_model_of(view.status, stable),
             canary_model=_model_of(view.status, canary),
-            pod_labels={ROLLOUT_LABEL: view.key.name},
+            pod_labels=shared_labels(view.deployments.values()),
         )
 
     async def refresh(self, at: RolloutKey) -> None:
@@ -327,6 +327,12 @@ def _owners(body: Object) -> set[str]:
 def _left_behind(body: Object, rollout: str) -> bool:
     """Left for the route by a deleted rollout of the same name: nobody owns it and the label is ours."""
     return not _owners(body) and owner_of(body) == rollout
+
+
+def shared_labels(deployments: Iterable[Object]) -> Mapping[str, str]:
+    """The labels that pods of all revisions have; empty when there is no Deployment to know it from."""
+    templates = [set(body["spec"]["template"]["metadata"]["labels"].items()) for body in deployments]
+    return dict(set.intersection(*templates)) if templates else {}
 
 
 def _prompts_hash(prompts: Object | None) -> str | None:
