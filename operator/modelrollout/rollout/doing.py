@@ -15,6 +15,7 @@ from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.view import View
+from modelrollout.traffic.router import Split
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def _installing(view: View) -> Doing:
         facts = {"revision": view.stable, "limit": limit, "ready": ready, "wanted": view.replicas}
         cause = f": {trouble[1]}" if trouble is not None else ""
         return _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
-    if trouble is not None:
+    if trouble is not None and not _early(view, view.stable):
         return Doing("Installing", *trouble, warning=True)
     return _do("Installing", say.INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
 
@@ -63,6 +64,12 @@ def _trouble(view: View, revision: str | None) -> tuple[str, str] | None:
     if fleet is None or fleet.trouble is None:
         return None
     return fleet.trouble.reason, say.POD_TROUBLE.say(revision=revision, trouble=fleet.trouble.message)
+
+
+def _early(view: View, revision: str | None) -> bool:
+    """Its pods are as far as loading pods are: nothing that a person has to be told."""
+    fleet = view.fleet(revision)
+    return fleet is not None and fleet.trouble is not None and fleet.trouble.early
 
 
 def _reverting(view: View) -> Doing:
@@ -90,12 +97,12 @@ def _stepping(view: View) -> Doing:
 
 
 def _waiting_for_pods(view: View) -> Doing:
-    phase: Phase = "Progressing" if view.desired.canary or view.desired.mirror else "Starting"
+    phase: Phase = "Starting" if view.desired == Split() else "Progressing"
     wanted, ready = view.pods, view.ready(view.canary)
     if ready >= wanted and (others := blockers(view)):
         return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
     trouble = _trouble(view, view.canary) if ready < wanted else None
-    if trouble is not None:
+    if trouble is not None and not _early(view, view.canary):
         return Doing(phase, *trouble, warning=True)
     facts = {"revision": view.canary, "ready": ready, "wanted": wanted}
     if phase == "Starting":
@@ -163,7 +170,7 @@ def _promoting(view: View) -> Doing:
         )
     elif ready < view.pods:
         trouble = _trouble(view, view.canary)
-        if trouble is not None:
+        if trouble is not None and not _early(view, view.canary):
             return Doing("Promoting", *trouble, warning=True)
         what = f"{ready} of {view.pods} pods ready"
     else:

@@ -20,8 +20,10 @@ Role = Literal["stable", "canary"]
 class Trouble:
     """Why pods of a revision do not become ready, from the pods' own states."""
 
-    reason: str  # ImagePullBackOff, CrashLoopBackOff, Unschedulable, WarmUpFailed …
+    reason: str  # ImagePullBackOff, CrashLoopBackOff, Unschedulable, NotAnsweredYet …
     message: str
+    early: bool = False
+    """As every pod that loads: worth telling only when the startup deadline has passed."""
 
 
 @dataclass(frozen=True)

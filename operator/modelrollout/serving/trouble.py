@@ -72,7 +72,7 @@ def of_container(who: str, container: Object) -> Iterator[Trouble]:
             since = running.get("startedAt", "a moment ago")
             before = f" Before, it {how_it_ended(ended)}{restarts(container)}." if ended else ""
             message = f"{who} runs since {since} and has not answered a completion yet.{before}"
-            yield Trouble("NotAnsweredYet", message)
+            yield Trouble("NotAnsweredYet", message, early=not ended)
 
 
 def of_waiting(who: str, container: Object, waiting: Object, ended: Object | None) -> Iterator[Trouble]:
@@ -83,7 +83,8 @@ def of_waiting(who: str, container: Object, waiting: Object, ended: Object | Non
     elif reason in CREATE_REASONS:
         yield Trouble(reason, f"{who} cannot be created: {said or reason}.")
     elif reason in STARTING_REASONS:
-        yield Trouble(reason, f"{who} waits for its image, its volumes or the container before it.")
+        message = f"{who} waits for its image, its volumes or the container before it."
+        yield Trouble(reason, message, early=not ended)
     elif ended:
         grave = "OOMKilled" if ended.get("reason") == "OOMKilled" else "CrashLoopBackOff"
         yield Trouble(grave, f"{who} {how_it_ended(ended)}{restarts(container)}.")

@@ -1,0 +1,151 @@
+"""`python -m tests.demo`: watch a good model being promoted and a bad one being sent back.
+
+Everything is real: a Kubernetes cluster on this machine, istiod and Envoy, Prometheus, vLLM on the CPU,
+the operator from its own Dockerfile and chart. A steady stream of users asks for completions all the while.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tests.bed import build
+from tests.bed.failure import BedError
+from tests.bed.vllm import vllm
+from tests.demo import report, stage
+from tests.demo.scene import HOST, NAMESPACE, Scene
+from tests.demo.watch import HEADER, PATH, Moment, Watch, condition
+from tests.load.http import Target
+from tests.load.load import Load, in_background
+
+RATE = 30
+"""Requests per second; two small servers on two cores carry it with room to spare."""
+STARTED = time.monotonic()
+Status = dict[str, Any]
+
+
+def say(text: str) -> None:
+    print(f"[{time.monotonic() - STARTED:5.0f} s] {text}", flush=True)
+
+
+def plain(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def main() -> int:
+    options = arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        build.build(say)
+        with stage.cluster(say, options.keep) as where:
+            play(where)
+            if options.keep or where.own is None:
+                plain(f"\nThe cluster goes on: export KUBECONFIG={where.cluster.kubeconfig}")
+                plain("`make demo-down` removes it.")
+    except (BedError, TimeoutError) as error:
+        plain(f"\nThe demo stopped: {error}")
+        return 1
+    except KeyboardInterrupt:
+        plain("\nStopped; nothing is left running.")
+        return 130
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m tests.demo", description=__doc__)
+    parser.add_argument("--keep", action="store_true", help="leave the cluster running afterwards")
+    return parser.parse_args()
+
+
+def play(where: stage.Stage) -> None:
+    cluster = where.cluster
+    stage.install_operator(where, say)
+    stage.make_namespace(where)
+    scene = Scene(vllm(), stage.GATEWAY, cluster.addresses.prometheus)
+    say("kubectl apply: examples/canary-gateway-api.yaml, fitted to this machine")
+    cluster.apply("---\n".join(yaml.safe_dump(document) for document in scene.objects()))
+    target = Target(f"http://{cluster.addresses.gateway}", model="chat", host=HOST, stream=True, max_tokens=8)
+    load = Load(target, rate=RATE, users=48, seconds=1800)
+    with cluster.client() as http:
+        watch = Watch(http, PATH.format(namespace=NAMESPACE, name="chat"), plain)
+        plain(f"\nThe first model loads; nobody is served yet.\n{HEADER}")
+        watch.until(serving, "the first revision to serve", 240, lambda _: None)
+        load.phase = "first model"
+        with in_background(load):
+            plain(f"\n{RATE} requests a second from now on, until the end.")
+            time.sleep(20)
+            better = Change("good", "A good new model.", scene.good(), promoted)
+            good = follow(where, watch, load, better)
+            worse = Change("bad", "A bad one: it really is slower.", scene.bad(), reverted)
+            bad = follow(where, watch, load, worse)
+            load.phase = "afterwards"
+            time.sleep(5)
+    finish(load, good, bad, watch)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A new revision: what is patched, and how its rollout ends."""
+
+    name: str
+    says: str
+    patch: dict[str, Any]
+    done: Callable[[Status], bool]
+
+
+def follow(where: stage.Stage, watch: Watch, load: Load, change: Change) -> list[Moment]:
+    """Apply the new revision and follow it to its end; the moments of this rollout."""
+    first = len(watch.moments)
+    before = watch.resource["metadata"]["generation"]
+
+    def each(moment: Moment) -> None:
+        load.phase = f"{change.name}: {moment.phase.lower()} {moment.weight} %"
+
+    patch = json.dumps(change.patch)
+    plain(f"\n{change.says}\n  kubectl patch mr chat --type=merge -p '{patch}'\n{HEADER}")
+    where.cluster.kubectl("-n", NAMESPACE, "patch", "mr", "chat", "--type=merge", "-p", patch)
+    watch.until(
+        lambda status: status.get("observedGeneration", 0) > before and change.done(status),
+        f"the {change.name} revision to be decided",
+        420,
+        each,
+    )
+    return watch.moments[first:]
+
+
+def serving(status: Status) -> bool:
+    return status.get("phase") == "Stable"
+
+
+def promoted(status: Status) -> bool:
+    return condition(status, "Promoted") and status.get("phase") == "Stable"
+
+
+def reverted(status: Status) -> bool:
+    return status.get("phase") == "Reverted"
+
+
+def finish(load: Load, good: list[Moment], bad: list[Moment], watch: Watch) -> None:
+    plain("\nWho was served by whom")
+    for line in report.steps(load.tally):
+        plain(line)
+    plain("\nThe good one")
+    plain(f"  first users on it → promoted: {report.exposure(good):.0f} s")
+    plain("\nThe bad one")
+    for line in [*report.revert(bad), *report.evidence(watch.resource.get("status", {}))]:
+        plain(line)
+    plain(
+        "\nWhere to look next: kubectl get mr -n demo; kubectl describe mr chat -n demo; kubectl get events -n demo"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""The demo's manifests: examples/canary-gateway-api.yaml, fitted to a small machine without a GPU.
+
+Nothing about the rollout itself is made up for the demo: the same resource, the same packs, the same
+statistics. Times are short because the traffic is steady, and tolerances wide because the machine is small.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from tests.bed import images
+from tests.bed.folders import REPOSITORY
+from tests.bed.vllm import ENVIRONMENT, SERVER, Vllm
+
+EXAMPLE = REPOSITORY / "examples" / "canary-gateway-api.yaml"
+NAMESPACE = "demo"
+HOST = "chat.example"
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the demo applies, and the two changes that it makes later."""
+
+    vllm: Vllm
+    gateway: tuple[str, str]
+    """Namespace and name of the Gateway that the route hangs on."""
+    prometheus: str
+
+    def objects(self) -> list[Object]:
+        """Service, HTTPRoute and ModelRollout of the example, in the demo's namespace."""
+        documents = [doc for doc in yaml.safe_load_all(EXAMPLE.read_text()) if doc]
+        fitted = {"HTTPRoute": self._route, "ModelRollout": self._rollout}
+        for document in documents:
+            document["metadata"]["namespace"] = NAMESPACE
+        return [fitted.get(document["kind"], copy.deepcopy)(document) for document in documents]
+
+    def good(self) -> Object:
+        """Merge patch: other weights, as quick as the first ones."""
+        return {"spec": {"model": {"uri": self._uri("tiny-next")}}}
+
+    def bad(self) -> Object:
+        """Merge patch: a much deeper model, which really is slower."""
+        return {"spec": {"model": {"uri": self._uri("slow")}}}
+
+    def _route(self, route: Object) -> Object:
+        namespace, name = self.gateway
+        route["spec"] |= {"parentRefs": [{"namespace": namespace, "name": name}], "hostnames": [HOST]}
+        return route
+
+    def _rollout(self, rollout: Object) -> Object:
+        spec = rollout["spec"]
+        spec["replicas"] = 2
+        spec["model"] = {"uri": self._uri("tiny"), "servedName": "chat"}
+        spec["runtime"] = self._runtime()
+        spec["traffic"]["armHeaders"] = True  # so that the demo can count who answered
+        spec["strategy"]["canary"]["steps"] = [{"weight": w, "for": "10s"} for w in (5, 25, 50, 100)]
+        spec["analysis"] = {
+            "prometheus": {"address": self.prometheus},
+            "interval": "2s",
+            "warmUp": "5s",
+            "maxStepDuration": "5m",
+            "metrics": [
+                {"use": "vllm/time-to-first-token", "tolerate": {"ratio": "1.50", "absolute": "0.15"}},
+                {"use": "envoy/success-rate", "tolerate": {"absolute": "0.05"}},
+            ],
+        }
+        spec["rollbackWindow"] = "10s"
+        return rollout
+
+    def _runtime(self) -> Object:
+        """vLLM on the CPU, from a folder of this machine that the pods mount at its own path."""
+        folder = str(self.vllm.folder)
+        container = {
+            "name": "server",
+            "imagePullPolicy": "Never",
+            "volumeMounts": [{"name": "vllm", "mountPath": folder, "readOnly": True}],
+        }
+        volume = {"name": "vllm", "hostPath": {"path": folder, "type": "Directory"}}
+        return {
+            "image": images.PYTHON,
+            "command": [str(self.vllm.python), *SERVER, "--load-format=dummy"],
+            "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
+            "startupDeadline": "5m",
+            "drain": {"timeout": "20s"},
+            "podTemplate": {"spec": {"containers": [container], "volumes": [volume]}},
+        }
+
+    def _uri(self, model: str) -> str:
+        return f"file://{self.vllm.model(model)}"
