@@ -142,9 +142,8 @@ def finish(load: Load, good: list[Moment], bad: list[Moment], watch: Watch) -> N
     plain("\nThe bad one")
     for line in [*report.revert(bad), *report.evidence(watch.resource.get("status", {}))]:
         plain(line)
-    plain(
-        "\nWhere to look next: kubectl get mr -n demo; kubectl describe mr chat -n demo; kubectl get events -n demo"
-    )
+    plain("\nWhere to look next, with -n demo:")
+    plain("  kubectl get mr; kubectl describe mr chat; kubectl get events")
 
 
 if __name__ == "__main__":
