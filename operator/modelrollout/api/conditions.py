@@ -159,7 +159,7 @@ STARTUP_DEADLINE = Reason(
 )
 CANARY_LOST = Reason(
     "CanaryLost",
-    "Revision {revision} lost the pods that step {step} needs; all users are on {stable}",
+    "Revision {revision} lost the pods that step {step} needs; it has {split} until they are back",
     warning=True,
 )
 CANARY_UNSTABLE = Reason(

@@ -48,8 +48,9 @@ def lose(view: View) -> Change | None:
         entered_at=view.at if carried else view.step.entered_at,
         losses=view.step.losses + carried,
     )
-    said = note(say.CANARY_LOST, revision=view.canary, step=view.progress, stable=view.stable)
-    return view.change(said, weight=view.weighed(Split(weight)), step=step)
+    split = Split(weight)
+    said = note(say.CANARY_LOST, revision=view.canary, step=view.progress, split=describe(split))
+    return view.change(said, weight=view.weighed(split), step=step)
 
 
 def _kept(view: View) -> bool:

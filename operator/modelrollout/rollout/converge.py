@@ -14,7 +14,6 @@ from modelrollout.rollout.handover import course
 from modelrollout.rollout.model import Action, EnsureRevision, PointService, Scale, SetTraffic
 from modelrollout.rollout.promote import taking_over
 from modelrollout.rollout.view import View
-from modelrollout.traffic.router import Split
 
 
 def actions(view: View) -> tuple[Action, ...]:
@@ -125,10 +124,9 @@ def _carried(view: View) -> bool:
     stable, canary = view.listed("stable"), view.listed("canary")
     if read is None:
         return not view.installing or holds(stable, 100, view.replicas)
-    mixed = steps.is_ratio(view.spec) and 0 < split.canary < 100
-    if split.canary > read.canary and not mixed and not holds(canary, split.canary, view.replicas):
-        return stable == 0 and canary > 0
-    if split.canary < read.canary and not holds(stable, 100 - split.canary, view.replicas):
-        return canary == 0
-    gains = bool(split.mirror > read.mirror or set(split.matches) - set(read.matches))
-    return canary > 0 if gains or (mixed and read == Split()) else True
+    if split.mirror > read.mirror or set(split.matches) - set(read.matches):
+        return canary > 0
+    if split.canary > read.canary:
+        mixed = steps.is_ratio(view.spec) and split.canary < 100  # as many users as it has pods, always
+        return canary > 0 and (mixed or stable == 0 or holds(canary, split.canary, view.replicas))
+    return canary == 0 or split.canary == read.canary or holds(stable, 100 - split.canary, view.replicas)

@@ -25,7 +25,7 @@ def _moments(view: View) -> Iterator[float]:
         yield unix(view.status.phase_since) + seconds(view.spec.runtime.startup_deadline)
     if view.watching and view.status.keep_warm_until is not None:
         yield unix(view.status.keep_warm_until)
-    if view.watching and not view.ready(view.stable) and (since := revert.lost_since(view)) is not None:
+    if (since := revert.lost_since(view)) is not None:
         yield since + revert.GRACE
     if drift.drifting(view) and view.status.weight.drift_at is not None:
         yield unix(view.status.weight.drift_at) + drift.BACKOFF

@@ -26,6 +26,7 @@ Policy = Callable[[View], Change | None]
 ALWAYS: tuple[Policy, ...] = (
     listen.take_commands,
     revert.commanded,
+    revert.failed,
     revert.give_way,
     revert.gone_back,
     drain.gone,

@@ -56,7 +56,9 @@ def drained(view: View, revision: str) -> bool:
 
 
 def removals(view: View) -> list[DeleteRevision]:
-    """Fleets that may go: no Service selects them, no stream is on them."""
+    """Fleets that may go: the route is as we know it, no Service selects them, no stream is on them."""
+    if not (view.as_desired or view.installing):
+        return []
     selected = set(view.observed.services.values())
     return [
         DeleteRevision(revision)

@@ -114,21 +114,26 @@ def no_verdict(view: View) -> Change | None:
 
 
 def stable_lost(view: View) -> Change | None:
-    """A promoted revision without a single ready pod, and a warm one beside it that carries all."""
-    if (
-        not view.watching
-        or view.ready(view.stable)
-        or not holds(view.ready(view.previous), 100, view.replicas)
-    ):
-        return None
+    """The revision that took over has no ready pod left, and a warm one beside it carries all."""
+    _, warm = replaced(view)
     since = lost_since(view)
-    if since is None or view.now < since + GRACE:
+    if since is None or view.now < since + GRACE or not holds(view.ready(warm), 100, view.replicas):
         return None
-    return _leave(view, say.STABLE_LOST, previous=view.previous, limit=f"{GRACE:.0f}s")
+    return _leave(view, say.STABLE_LOST, previous=warm, limit=f"{GRACE:.0f}s")
+
+
+def replaced(view: View) -> tuple[str | None, str | None]:
+    """The revision that took over, when it has no ready pod, and the one that it took over from."""
+    serving, warm = (view.canary, view.stable) if view.names_moved else (view.stable, view.previous)
+    if not (view.watching or (view.rolling and view.names_moved)) or view.ready(serving):
+        return None, None
+    return serving, warm
 
 
 def lost_since(view: View) -> float | None:
-    """When users lost the pods they need, from the condition that says so."""
+    """When users lost the pods of the revision that took over, from the condition that says so."""
+    if replaced(view)[0] is None:
+        return None
     return next((unix(c.last_transition_time) for c in view.status.conditions if _unavailable(c)), None)
 
 

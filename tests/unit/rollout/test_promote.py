@@ -133,6 +133,22 @@ def test_blue_green_by_a_selector_moves_everybody_in_one_write() -> None:
     assert operator.world.selects == SECOND
 
 
+def test_pods_lost_after_the_names_have_moved_bring_the_old_revision_back() -> None:
+    operator = on_trial(ONE_STEP)
+    operator.wait(60 + LOADING - 1)
+    operator.world.now += 1
+    operator.world.propagate()
+    while operator.world.services["stable"] != SECOND:
+        operator.run_once()
+    operator.world.loading = 100_000
+    operator.world.kill(SECOND, 4)
+    operator.world.propagate()
+    operator.wait(40)
+    assert operator.world.shares() == {FIRST: 100}
+    operator.wait(60)
+    assert operator.status.history[-1].reason == "StableLost"
+
+
 def test_pods_lost_before_the_names_have_moved_send_the_users_back() -> None:
     operator = on_trial(ONE_STEP)
     operator.wait(60 + LOADING - 1)

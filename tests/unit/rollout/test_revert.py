@@ -146,6 +146,17 @@ def test_a_fail_of_an_earlier_rollout_does_not_hit_this_one() -> None:
     assert operator.status.phase == "Progressing"
 
 
+def test_a_fail_reverts_while_a_problem_holds_everything_else() -> None:
+    operator = on_trial(JUDGED)
+    operator.wait(60)
+    operator.world.problem = Problem("Unknown", "the edited spec names a metric that no pack has")
+    operator.settle()
+    operator.world.judge("Fail")
+    operator.wait(60)
+    assert operator.world.route == Split()
+    assert operator.status.phase == "Reverted"
+
+
 def test_traffic_on_an_arm_that_should_have_none_reverts() -> None:
     operator = on_trial(with_steps({"pause": {}}))
     operator.world.split_mismatch = "0 % was asked for, 7 % was counted"
