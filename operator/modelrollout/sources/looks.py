@@ -71,20 +71,20 @@ class LookSource:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._servers: dict[tuple[str, float], Counters] = {}
-        self._settled: dict[Arms, float] = {}
+        self._settled: dict[tuple[str, str, str], float] = {}
 
     async def settle(self, question: Question) -> float:
         """Seconds after a look's end from which on it can be counted. Raises ProviderError."""
-        known = self._settled.get(question.arms)
-        if known is None:
-            now = math.floor(self._clock())
-            targets = await self._counters(question).targets(_pods(question.arms), now, HORIZON)
-            known = self._settled[question.arms] = settle_time(_scrape_interval(targets, question.arms))
-        return known
+        if (known := self._settled.get(_key(question))) is not None:
+            return known
+        now = math.floor(self._clock())
+        return self._learn(
+            question, await self._counters(question).targets(_pods(question.arms), now, HORIZON)
+        )
 
     def forget(self, question: Question) -> None:
         """The rollout is over."""
-        self._settled.pop(question.arms, None)
+        self._settled.pop(_key(question), None)
 
     async def count(self, question: Question, look: Look) -> Counted:
         """The look, as soon as it can be counted; a metric that cannot be has a problem. Never raises."""
@@ -127,6 +127,10 @@ class LookSource:
             self._servers[key] = Counters(Prometheus(*key))
         return self._servers[key]
 
+    def _learn(self, question: Question, targets: Mapping[Place, Target]) -> float:
+        settled = self._settled[_key(question)] = settle_time(_scrape_interval(targets, question.arms))
+        return settled
+
     async def _targets(self, question: Question, look: Look) -> Mapping[Place, Target]:
         """The scrapes around the look, when the one after its end has arrived or does not come."""
         settle = await self.settle(question)
@@ -136,7 +140,7 @@ class LookSource:
             await asyncio.sleep(max(0.0, at - self._clock()))
             targets = await counters.targets(pods, at, at - look.start + HORIZON)
             if attempt > RETRIES or _has_followed(targets, question.arms, look):
-                self._settled[question.arms] = settle_time(_scrape_interval(targets, question.arms))
+                self._learn(question, targets)
                 return targets
         raise AssertionError("unreachable")
 
@@ -145,7 +149,7 @@ class LookSource:
         start, end = stretch[0].start, stretch[-1].end
         at = end + REACH_STEP  # scrapes after the last look tell that it is complete
         targets = await counters.targets(_pods(arms), at, at - start + HORIZON)
-        reach = _reach(targets, arms)
+        reach = _reach(targets, arms, end)
         found: dict[str, list[tuple[Arm, Arm]]] = {}
         for metric in question.metrics:
             if metric.recipe.expression is not None:
@@ -157,8 +161,7 @@ class LookSource:
             families = metric.recipe.families()
             series = await counters.series(families, wanted, end, end - start + reach) if families else ()
             windows = [Window(look, start - reach, start - HORIZON, question.warm_up) for look in stretch]
-            facts = Facts.of(series, targets)
-            work = _Work(metric, arms, facts, tuple(windows))
+            work = _Work(metric, arms, series, targets, tuple(windows))
             found[metric.name] = await counters.compute(work.halves)
         return found
 
@@ -169,11 +172,12 @@ class _Work:
 
     metric: Resolved
     arms: Arms
-    facts: Facts
+    series: tuple[Series, ...]
+    targets: Mapping[Place, Target]
     windows: tuple[Window, ...]
 
     def halves(self) -> list[tuple[Arm, Arm]]:
-        return list(halves_of(self.metric, self.arms, self.facts, self.windows))
+        return list(halves_of(self.metric, self.arms, Facts.of(self.series, self.targets), self.windows))
 
 
 @dataclass
@@ -187,7 +191,7 @@ class _Counting:
     reach: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reach = _reach(self.targets, self.question.arms)
+        self.reach = _reach(self.targets, self.question.arms, self.look.end)
 
     @property
     def window(self) -> Window:
@@ -198,21 +202,22 @@ class _Counting:
         try:
             if metric.recipe.expression is not None:
                 return await self._evaluate(metric, metric.recipe.expression)
-            facts = Facts.of(await self._series(metric.recipe), self.targets)
+            series = await self._series(metric.recipe)
         except ProviderError as error:
             return _failed(error)
         except Untold as reason:
             return Observation(problem=Problem(ProblemKind.NOT_COMPARABLE, str(reason)))
-        arms, window = self.question.arms, self.window
-        return await self.counters.compute(lambda: observe(metric, arms, facts, window))
+        arms, targets, window = self.question.arms, self.targets, self.window
+        return await self.counters.compute(lambda: observe(metric, arms, Facts.of(series, targets), window))
 
     async def arrivals(self) -> Arrivals | None:
         recipe, arms, window = self.question.arrivals, self.question.arms, self.window
         try:
-            facts = Facts.of(await self._series(recipe), self.targets)
+            series = await self._series(recipe)
         except (ProviderError, Untold):
             return None
-        return await self.counters.compute(lambda: arrivals(recipe, arms, facts, window))
+        targets = self.targets
+        return await self.counters.compute(lambda: arrivals(recipe, arms, Facts.of(series, targets), window))
 
     async def _series(self, recipe: Recipe) -> tuple[Series, ...]:
         families = recipe.families()
@@ -239,6 +244,10 @@ class _Counting:
         return scalar((values[0], values[1]), metric.metric)
 
 
+def _key(question: Question) -> tuple[str, str, str]:
+    return question.address, question.arms.namespace, question.arms.rollout
+
+
 def _pods(arms: Arms) -> Scope:
     return scope(By.REVISION, arms)
 
@@ -253,13 +262,14 @@ def _mine(targets: Mapping[Place, Target], arms: Arms) -> list[Target]:
     ]
 
 
-def _scrape_interval(targets: Mapping[Place, Target], arms: Arms) -> float:
-    return slowest(_mine(targets, arms)) or UNKNOWN_SCRAPE_INTERVAL
+def _scrape_interval(targets: Mapping[Place, Target], arms: Arms, until: float = math.inf) -> float:
+    return slowest(_mine(targets, arms), until) or UNKNOWN_SCRAPE_INTERVAL
 
 
-def _reach(targets: Mapping[Place, Target], arms: Arms) -> float:
-    """Seconds before a look in which its first samples are found, though a scrape or two failed."""
-    return math.ceil(2.5 * _scrape_interval(targets, arms) / REACH_STEP) * REACH_STEP
+def _reach(targets: Mapping[Place, Target], arms: Arms, until: float) -> float:
+    """Seconds before a look in which its first samples are found, though a scrape or two failed. From
+    scrapes up to its end alone: whoever counts it again, later, must look as far back."""
+    return math.ceil(2.5 * _scrape_interval(targets, arms, until) / REACH_STEP) * REACH_STEP
 
 
 def _has_followed(targets: Mapping[Place, Target], arms: Arms, look: Look) -> bool:

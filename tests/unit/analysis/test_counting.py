@@ -198,6 +198,14 @@ def test_a_process_counts_once_it_answers_for_the_warm_up(warm_up, counted):
     assert found.canary == Ratio(0, counted)
 
 
+def test_a_process_of_old_that_is_scraped_only_now_is_warm():
+    found_late = ATTEMPTS[8:]
+    late = target("c", "new", attempts=found_late, began=100.0)
+    canary = [*arms(steady(5), steady(5)), counter("c", "new", REQUESTS, steady(5, times=found_late))]
+    found = observed("http/success-rate", canary, [*BOTH, *late], window(warm_up=30))
+    assert found.canary == Ratio(0, 60)
+
+
 def test_restarts_are_counted_of_young_processes_too():
     again = target("a", "new", began={905.0: 0.0, 1015.0: 1008.0, 1045.0: 1040.0})
     found = observed("vllm/restarts", [], [*again, *target("b", "old")], window(warm_up=300))

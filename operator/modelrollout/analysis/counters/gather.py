@@ -122,7 +122,7 @@ class _Told:
         families: Collection[str],
     ) -> Problem | None:
         look = self.window.look
-        interval = slowest(live or scraped.values())
+        interval = slowest(live or scraped.values(), look.end)
         length = look.end - look.start
         if interval is not None and interval > 1.1 * length:
             return Problem(

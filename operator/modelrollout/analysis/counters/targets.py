@@ -31,10 +31,9 @@ class Target:
     starts: tuple[tuple[float, float], ...] = ()
     """(when scraped, when the process had begun), oldest first; empty where the process does not tell."""
 
-    @property
-    def interval(self) -> float | None:
-        """Seconds between attempts, as a rule."""
-        gaps = [b - a for a, b in pairwise(self.attempts)]
+    def interval(self, until: float = math.inf) -> float | None:
+        """Seconds between attempts up to then, as a rule."""
+        gaps = [b - a for a, b in pairwise(self.attempts[: bisect_right(self.attempts, until)])]
         return median(gaps) if gaps else None
 
     def answered(self, after: float, until: float) -> bool:
@@ -74,7 +73,7 @@ class Target:
             return seen[0]
         if began is not None:
             return began
-        return seen[0] if found - horizon > 2 * (self.interval or 0.0) else -math.inf
+        return seen[0] if found - horizon > 2 * (self.interval(until) or 0.0) else -math.inf
 
     def born(self, first: float, horizon: float) -> bool:
         """Whether nobody can have counted it before `first`: it never answered since `horizon`, and its
@@ -111,6 +110,7 @@ def implied(series: Iterable[Series]) -> dict[Place, Target]:
     }
 
 
-def slowest(targets: Iterable[Target]) -> float | None:
-    """The longest scrape interval among them."""
-    return max((t.interval for t in targets if t.interval is not None), default=None)
+def slowest(targets: Iterable[Target], until: float = math.inf) -> float | None:
+    """The longest scrape interval among them, up to then."""
+    intervals = (target.interval(until) for target in targets)
+    return max((interval for interval in intervals if interval is not None), default=None)
