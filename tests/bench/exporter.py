@@ -1,4 +1,8 @@
-"""The counters of both arms of many rollouts, each at a path of its own, as its pod would have shown them."""
+"""The counters of both arms of many rollouts, all on one page, with the labels that their pods would have.
+
+Hundreds of pages a second would measure this exporter and not the operator; so the page also has the `up`
+that Prometheus would have made for each pod.
+"""
 
 import http.server
 import threading
@@ -9,10 +13,7 @@ RATE = 100.0
 
 
 class Exporter:
-    """Serves `/<rollout>/<revision>`. Of a rollout's requests the canary gets what `weigh` said last.
-
-    The first revision of a rollout that is asked for is its stable one.
-    """
+    """Serves `/metrics`. Of a rollout's requests the canary gets what `weigh` said last."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -33,22 +34,13 @@ class Exporter:
         self._server.server_close()
         self._thread.join()
 
-    def targets(self, namespace, revisions):
-        """Scrape targets of `revisions`: rollout -> the revisions whose pods there are."""
-        return [
-            (
-                self.address,
-                {
-                    "__metrics_path__": f"/{rollout}/{revision}",
-                    "namespace": namespace,
-                    "rollout": rollout,
-                    "revision": revision,
-                    "pod": f"{rollout}-{revision}",
-                },
-            )
-            for rollout, each in revisions.items()
-            for revision in filter(None, each)
-        ]
+    def know(self, namespace, revisions):
+        """`revisions`: rollout -> the revisions whose pods there are, the stable one first."""
+        with self._lock:
+            for rollout, each in revisions.items():
+                for revision in each:
+                    pods = self._began.setdefault((namespace, rollout), {})
+                    pods.setdefault(revision, time.time())
 
     def weigh(self, rollout, percent):
         """From now on the canary gets this share."""
@@ -63,27 +55,31 @@ class Exporter:
         share, requests = self._shares.get(rollout, 0.0), RATE * (now - since)
         self._counted[rollout] = [now, [counts[0] + requests * (1 - share), counts[1] + requests * share]]
 
-    def text(self, path):
-        rollout, revision = path.strip("/").split("/")
+    def text(self):
+        lines = []
         with self._lock:
-            revisions = self._began.setdefault(rollout, {})
-            began = revisions.setdefault(revision, time.time())
-            self._move(rollout)
-            total = self._counted[rollout][1][min(list(revisions).index(revision), 1)]
-        return (
-            "# TYPE http_requests_total counter\n"
-            f'http_requests_total{{handler="/v1/completions",status="2xx"}} {int(0.999 * total)}\n'
-            f'http_requests_total{{handler="/v1/completions",status="5xx"}} {int(0.001 * total)}\n'
-            "# TYPE process_start_time_seconds gauge\n"
-            f"process_start_time_seconds {began}\n"
-        )
+            for (namespace, rollout), pods in self._began.items():
+                self._move(rollout)
+                counts = self._counted[rollout][1]
+                for place, (revision, began) in enumerate(pods.items()):
+                    pod = f'namespace="{namespace}",rollout="{rollout}",revision="{revision}"'
+                    pod += f',pod="{rollout}-{revision}"'
+                    served = f'{pod},handler="/v1/completions"'
+                    total = counts[min(place, 1)]
+                    lines += [
+                        f"up{{{pod}}} 1",
+                        f"process_start_time_seconds{{{pod}}} {began}",
+                        f'http_requests_total{{{served},status="2xx"}} {int(0.999 * total)}',
+                        f'http_requests_total{{{served},status="5xx"}} {int(0.001 * total)}',
+                    ]
+        return "\n".join(lines) + "\n"
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     exporter: Exporter
 
     def do_GET(self):
-        body = self.exporter.text(self.path).encode()
+        body = self.exporter.text().encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")
         self.send_header("Content-Length", str(len(body)))

@@ -142,6 +142,7 @@ def bench(given, folder):
         stack.enter_context(World(plane))
         exporter = stack.enter_context(Exporter())
         prometheus = stack.enter_context(Prometheus(scrape_interval="2s"))
+        prometheus.set_targets([(exporter.address, {})])
         namespace = stack.enter_context(namespace_on(plane))
         plane.kubeconfig = plane.kubeconfig_for("bench-operator", groups=["system:masters"])
         operator = stack.enter_context(Operator(plane, folder, namespaces=[namespace], lease=namespace))
@@ -166,7 +167,7 @@ def run(given, scene, operator, *, audit, exporter, prometheus):
     took = max(installed.values(), default=0.0) - started
     say(f"installed {len(installed)}/{len(names)} in {took:.0f} s; RSS {meter.rss():.0f} MiB")
     rest = at_rest(audit, meter, 20)
-    scraped = Scraped(fleet, exporter, prometheus)
+    scraped = Scraped(fleet, exporter)
     scraped.look()
     time.sleep(2 * given.interval)
     started, cpu = time.time(), meter.cpu()
@@ -228,17 +229,16 @@ def obey(plane, namespace, exporter, stopped):
 
 
 class Scraped:
-    """Keeps Prometheus told which pods there are, as service discovery would."""
+    """Keeps the exporter told which pods there are, as service discovery would."""
 
-    def __init__(self, fleet, exporter, prometheus):
-        self._fleet, self._exporter, self._prometheus = fleet, exporter, prometheus
+    def __init__(self, fleet, exporter):
+        self._fleet, self._exporter = fleet, exporter
         self._known = {}
 
     def look(self):
-        scene = self._fleet.scene
         for name, status in self._fleet.statuses().items():
             self._known.setdefault(name, {}).update(dict.fromkeys(filter(None, revisions(status))))
-        self._prometheus.set_targets(self._exporter.targets(scene.namespace, self._known))
+        self._exporter.know(self._fleet.scene.namespace, self._known)
 
     def follow(self, seconds):
         until = time.monotonic() + seconds

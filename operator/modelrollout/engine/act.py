@@ -6,8 +6,9 @@ from typing import Any
 
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import Conflict
+from modelrollout.cluster.errors import Conflict, Refused
 from modelrollout.engine.observe import CONFIG_MAP, DEPLOYMENT, SERVICE, Observer, named
+from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import (
     Action,
@@ -23,7 +24,6 @@ from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import revision_name, role_service_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
-from modelrollout.traffic import registry
 from modelrollout.traffic.router import Patch, Ref, Split
 
 
@@ -88,6 +88,8 @@ class Actor:
             there = await self._cluster.get(ref, view.key.namespace)
             if there is None:
                 raise
+            if not is_ours(there, view.resource):
+                raise Refused(taken(there).message) from None
             made = there
         self._saw(view, ref, made)
         return made
@@ -137,7 +139,7 @@ class Actor:
         if original is None:
             return
         await self._patch(view, view.router.hand_back(view.objects, view.site, original))
-        for name in getattr(registry, "names_left", lambda *_: ())(original, view.site):
+        for name in sorted(view.router.keeps(original, view.site)):
             await self._orphan(view, named(SERVICE, name))
 
     async def _orphan(self, view: View, ref: Ref) -> None:

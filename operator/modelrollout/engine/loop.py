@@ -12,11 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
+from pydantic import ValidationError
 
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader
+from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused
 from modelrollout.engine.act import Actor
 from modelrollout.engine.backoff import Backoff
 from modelrollout.engine.events import Events
@@ -26,9 +27,9 @@ from modelrollout.engine.observe import Observer
 from modelrollout.engine.record import Recorder
 from modelrollout.engine.view import View
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import Plan, SetTraffic
+from modelrollout.rollout.model import Note, Plan, SetTraffic
 from modelrollout.telemetry import Telemetry
-from modelrollout.traffic.router import Ref
+from modelrollout.traffic.router import Ref, Unroutable
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class Loop:
         self._wakes: dict[RolloutKey, asyncio.Event] = {}
         self._locks: dict[RolloutKey, asyncio.Lock] = {}
         self._passed: set[RolloutKey] = set()
+        self._complaints: dict[RolloutKey, str] = {}
 
     # ── being told ──────────────────────────────────────────────────────────────────────────────
 
@@ -93,6 +95,7 @@ class Loop:
         self._locks.pop(at, None)
         self._recorder.forget(at)
         self._passed.discard(at)
+        self._complaints.pop(at, None)
         for other in self._observer.rivals_of(at):
             self.wake(other)
 
@@ -148,9 +151,15 @@ class Loop:
         except NotLeader as error:
             log.warning("not writing", why=str(error))
             return backoff.failed()
+        except (Refused, Unroutable) as error:
+            self._complain(at, type(error).__name__, str(error))
+            return backoff.failed()
         except ClusterError as error:
             log.warning("pass not finished", why=str(error))
             self._telemetry.errors.labels(type(error).__name__).inc()
+            return backoff.failed()
+        except ValidationError as error:
+            self._complain(at, "SpecNotUnderstood", str(error))
             return backoff.failed()
         except Exception as error:
             # A bug in one rollout must neither end its daemon (kopf would not start it again) nor the others.
@@ -160,6 +169,14 @@ class Loop:
         finally:
             self._passed.add(at)
             self._telemetry.pass_seconds.observe(time.monotonic() - started)
+
+    def _complain(self, at: RolloutKey, reason: str, message: str) -> None:
+        """What stays wrong until a person acts is an Event once, and counted each time."""
+        self._telemetry.errors.labels(reason).inc()
+        resource = self._cache.get(at.ref, at.namespace)
+        if self._complaints.get(at) != message and resource is not None:
+            self._complaints[at] = message
+            self._events.tell(at, resource, [Note(reason, message, warning=True)])
 
     async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
         """What the watches will show soon is read now, so that the retry decides on what is."""

@@ -10,28 +10,24 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from modelrollout.analysis.families import problems
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import API_VERSION, GROUP, KIND, RESOURCE, RolloutKey
+from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.model import Fleet, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
-from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import (
     REVISION_LABEL,
     ROLLOUT_LABEL,
     identity,
-    revision_name,
     role_service_name,
 )
 from modelrollout.serving.readiness import fleet, listed_pods
-from modelrollout.serving.services import port_problem
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.requirements import refusal
 from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
 
 DEPLOYMENT = Ref("apps/v1", "deployments", "")
@@ -97,7 +93,7 @@ class Observer:
             prompts=prompts,
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
-        return dataclasses.replace(view, site=self.site(view))
+        return dataclasses.replace(view, site=self.site(view), rival=await self._rival(view))
 
     def site(self, view: View) -> Site:
         """Who the arms are, for the router: what the role Services select now."""
@@ -153,7 +149,7 @@ class Observer:
         at, metadata = view.key, view.resource["metadata"]
         found = None
         if view.status.original_traffic is None and all(body is not None for body in view.objects.values()):
-            found = view.router.remember(view.objects, view.site)
+            found = view.router.remember(view.objects, view.site) or None
         serving = view.status.stable.revision if view.status.stable else None
         return Observed(
             generation=int(metadata["generation"]),
@@ -164,7 +160,7 @@ class Observer:
             services={role: self._selected(view, role) for role in view.role_services},
             endpoints={role: self._endpoints(view, role) for role in ROLES},
             route=view.router.read(view.objects, view.site),
-            problem=self._problem(view),
+            problem=obstacle(view),
             analysis=findings.analysis,
             quiet=findings.quiet,
             split_mismatch=findings.split_mismatch,
@@ -212,69 +208,25 @@ class Observer:
                 counts[revision] = counts.get(revision, 0) + 1
         return counts
 
-    # ── what only the cluster knows ─────────────────────────────────────────────────────────────
+    # ── who else wants the same ──────────────────────────────────────────────────────────────────
 
-    def _problem(self, view: View) -> Problem | None:
-        """The first reason why this rollout cannot be; None when nothing stands against it."""
-        at, spec = view.key, view.spec
-        if (refused := refusal(spec, view.router.capabilities)) is not None:
-            return refused
-        if (rival := self._older_rival(view)) is not None:
-            name, claim = rival
-            return Problem(
-                "TargetConflict",
-                f"The ModelRollout {name} is older and already moves the traffic of {claim}; only one may. "
-                f"Delete one of the two, or point this one to a Service and route of its own.",
-            )
-        if view.service is None:
-            return Problem(
-                "ServiceNotFound",
-                f"There is no Service {spec.traffic.service} in namespace {at.namespace}. Create the Service "
-                f"that clients call; the rollout goes on by itself then.",
-            )
-        if spec.prompts is not None and view.prompts is None:
-            return Problem(
-                "PromptsNotFound",
-                f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
-                f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
-            )
-        if spec.analysis is not None and (unusable := problems(spec.analysis.metrics)):
-            return Problem(unusable[0].reason, " ".join(each.message for each in unusable))
-        return self._foreign_object(view) or self._unbuildable(view)
+    async def _rival(self, view: View) -> Problem | None:
+        """An older rollout that has a target of this one.
 
-    def _unbuildable(self, view: View) -> Problem | None:
-        """Why no pod can be made of the spec, or why the Service could not reach such a pod."""
-        known = view.deployments.get(view.revision)
-        try:
-            body = known or deployment(view.resource, view.spec, view.revision, 0, None)
-        except ValueError as error:
-            return Problem("ImpossiblePod", str(error))
-        return port_problem(view.service or {}, body)
-
-    def _foreign_object(self, view: View) -> Problem | None:
-        """An object that has the name of one of ours and is somebody else's."""
-        uid = view.resource["metadata"]["uid"]
-        ours: list[tuple[str, Object | None]] = [
-            ("Service", body) for _, body in sorted(view.role_services.items())
-        ]
-        name = revision_name(view.key.name, view.revision)
-        ours.append(("Deployment", self._cache.get(named(DEPLOYMENT, name), view.key.namespace)))
-        for kind, body in ours:
-            if body is None or uid in _owners(body) or _left_behind(body, view.key.name):
-                continue
-            return Problem(
-                "NameTaken",
-                f"The {kind} {body['metadata']['name']} in namespace {view.key.namespace} is not this "
-                f"rollout's. Rename or delete it: the operator makes one of that name and touches no others.",
-            )
-        return None
-
-    def _older_rival(self, view: View) -> tuple[str, str] | None:
-        """Name of an older rollout with a common target, and the target."""
+        It is asked for by name: should a watch have missed its end, nobody would ever wake this one.
+        """
         mine = _claims(view.router, view.spec)
-        for other, body in self._neighbours(view.key):
-            if _age(body) < _age(view.resource) and (common := mine & _claims_of(body)):
-                return other.name, min(common)
+        for other, body in list(self._neighbours(view.key)):
+            common = mine & _claims_of(body)
+            if not common or _age(body) > _age(view.resource):
+                continue
+            await self._read(other.ref, other.namespace)
+            if self._cache.get(other.ref, other.namespace) is not None:
+                return Problem(
+                    "TargetConflict",
+                    f"The ModelRollout {other.name} is older and already moves the traffic of {min(common)}; "
+                    f"only one may. Delete one of the two, or give this one a Service and route of its own.",
+                )
         return None
 
     def rivals_of(self, at: RolloutKey) -> list[RolloutKey]:
@@ -318,15 +270,6 @@ def _claims_of(body: Object) -> frozenset[str]:
 def _age(body: Mapping[str, Any]) -> tuple[str, str]:
     """Orders rollouts by creation; the uid decides within one second, the same way for both."""
     return body["metadata"]["creationTimestamp"], body["metadata"]["uid"]
-
-
-def _owners(body: Object) -> set[str]:
-    return {owner["uid"] for owner in body["metadata"].get("ownerReferences") or ()}
-
-
-def _left_behind(body: Object, rollout: str) -> bool:
-    """Left for the route by a deleted rollout of the same name: nobody owns it and the label is ours."""
-    return not _owners(body) and owner_of(body) == rollout
 
 
 def shared_labels(deployments: Iterable[Object]) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.rollout.model import Fleet, Role
-from modelrollout.traffic.router import Object, Ref, Router, Site
+from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
 
 ROLES: tuple[Role, ...] = ("stable", "canary")
 
@@ -36,6 +36,8 @@ class View:
     """By revision."""
     fleets: Mapping[str, Fleet] = field(default_factory=dict)
     """By revision."""
+    rival: Problem | None = None
+    """An older rollout has a target of this one."""
     prompts: Object | None = None
     """The user's ConfigMap with prompts."""
 

@@ -1,0 +1,74 @@
+"""What only the cluster knows and what stands against a rollout: pure, from a view to a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelrollout.analysis.families import problems
+from modelrollout.engine.view import View
+from modelrollout.serving.deployment import deployment
+from modelrollout.serving.labels import ROLLOUT_LABEL
+from modelrollout.serving.services import port_problem
+from modelrollout.traffic.requirements import refusal
+from modelrollout.traffic.router import Problem
+
+
+def obstacle(view: View) -> Problem | None:
+    """The first reason why this rollout cannot be; None when nothing stands against it."""
+    at, spec = view.key, view.spec
+    if (refused := refusal(spec, view.router.capabilities)) is not None:
+        return refused
+    if view.rival is not None:
+        return view.rival
+    if view.service is None:
+        return Problem(
+            "ServiceNotFound",
+            f"There is no Service {spec.traffic.service} in namespace {at.namespace}. Create the Service "
+            f"that clients call; the rollout goes on by itself then.",
+        )
+    if spec.prompts is not None and view.prompts is None:
+        return Problem(
+            "PromptsNotFound",
+            f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
+            f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
+        )
+    if spec.analysis is not None and (unusable := problems(spec.analysis.metrics)):
+        return Problem(unusable[0].reason, " ".join(each.message for each in unusable))
+    return _name_taken(view) or _unbuildable(view)
+
+
+def _name_taken(view: View) -> Problem | None:
+    """An object that has the name of one of ours and is somebody else's."""
+    for body in (*view.role_services.values(), *view.deployments.values()):
+        if not is_ours(body, view.resource):
+            return taken(body)
+    return None
+
+
+def _unbuildable(view: View) -> Problem | None:
+    """Why no pod can be made of the spec, or why the Service could not reach such a pod."""
+    known = view.deployments.get(view.revision)
+    try:
+        body = known or deployment(view.resource, view.spec, view.revision, 0, None)
+    except ValueError as error:
+        return Problem("ImpossiblePod", str(error))
+    return port_problem(view.service or {}, body)
+
+
+def taken(body: Mapping[str, Any]) -> Problem:
+    metadata = body["metadata"]
+    return Problem(
+        "NameTaken",
+        f"The {body.get('kind', 'object')} {metadata['name']} in namespace {metadata['namespace']} is not "
+        f"this rollout's. Rename or delete it: the operator makes one of that name and touches no others.",
+    )
+
+
+def is_ours(body: Mapping[str, Any], rollout: Mapping[str, Any]) -> bool:
+    """Owned by the rollout, or left for the route by a deleted one of the same name."""
+    owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences") or ()}
+    if owners:
+        return rollout["metadata"]["uid"] in owners
+    labels = body["metadata"].get("labels") or {}
+    return bool(labels.get(ROLLOUT_LABEL) == rollout["metadata"]["name"])

@@ -1,0 +1,57 @@
+"""Backoff, joined Events, accelerators: small rules of the engine."""
+
+from itertools import pairwise
+
+import pytest
+
+from modelrollout.engine.accelerators import per_pod
+from modelrollout.engine.backoff import AT_ONCE, LONGEST, Backoff
+from modelrollout.engine.events import joined
+from modelrollout.rollout.model import Note
+
+
+def test_failures_in_a_row_wait_longer_up_to_half_a_minute():
+    backoff = Backoff()
+    waits = [backoff.failed() for _ in range(20)]
+    assert waits[0] <= 0.25
+    assert max(waits) <= LONGEST
+    assert waits[-1] >= LONGEST / 2
+    assert all(later > earlier / 2 for earlier, later in pairwise(waits))
+
+
+def test_a_success_forgets_the_failures():
+    backoff = Backoff()
+    for _ in range(10):
+        backoff.failed()
+    backoff.succeeded()
+    assert backoff.failed() <= 0.25
+
+
+def test_a_race_is_retried_at_once_and_a_fight_is_not():
+    backoff = Backoff()
+    assert [backoff.conflicted() for _ in range(AT_ONCE)] == [0.0] * AT_ONCE
+    assert backoff.conflicted() > 0
+
+
+def test_good_news_of_one_pass_are_one_event():
+    passed, entered = Note("StepPassed", "Step 1/2 is passed"), Note("StepEntered", "Step 2/2: 50 %")
+    assert joined([passed, entered]) == [Note("StepEntered", "Step 1/2 is passed. Step 2/2: 50 %")]
+
+
+def test_a_warning_is_never_joined_with_anything():
+    bad, good = Note("AnalysisFailed", "worse", warning=True), Note("StepPassed", "passed")
+    assert joined([bad, good, bad]) == [bad, good, bad]
+
+
+@pytest.mark.parametrize(
+    ("limits", "count"),
+    [
+        ({"nvidia.com/gpu": "2"}, 2.0),
+        ({"cpu": "4"}, 1.0),
+        ({"amd.com/gpu": 1, "google.com/tpu": "4"}, 5.0),
+        ({}, 1.0),
+    ],
+)
+def test_accelerators_are_counted_from_limits(limits, count):
+    pod = {"containers": [{"resources": {"limits": limits}}]}
+    assert per_pod({"spec": {"template": {"spec": pod}}}) == count
