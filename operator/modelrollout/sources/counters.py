@@ -66,6 +66,13 @@ class Counters:
         answer = await self._answers.get(question, lambda: self._fetch(question))
         return tuple(_within(answer, scope))
 
+    async def alone(
+        self, families: Collection[str], scope: Scope, at: float, window: float
+    ) -> tuple[Series, ...]:
+        """The same for this scope only, and not kept: for windows so long that memory would feel them."""
+        answer = await self._fetch(_Question(frozenset(families), scope.label, scope.values, at, window))
+        return tuple(_within(answer, scope))
+
     async def targets(self, scope: Scope, at: float, window: float) -> Mapping[Place, Target]:
         """Scrape attempts and process starts in the `window` seconds up to `at`, by place."""
         series = await self.series(FAMILIES, scope, at, window)

@@ -10,48 +10,30 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from modelrollout.analysis.counters.arms import Arms, By, Scope, Untold, matchers, scope
+from modelrollout.analysis.counters.arms import Arms, By, Untold, matchers, scope
 from modelrollout.analysis.counters.expression import ARM
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
-from modelrollout.analysis.counters.halves import halves_of
+from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.counters.load import Arrivals, arrivals
 from modelrollout.analysis.counters.observe import observe, scalar
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
-from modelrollout.analysis.counters.targets import Target, slowest
-from modelrollout.analysis.observation import Arm, Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.counters.targets import Target
+from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.schedule import settle_time
 from modelrollout.sources.counters import Counters
+from modelrollout.sources.history import past
 from modelrollout.sources.prometheus import Prometheus, ProviderError
+from modelrollout.sources.question import HORIZON, Question, mine, pods, reach, scrape_interval
 
-HORIZON = 600.0
-"""Seconds before a look from which on scrape attempts are known: births, restarts and ages need a past."""
-UNKNOWN_SCRAPE_INTERVAL = 15.0
-"""Taken where no scrape is known yet."""
-REACH_STEP = 15.0
-"""Windows are rounded up to this, so that rollouts scraped at different intervals ask the same question."""
+__all__ = ["Counted", "LookSource", "Question"]
+
 RETRIES = 2
 """How often a look whose last scrape has not arrived is asked for again, a settling time later each."""
-STRETCH = 1800.0
-"""Seconds of history in one question."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked about one rollout at every look."""
-
-    address: str
-    timeout: float
-    metrics: tuple[Resolved, ...]
-    arms: Arms
-    warm_up: float
-    """Seconds for which a pod that begins to answer is left out."""
-    arrivals: Recipe
-    """See `families.arrivals`."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +61,7 @@ class LookSource:
             return known
         now = math.floor(self._clock())
         return self._learn(
-            question, await self._counters(question).targets(_pods(question.arms), now, HORIZON)
+            question, await self._counters(question).targets(pods(question.arms), now, HORIZON)
         )
 
     def forget(self, question: Question) -> None:
@@ -99,21 +81,13 @@ class LookSource:
 
     async def history(
         self, question: Question, before: float, interval: float, looks: int
-    ) -> dict[str, list[tuple[Arm, Arm]]]:
+    ) -> dict[str, list[Halves]]:
         """Past looks up to `before` of the control's pods in two halves, oldest first, for calibration.
 
         A metric that cannot be halved (an expression, one pod, one gateway) has an empty list. Raises
         ProviderError.
         """
-        end = math.floor(before / interval) * interval
-        times = [Look(end - (i + 1) * interval, end - i * interval) for i in reversed(range(looks))]
-        found: dict[str, list[tuple[Arm, Arm]]] = {metric.name: [] for metric in question.metrics}
-        per_question = max(1, int(STRETCH // interval))
-        for first in range(0, looks, per_question):
-            stretch = times[first : first + per_question]
-            for name, pairs in (await self._halved(question, stretch)).items():
-                found[name].extend(pairs)
-        return found
+        return await past(self._counters(question), question, before, interval, looks)
 
     async def close(self) -> None:
         await asyncio.gather(*(counters.close() for counters in self._servers.values()))
@@ -128,56 +102,21 @@ class LookSource:
         return self._servers[key]
 
     def _learn(self, question: Question, targets: Mapping[Place, Target]) -> float:
-        settled = self._settled[_key(question)] = settle_time(_scrape_interval(targets, question.arms))
+        settled = self._settled[_key(question)] = settle_time(scrape_interval(targets, question.arms))
         return settled
 
     async def _targets(self, question: Question, look: Look) -> Mapping[Place, Target]:
         """The scrapes around the look, when the one after its end has arrived or does not come."""
         settle = await self.settle(question)
-        counters, pods = self._counters(question), _pods(question.arms)
+        counters, wanted = self._counters(question), pods(question.arms)
         for attempt in itertools.count(1):
             at = look.end + attempt * settle
             await asyncio.sleep(max(0.0, at - self._clock()))
-            targets = await counters.targets(pods, at, at - look.start + HORIZON)
+            targets = await counters.targets(wanted, at, at - look.start + HORIZON)
             if attempt > RETRIES or _has_followed(targets, question.arms, look):
                 self._learn(question, targets)
                 return targets
         raise AssertionError("unreachable")
-
-    async def _halved(self, question: Question, stretch: Sequence[Look]) -> dict[str, list[tuple[Arm, Arm]]]:
-        counters, arms = self._counters(question), question.arms
-        start, end = stretch[0].start, stretch[-1].end
-        at = end + REACH_STEP  # scrapes after the last look tell that it is complete
-        targets = await counters.targets(_pods(arms), at, at - start + HORIZON)
-        reach = _reach(targets, arms, end)
-        found: dict[str, list[tuple[Arm, Arm]]] = {}
-        for metric in question.metrics:
-            if metric.recipe.expression is not None:
-                continue
-            try:
-                wanted = scope(metric.recipe.by, arms)
-            except Untold:
-                continue
-            families = metric.recipe.families()
-            series = await counters.series(families, wanted, end, end - start + reach) if families else ()
-            windows = [Window(look, start - reach, start - HORIZON, question.warm_up) for look in stretch]
-            work = _Work(metric, arms, series, targets, tuple(windows))
-            found[metric.name] = await counters.compute(work.halves)
-        return found
-
-
-@dataclass(frozen=True)
-class _Work:
-    """Counting over many looks, to be done in a thread."""
-
-    metric: Resolved
-    arms: Arms
-    series: tuple[Series, ...]
-    targets: Mapping[Place, Target]
-    windows: tuple[Window, ...]
-
-    def halves(self) -> list[tuple[Arm, Arm]]:
-        return list(halves_of(self.metric, self.arms, Facts.of(self.series, self.targets), self.windows))
 
 
 @dataclass
@@ -191,7 +130,7 @@ class _Counting:
     reach: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reach = _reach(self.targets, self.question.arms, self.look.end)
+        self.reach = reach(self.targets, self.question.arms, self.look.end)
 
     @property
     def window(self) -> Window:
@@ -248,36 +187,12 @@ def _key(question: Question) -> tuple[str, str, str]:
     return question.address, question.arms.namespace, question.arms.rollout
 
 
-def _pods(arms: Arms) -> Scope:
-    return scope(By.REVISION, arms)
-
-
-def _mine(targets: Mapping[Place, Target], arms: Arms) -> list[Target]:
-    labels = {"namespace": arms.namespace, "rollout": arms.rollout}
-    revisions = (arms.stable, arms.canary)
-    return [
-        target
-        for target in targets.values()
-        if labels.items() <= target.labels.items() and target.labels.get("revision") in revisions
-    ]
-
-
-def _scrape_interval(targets: Mapping[Place, Target], arms: Arms, until: float = math.inf) -> float:
-    return slowest(_mine(targets, arms), until) or UNKNOWN_SCRAPE_INTERVAL
-
-
-def _reach(targets: Mapping[Place, Target], arms: Arms, until: float) -> float:
-    """Seconds before a look in which its first samples are found, though a scrape or two failed. From
-    scrapes up to its end alone: whoever counts it again, later, must look as far back."""
-    return math.ceil(2.5 * _scrape_interval(targets, arms, until) / REACH_STEP) * REACH_STEP
-
-
 def _has_followed(targets: Mapping[Place, Target], arms: Arms, look: Look) -> bool:
     """Whether each arm that answered during the look was scraped again after it."""
     for revision in (arms.stable, arms.canary):
         answered = [
             target
-            for target in _mine(targets, arms)
+            for target in mine(targets, arms)
             if target.labels["revision"] == revision and target.answered(look.start, look.end)
         ]
         if answered and not any(target.attempted_after(look.end) for target in answered):

@@ -1,0 +1,73 @@
+"""The control's past in two halves of its pods: what noise looks like before anything is judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelrollout.analysis.counters.arms import Arms, Untold, scope
+from modelrollout.analysis.counters.gather import Facts
+from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.halves import Halves, halves_of
+from modelrollout.analysis.counters.recipe import Resolved
+from modelrollout.analysis.counters.series import Place, Series
+from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
+from modelrollout.analysis.observation import Look
+from modelrollout.sources.counters import Counters
+from modelrollout.sources.question import HORIZON, REACH_STEP, Question, pods, reach
+
+STRETCH = 1800.0
+"""Seconds of history in one question."""
+
+
+async def past(
+    counters: Counters, question: Question, before: float, interval: float, looks: int
+) -> dict[str, list[Halves]]:
+    """See `LookSource.history`."""
+    end = math.floor(before / interval) * interval
+    times = [Look(end - (i + 1) * interval, end - i * interval) for i in reversed(range(looks))]
+    found: dict[str, list[Halves]] = {metric.name: [] for metric in question.metrics}
+    per_question = max(1, int(STRETCH // interval))
+    for first in range(0, looks, per_question):
+        stretch = times[first : first + per_question]
+        for name, pairs in (await _halved(counters, question, stretch)).items():
+            found[name].extend(pairs)
+    return found
+
+
+async def _halved(counters: Counters, question: Question, stretch: Sequence[Look]) -> dict[str, list[Halves]]:
+    arms = question.arms
+    start, end = stretch[0].start, stretch[-1].end
+    at = end + REACH_STEP  # scrapes after the last look tell that it is complete
+    scrapes = await counters.alone(FAMILIES, pods(arms), at, at - start + HORIZON)
+    targets = await counters.compute(lambda: targets_of(scrapes))
+    back = reach(targets, arms, end)
+    found: dict[str, list[Halves]] = {}
+    for metric in question.metrics:
+        if metric.recipe.expression is not None:
+            continue
+        try:
+            wanted = scope(metric.recipe.by, arms)
+        except Untold:
+            continue
+        families = metric.recipe.families()
+        series = await counters.alone(families, wanted, end, end - start + back) if families else ()
+        windows = [Window(look, start - back, start - HORIZON, question.warm_up) for look in stretch]
+        work = _Work(metric, arms, series, targets, tuple(windows))
+        found[metric.name] = await counters.compute(work.halves)
+    return found
+
+
+@dataclass(frozen=True)
+class _Work:
+    """Counting over many looks, to be done in a thread."""
+
+    metric: Resolved
+    arms: Arms
+    series: tuple[Series, ...]
+    targets: Mapping[Place, Target]
+    windows: tuple[Window, ...]
+
+    def halves(self) -> list[Halves]:
+        return list(halves_of(self.metric, self.arms, Facts.of(self.series, self.targets), self.windows))

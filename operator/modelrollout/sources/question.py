@@ -1,0 +1,60 @@
+"""What is asked about one rollout at every look, and how far back its scrapes must be known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelrollout.analysis.counters.arms import Arms, By, Scope, scope
+from modelrollout.analysis.counters.recipe import Recipe, Resolved
+from modelrollout.analysis.counters.series import Place
+from modelrollout.analysis.counters.targets import Target, slowest
+
+HORIZON = 600.0
+"""Seconds before a look from which on scrape attempts are known: births, restarts and ages need a past."""
+UNKNOWN_SCRAPE_INTERVAL = 15.0
+"""Taken where no scrape is known yet."""
+REACH_STEP = 15.0
+"""Windows are rounded up to this, so that rollouts scraped at different intervals ask the same question."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked about one rollout at every look."""
+
+    address: str
+    timeout: float
+    metrics: tuple[Resolved, ...]
+    arms: Arms
+    warm_up: float
+    """Seconds for which a pod that begins to answer is left out."""
+    arrivals: Recipe
+    """See `families.arrivals`."""
+
+
+def pods(arms: Arms) -> Scope:
+    """Where the rollout's own pods are found."""
+    return scope(By.REVISION, arms)
+
+
+def mine(targets: Mapping[Place, Target], arms: Arms) -> list[Target]:
+    """The pods of both arms."""
+    labels = {"namespace": arms.namespace, "rollout": arms.rollout}
+    revisions = (arms.stable, arms.canary)
+    return [
+        target
+        for target in targets.values()
+        if labels.items() <= target.labels.items() and target.labels.get("revision") in revisions
+    ]
+
+
+def scrape_interval(targets: Mapping[Place, Target], arms: Arms, until: float = math.inf) -> float:
+    """The longest among them, in seconds."""
+    return slowest(mine(targets, arms), until) or UNKNOWN_SCRAPE_INTERVAL
+
+
+def reach(targets: Mapping[Place, Target], arms: Arms, until: float) -> float:
+    """Seconds before a look in which its first samples are found, though a scrape or two failed. From
+    scrapes up to its end alone: whoever counts it again, later, must look as far back."""
+    return math.ceil(2.5 * scrape_interval(targets, arms, until) / REACH_STEP) * REACH_STEP
