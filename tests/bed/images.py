@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tests.bed import folders, pieces, wheel
 from tests.bed.archive import Image, write_archive, write_layer
+from tests.bed.buildah import Buildah
 from tests.bed.failure import BedError
 
 PAUSE = "bed.local/pause:1"
@@ -22,7 +23,6 @@ PROXY = "bed.local/proxyv2:1"
 SUITE = "bookworm"
 BASE_PACKAGES = "python3,ca-certificates,libnuma1"  # vLLM's extension loads libnuma
 BOOTSTRAP_TEMPLATE = "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json"
-POLICY = {"default": [{"type": "insecureAcceptAnything"}]}  # Debian's buildah comes without one
 
 
 def named(kind: str, *content: str) -> Path:
@@ -58,7 +58,7 @@ def make_base() -> Path:
         root = folders.cache_root() / "work" / f"debootstrap-{secrets.token_hex(4)}"
         root.mkdir(parents=True)
         try:
-            _run("debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, str(root))
+            _debootstrap(root)
             for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
                 shutil.rmtree(root / waste)
             write_layer(layer, {"/": root})
@@ -119,20 +119,11 @@ def image_from_dockerfile(
     if archive.exists():
         return archive
     part = archive.with_suffix(f".{os.getpid()}.part")
-    _buildah("pull", _policy(), f"docker-archive:{make_base()}:{PYTHON}")
     options = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
-    _buildah(
-        "bud",
-        _policy(),
-        "--pull-never",
-        *options,
-        "--file",
-        str(recipe),
-        "--tag",
-        tag,
-        str(context),
-    )
-    _buildah("push", _policy(), tag, f"docker-archive:{part}:{tag}")
+    with Buildah() as buildah:
+        buildah("pull", f"docker-archive:{make_base()}:{PYTHON}")
+        buildah("bud", "--pull-never", *options, f"--file={recipe}", f"--tag={tag}", str(context))
+        buildah("push", tag, f"docker-archive:{part}:{tag}")
     part.replace(archive)
     return archive
 
@@ -145,29 +136,9 @@ def tree_hash(context: Path) -> str:
     return digest.hexdigest()
 
 
-def _policy() -> str:
-    file = _storage() / "policy.json"
-    file.write_text(json.dumps(POLICY))
-    return f"--signature-policy={file}"
-
-
-def _storage() -> Path:
-    folder = folders.cache_root() / "work" / "buildah"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _buildah(command: str, *words: str) -> None:
-    """buildah without a daemon; RUN steps in a chroot, which needs no more than root."""
-    storage = _storage()
-    environment = {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
-    roots = [f"--root={storage / 'root'}", f"--runroot={storage / 'run'}"]
-    _run("buildah", *roots, command, *words, environment=environment)
-
-
-def _run(*argv: str, environment: Mapping[str, str] | None = None) -> None:
-    full = {**os.environ, **(environment or {})}
-    done = subprocess.run(argv, env=full, capture_output=True, text=True, check=False)
+def _debootstrap(root: Path) -> None:
+    argv = ["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", SUITE, str(root)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     if done.returncode:
         tail = "\n".join((done.stderr + done.stdout).splitlines()[-15:])
-        raise BedError(f"`{' '.join(argv[:6])} ...` failed with code {done.returncode}:\n{tail}")
+        raise BedError(f"`{' '.join(argv)}` failed with code {done.returncode}:\n{tail}")
