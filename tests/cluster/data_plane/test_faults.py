@@ -109,23 +109,40 @@ def test_the_api_server_refuses_our_patch_when_someone_was_faster(staged, kind):
     assert stage.read().split == Split(99)
 
 
-def test_server_side_apply_by_gitops_is_named_as_the_writer(staged):
-    stage = staged("HTTPRoute")
-    stage.move(Split(30))
+def applied_from_git(stage: Stage, manager: str, *, force: bool) -> httpx.Response:
+    """The route as it stands in Git, by server-side apply."""
     manifest = {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": "chat"},
         **stages.http_route(stage.host),
     }
-    stage.api.patch(
+    return stage.api.patch(
         stage.path(stage.router.refs()[0]),
-        params={"fieldManager": "argocd-controller", "force": "true"},
+        params={"fieldManager": manager, "force": str(force).lower()},
         headers={"Content-Type": "application/apply-patch+yaml"},
         content=json.dumps(manifest),
-    ).raise_for_status()
+    )
+
+
+def test_git_written_over_a_split_sends_users_to_stable_and_names_its_tool(staged):
+    stage = staged("HTTPRoute")
+    stage.move(Split(30))
+    applied_from_git(stage, "argocd-controller", force=True).raise_for_status()
     reading = stage.read()
     assert (reading.split, reading.writer) == (Split(), "argocd-controller")
+    stage.wait(lambda: stage.ask(100) == {STABLE: 100}, "all users on stable")
+    stage.move(Split(30))
+    assert stage.read().writer is None
+
+
+def test_applying_without_force_is_refused_with_our_name_while_a_split_stands(staged):
+    stage = staged("HTTPRoute")
+    stage.move(Split(30))
+    refused = applied_from_git(stage, "kubectl", force=False)
+    assert refused.status_code == 409
+    assert 'with "modelrollout"' in refused.json()["message"]
+    assert stage.read().split == Split(30)
 
 
 def test_a_parent_that_does_not_exist_is_reported(staged):
