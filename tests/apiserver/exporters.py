@@ -37,6 +37,8 @@ class Exporter:
         self.answers = True
         self.scrapes = 0
         self.restarted(HOUR)
+        self.scraped_by: Prometheus | None = None
+        self.jobs = 1
         self._lock = threading.Lock()
         exporter = self
 
@@ -98,12 +100,12 @@ class Exporter:
                 name = f"{family}_{part}{outer}"
                 self.series[name] = float(self.series.get(name, 0)) + more
 
-    def wait_scraped(self, times: int = 1, seconds: float = 10) -> None:
-        """Until it was scraped so often from now on."""
-        wanted, deadline = self.scrapes + times, time.monotonic() + seconds
-        while self.scrapes < wanted:
-            assert time.monotonic() < deadline, f"{self.address} was not scraped {times} times in {seconds} s"
-            time.sleep(0.01)
+    def is_kept(self, since: float) -> bool:
+        """Whether every job that scrapes it has stored a scrape that began later, with the outcome of now."""
+        assert self.scraped_by is not None
+        up = f'up{{instance="{self.address}"}}'
+        expression = f"(timestamp({up}) > {since:.3f}) and ({up} == {int(self.answers)})"
+        return len(self.scraped_by.query(expression)) == self.jobs
 
     def wait_unscraped(self, seconds: float) -> None:
         """Until nobody has come for a second."""
@@ -158,6 +160,7 @@ class Scraped:
         slot, exporter = self._free.pop(at)
         self._taken.append((slot, exporter))
         exporter.restarted(age)
+        exporter.scraped_by, exporter.jobs = self.prometheus, len(slot.jobs)
         exporter.start()
         return exporter
 
@@ -238,17 +241,22 @@ def looking(*pods: Exporter) -> Iterator[SimpleNamespace]:
     """A look that begins now; what is counted inside has been scraped when it ends."""
     await_scrapes(*pods)
     seen = SimpleNamespace(start=time.time())
+    await_scrapes(*pods)  # a scrape that began before the look may still be reading
     yield seen
     await_scrapes(*pods)
     time.sleep(max(0.0, seen.start + 2 * FAST - time.time()))
     seen.look = Look(seen.start, time.time())
 
 
-def await_scrapes(*pods: Exporter) -> None:
-    """Until each has been scraped again. Prometheus may shift a scrape's time by 2 ms."""
-    for pod in pods:
-        pod.wait_scraped()
-    time.sleep(0.005)
+def await_scrapes(*pods: Exporter, seconds: float = 20) -> None:
+    """Until Prometheus has kept what each pod shows now, or has noted that it does not answer. That a pod was
+    asked is not enough: on a busy machine a scrape may run out of time."""
+    since, deadline = time.time(), time.monotonic() + seconds
+    waiting = set(pods)
+    while waiting := {pod for pod in waiting if not pod.is_kept(since)}:
+        assert time.monotonic() < deadline, f"{len(waiting)} pods not scraped in {seconds} s"
+        time.sleep(0.02)
+    time.sleep(0.005)  # Prometheus may shift the time of a scrape by 2 ms
 
 
 def arms_of(scraped: Scraped, rollout: str, series: Mapping[str, float] | None = None) -> SimpleNamespace:

@@ -157,9 +157,8 @@ async def test_a_counter_that_cannot_be_is_refused_by_the_engine(bed, url, rollo
 async def test_two_jobs_that_scrape_one_pod_count_it_once(bed, url):
     pods = arms_of(bed, "again", {OK: 5})
     with looking(pods.canary, pods.control) as seen:
-        await asyncio.sleep(0.25)  # both jobs
         pods.canary.add(OK, 7)
-        await_scrapes(pods.canary, pods.canary, pods.canary)
+        await_scrapes(pods.canary)
     observed = await one(question(url, "http/success-rate", rollout="again"), seen.look)
     assert observed.canary == Ratio(0, 7)
     [(_, both)] = bed.prometheus.query('sum(http_requests_total{rollout="again",revision="new"})')
@@ -207,7 +206,7 @@ async def test_a_pod_with_a_past_that_prometheus_just_found_brings_none_of_it(be
     with looking(pods.canary, pods.control) as seen:
         old = bed.discover(Slot("discovered", "new"))
         old.set({OK: 100_000})
-        old.wait_scraped(2)
+        await_scrapes(old)
         old.add(OK, 2)
         pods.canary.add(OK, 7)
         await_scrapes(old)

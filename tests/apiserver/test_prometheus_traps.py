@@ -193,16 +193,11 @@ async def test_arms_within_one_bucket_are_told_apart_by_their_means(bed, url):
 
 async def test_a_look_needs_no_second_sample_within_it(bed, url):
     pods = arms_of(bed, "one-sample", series={OK: 5})
-    for pod in (pods.canary, pods.control):
-        pod.wait_scraped(3)
-    start = time.time()
-    for pod in (pods.canary, pods.control):
-        pod.add(OK, 4)
-    await asyncio.sleep(FAST * 1.3)
-    look = Look(start, start + FAST * 1.3)
-    naive = bed.prometheus.query(
-        f'rate(http_requests_total{{rollout="one-sample"}}[{int(FAST * 900)}ms])', at=look.end
-    )
+    with looking(pods.canary, pods.control) as seen:
+        for pod in (pods.canary, pods.control):
+            pod.add(OK, 4)
+    look = seen.look
+    naive = bed.prometheus.query('rate(http_requests_total{rollout="one-sample"}[50ms])', at=look.end)
     counted = await count(question(url, "http/success-rate", rollout="one-sample"), look)
     observed = counted.observations["http/success-rate"]
     assert (observed.canary, observed.control) == (Ratio(0, 4), Ratio(0, 4))
@@ -213,8 +208,7 @@ async def test_looks_shorter_than_the_scrape_interval_say_what_to_set(bed, url):
     canary, control = (bed.pod("short", revision) for revision in ("new", "old"))
     for pod in (canary, control):
         pod.set({OK: 5})
-    for pod in (canary, control):
-        pod.wait_scraped(3)
+    await_scrapes(canary, control)
     now = time.time()
     counted = await count(question(url, "http/success-rate", rollout="short"), Look(now - 0.3, now))
     problem = counted.observations["http/success-rate"].problem
@@ -228,7 +222,7 @@ async def test_a_restart_costs_no_requests_and_adds_none(bed, url):
     pods = arms_of(bed, "restart", series={OK: 500})
     with looking(pods.canary, pods.control) as seen:
         pods.canary.add(OK, 10)
-        pods.canary.wait_scraped(2)
+        await_scrapes(pods.canary)
         pods.canary.restarted()
         pods.canary.set({OK: 3})
         pods.control.add(OK, 9)

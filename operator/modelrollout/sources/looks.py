@@ -33,7 +33,9 @@ from modelrollout.sources.question import HORIZON, Question, mine, pods, reach, 
 __all__ = ["Counted", "LookSource", "Question"]
 
 RETRIES = 2
-"""How often a look whose last scrape has not arrived is asked for again, a settling time later each."""
+"""How often a look whose last scrape has not arrived is asked for again, a settling time later each ..."""
+SOON = 1.0
+"""... but not before so many seconds: a busy server may need them."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class LookSource:
         settle = await self.settle(question)
         counters, wanted = self._counters(question), pods(question.arms)
         for attempt in itertools.count(1):
-            at = look.end + attempt * settle
+            at = look.end + settle + (attempt - 1) * max(settle, SOON)
             await asyncio.sleep(max(0.0, at - self._clock()))
             targets = await counters.targets(wanted, at, at - look.start + HORIZON)
             if attempt > RETRIES or _has_followed(targets, question.arms, look):
