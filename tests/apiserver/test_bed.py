@@ -23,7 +23,7 @@ time.sleep(600)
 """
 
 
-def wait_for(what, seconds=10.0):
+def wait_for(what, seconds=60.0):
     deadline = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < deadline, f"not within {seconds} s"

@@ -58,9 +58,9 @@ def wait_gateway(cluster: Kubernetes) -> None:
     """Wait until Envoy is up and has istiod's configuration."""
     condition = "--for=condition=Programmed"
     cluster.kubectl(
-        "-n", "gateway", "wait", condition, "--timeout=120s", "gateway.gateway.networking.k8s.io/bed"
+        "-n", "gateway", "wait", condition, "--timeout=300s", "gateway.gateway.networking.k8s.io/bed"
     )
-    cluster.kubectl("-n", "gateway", "rollout", "status", "deployment/bed-istio", "--timeout=120s")
+    cluster.kubectl("-n", "gateway", "rollout", "status", "deployment/bed-istio", "--timeout=300s")
 
 
 def service_address(cluster: Kubernetes, name: str) -> str:
@@ -68,7 +68,7 @@ def service_address(cluster: Kubernetes, name: str) -> str:
     return cluster.kubectl("-n", "gateway", "get", "service", name, path)
 
 
-def retry(act: Callable[[], None], what: str, seconds: float = 90) -> None:
+def retry(act: Callable[[], None], what: str, seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -34,7 +34,7 @@ class Kubernetes:
     kubeconfig: Path
     url: str
 
-    def kubectl(self, *words: str | Path, stdin: str | None = None, seconds: float = 120) -> str:
+    def kubectl(self, *words: str | Path, stdin: str | None = None, seconds: float = 330) -> str:
         """Run kubectl as admin and return its output; BedError with its words when it fails."""
         argv = [str(binary("kubectl")), f"--kubeconfig={self.kubeconfig}", *map(str, words)]
         done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
@@ -64,7 +64,7 @@ class Kubernetes:
             )
             crds = [name for name in out.split() if name.startswith("customresourcedefinition.")]
             if crds:
-                self.kubectl("wait", "--for=condition=Established", "--timeout=30s", *crds)
+                self.kubectl("wait", "--for=condition=Established", "--timeout=120s", *crds)
 
 
 class ControlPlane(Kubernetes):

@@ -123,7 +123,7 @@ def namespace_on(kubernetes: Kubernetes) -> Iterator[str]:
     with kubernetes.client() as http:
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
         http.post("/api/v1/namespaces", json=manifest).raise_for_status()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while http.get(accounts).status_code != 200:
             if time.monotonic() > deadline:
                 raise TimeoutError(

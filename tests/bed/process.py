@@ -118,7 +118,7 @@ class Processes:
         self.named[name] = process
         return process.start()
 
-    def wait_until(self, ready: Callable[[], bool], what: str, of: Process, seconds: float = 60.0) -> None:
+    def wait_until(self, ready: Callable[[], bool], what: str, of: Process, seconds: float = 180.0) -> None:
         """Wait for `ready`; stop waiting at once when process `of` has ended, and show its last words."""
         deadline = time.monotonic() + seconds
         while not ready():
@@ -144,7 +144,7 @@ class Processes:
             return
         self.ask(do="end")
         self._close_pipes()
-        self._supervisor.wait(timeout=60)
+        self._supervisor.wait(timeout=180)
 
     def _close_pipes(self) -> None:
         for pipe in (self._supervisor.stdin, self._supervisor.stdout):

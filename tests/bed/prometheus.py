@@ -36,7 +36,7 @@ class PrometheusClient:
         ]
         return found
 
-    def wait_scraped(self, count: int = 1, seconds: float = 30, **labels: str) -> None:
+    def wait_scraped(self, count: int = 1, seconds: float = 90, **labels: str) -> None:
         """Wait until `count` targets with these labels are up and none with them is down."""
         deadline = time.monotonic() + seconds
         while True:
@@ -58,7 +58,7 @@ class PrometheusClient:
             raise BedError(f"Prometheus could not answer {expression!r}: {body['error']}")
         return [(row["metric"], float(row["value"][1])) for row in body["data"]["result"]]
 
-    def wait_value(self, expression: str, value: float, seconds: float = 30) -> None:
+    def wait_value(self, expression: str, value: float, seconds: float = 90) -> None:
         """Wait until the expression has exactly one series and it has this value."""
         deadline = time.monotonic() + seconds
         while True:

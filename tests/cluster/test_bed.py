@@ -82,11 +82,11 @@ def test_an_http_route_splits_requests_and_prometheus_sees_both_arms(cluster, cl
         create(api, cluster_namespace, *arm("stable"), *arm("canary"))
         routes = f"/apis/gateway.networking.k8s.io/v1/namespaces/{cluster_namespace}/httproutes"
         api.post(routes, json=route(host, {"stable": 50, "canary": 50})).raise_for_status()
-    ready = ("wait", "--for=condition=Ready", "--timeout=60s", "pod/stable", "pod/canary")
+    ready = ("wait", "--for=condition=Ready", "--timeout=240s", "pod/stable", "pod/canary")
     cluster.kubectl("-n", cluster_namespace, *ready)
     answers = collections.Counter()
     with httpx.Client(base_url=f"http://{cluster.addresses.gateway}", headers={"Host": host}) as users:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while users.get("/ready").status_code != 200:
             assert time.monotonic() < deadline, "the gateway never served the route"
             time.sleep(0.1)
@@ -97,7 +97,7 @@ def test_an_http_route_splits_requests_and_prometheus_sees_both_arms(cluster, cl
     assert 70 <= answers["canary"] <= 130  # 200 fair coins are outside once in 50,000 runs
     cluster.prometheus.wait_scraped(2, namespace=cluster_namespace, rollout="chat")
     query = f'sum by (revision) (served_total{{namespace="{cluster_namespace}"}})'
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while (seen := {s["revision"]: value for s, value in cluster.prometheus.query(query)}) != answers:
         assert time.monotonic() < deadline, f"served {answers}, Prometheus saw {seen}"
         time.sleep(0.2)
@@ -132,7 +132,7 @@ def test_pods_find_services_by_name_and_reach_the_api_server(cluster, cluster_na
         *("--image-pull-policy=Never", "--command", "--", "python3", "-c", f"{look_up}; {connect}"),
     )
     done = "--for=jsonpath={.status.phase}=Succeeded"
-    cluster.kubectl("-n", cluster_namespace, "wait", done, "--timeout=30s", "pod/look")
+    cluster.kubectl("-n", cluster_namespace, "wait", done, "--timeout=240s", "pod/look")
     assert cluster.kubectl("-n", cluster_namespace, "logs", "look").split() == ["10.96.0.1", "connected"]
 
 
@@ -147,7 +147,7 @@ def test_an_image_from_a_dockerfile_runs_as_its_user(cluster, cluster_namespace,
     words = ("run", "who", "--image=bed.local/who:1", "--restart=Never", "--image-pull-policy=Never")
     cluster.kubectl("-n", cluster_namespace, *words)
     done = "--for=jsonpath={.status.phase}=Succeeded"
-    cluster.kubectl("-n", cluster_namespace, "wait", done, "--timeout=30s", "pod/who")
+    cluster.kubectl("-n", cluster_namespace, "wait", done, "--timeout=240s", "pod/who")
     assert cluster.kubectl("-n", cluster_namespace, "logs", "who").split() == ["65532", "built"]
 
 
