@@ -8,7 +8,6 @@ user is answered by ready pods, so a death in between costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelrollout.rollout.capacity import carries, holds, most
@@ -58,7 +57,7 @@ def _strangers(view: View, winner: str) -> bool:
 
 def _retreat(view: View) -> int:
     """As little on the canary's Service as the stable one's pods allow, and never more than now."""
-    return min(_held(view, min), lowest(view))
+    return min(_weight_now(view), lowest(view))
 
 
 def lowest(view: View) -> int:
@@ -75,7 +74,7 @@ def _to_canary_service(view: View, winner: str, urgent: bool) -> Course:
     if enough(ready, 100, view.replicas):
         weight = 100
     elif urgent:
-        weight = max(_held(view, max), most(ready, view.replicas) if view.listed("stable") else 100)
+        weight = max(_weight_now(view), most(ready, view.replicas) if view.listed("stable") else 100)
     else:
         weight = view.desired.canary
     if weight == 100 and view.settled and view.desired.canary == 100:
@@ -93,7 +92,6 @@ def _to_the_idle_service(view: View, winner: str) -> Course:
     return Course(weight, point=PointService("stable" if weight == 100 else "canary", winner))
 
 
-def _held(view: View, bound: Callable[[int, int], int]) -> int:
-    """The weight meant or the weight read, whichever binds."""
-    desired = view.desired.canary
-    return desired if view.read is None else bound(desired, view.read.canary)
+def _weight_now(view: View) -> int:
+    """What the route holds, whoever wrote it; what we asked for, when it holds none of our splits."""
+    return view.read.canary if view.read is not None else view.desired.canary

@@ -71,6 +71,16 @@ def test_the_clock_is_rounded_up_so_that_no_step_is_shorter_than_asked() -> None
     assert operator.world.now < unix(step.started_at) < operator.world.now + 1
 
 
+def test_no_step_is_passed_while_the_gateway_has_not_taken_the_route() -> None:
+    operator = on_trial()
+    operator.world.settled = False
+    operator.wait(1200)
+    assert at(operator) == "1/4"
+    operator.world.settled = True
+    operator.settle()
+    assert at(operator) == "2/4"
+
+
 def test_a_step_without_for_is_passed_at_the_second_it_started_though_nothing_else_happens() -> None:
     operator = installed(with_steps({"weight": 5}, {"weight": 25, "for": "1h"}))
     operator.world.now += 0.4

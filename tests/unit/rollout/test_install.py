@@ -33,6 +33,15 @@ def test_traffic_is_touched_when_the_pods_are_ready_and_what_was_found_is_kept_b
     assert condition(operator, "Promoted") == ("True", "Promoted")
 
 
+def test_a_route_that_already_names_the_stable_service_does_not_make_it_installed() -> None:
+    operator = Operator(World(spec_of(), route=Split()))
+    operator.wait(LOADING - 1)
+    assert operator.status.phase == "Installing"
+    operator.wait(1)
+    assert operator.status.phase == "Stable"
+    assert moves(operator) == []
+
+
 def test_it_is_not_installed_before_the_gateway_has_taken_the_route() -> None:
     operator = Operator(World(spec_of(), settled=False))
     operator.wait(2 * LOADING)

@@ -81,6 +81,30 @@ def test_after_the_window_the_old_revision_loses_its_name_then_its_pods() -> Non
     assert operator.settle().requeue is None
 
 
+def test_a_revision_is_not_deleted_in_the_pass_that_takes_its_name() -> None:
+    operator = promoted()
+    operator.world.now += 3601
+    operator.run_once()
+    operator.world.now += 6
+    assert operator.run_once().actions == (PointService("canary", SECOND),)
+    assert operator.run_once().actions == (DeleteRevision(FIRST),)
+
+
+def test_a_promotion_whose_names_have_moved_is_finished_before_the_next_revision_starts() -> None:
+    operator = on_trial(ONE_STEP)
+    operator.wait(60 + LOADING - 1)
+    operator.world.now += 1
+    operator.world.propagate()
+    while operator.world.services["stable"] != SECOND:
+        operator.run_once()
+    operator.world.ask(operator.world.spec.model_copy(update={"runtime": spec_of("vllm:3").runtime}))
+    operator.settle()
+    assert operator.status.history[-1].outcome == "Promoted"
+    assert operator.status.stable is not None
+    assert operator.status.stable.revision == SECOND
+    assert operator.status.phase == "Starting"
+
+
 def test_without_a_window_the_old_revision_leaves_at_once() -> None:
     operator = on_trial(with_steps({"weight": 50, "for": "1m"}, rollbackWindow="0s"))
     operator.wait(60 + LOADING + 10)

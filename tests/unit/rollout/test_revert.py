@@ -208,12 +208,12 @@ def test_pods_for_a_later_step_have_a_deadline_of_their_own() -> None:
 # ── capacity on the way back ──
 
 
-def short_of_stable() -> Operator:
+def short_of_stable(lost: int = 3) -> Operator:
     """Half of the users are on the canary when stable has lost three of its four pods."""
     operator = at_a_step()
     operator.wait(600 + LOADING)
     assert operator.world.route == Split(50)
-    operator.world.kill(FIRST, 3)
+    operator.world.kill(FIRST, lost)
     operator.world.propagate()
     return operator
 
@@ -224,6 +224,21 @@ def test_stable_gets_no_more_than_its_pods_carry() -> None:
     operator.run_once()
     assert operator.world.route == Split(50), "one pod of four carries a quarter, and has half already"
     assert "1 of 4 pods" in operator.status.message
+
+
+def test_on_the_way_back_the_share_of_the_bad_revision_never_rises_whoever_writes() -> None:
+    operator = short_of_stable(lost=2)
+    command(operator, "abort")
+    operator.run_once()
+    operator.world.drift(Split(80))
+    operator.run_once()
+    assert operator.world.route == Split(50)
+    operator.world.drift(Split(20))
+    operator.run_once()
+    assert operator.world.route == Split(20), "less is welcome, whoever wrote it"
+    operator.world.drift(Split(80))
+    operator.run_once()
+    assert operator.world.route == Split(50), "and then again what stable carries"
 
 
 def test_users_go_back_by_degrees_as_stable_gets_its_pods() -> None:
