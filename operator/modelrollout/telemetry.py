@@ -58,6 +58,7 @@ class Telemetry:
             "modelrollout_api_request_seconds", "Duration of requests to the API server.", "verb"
         )
         self.looks = self._counter("modelrollout_looks", "Looks taken, by result.", "result")
+        self._shown: dict[tuple[str, str], tuple[str | None, str | None, int, int | None]] = {}
         self._turned = time.monotonic()
         self.synced: Callable[[], bool] = lambda: False
         """Whether each rollout that the watches have shown was looked at once."""
@@ -93,7 +94,11 @@ class Telemetry:
         observed: int | None,
     ) -> None:
         """The state of one rollout after a pass; states it is no longer in disappear."""
+        state = (phase, verdict, desired, observed)
+        if self._shown.get((namespace, name)) == state:
+            return
         self.forget(namespace, name)
+        self._shown[namespace, name] = state
         if phase:
             self.phase.labels(namespace, name, phase).set(1)
         if verdict:
@@ -103,6 +108,7 @@ class Telemetry:
             self.weight.labels(namespace, name, "observed").set(observed)
 
     def forget(self, namespace: str, name: str) -> None:
+        self._shown.pop((namespace, name), None)
         for gauge in (self.phase, self.verdict, self.weight):
             gauge.remove_by_labels({"namespace": namespace, "name": name})
 

@@ -92,7 +92,7 @@ class Operator:
     def get(self, path):
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=5)
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=90):
         deadline = time.monotonic() + seconds
         while True:
             try:

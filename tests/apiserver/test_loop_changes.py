@@ -4,6 +4,8 @@ import time
 
 import pytest
 
+from modelrollout.api.spec import Spec
+from modelrollout.rollout.revision import revision_of
 from tests.apiserver.scene import KIND, Weights, http_route, rollout, service
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -118,3 +120,19 @@ def test_a_deployment_deleted_by_somebody_comes_back(scene):
             not in (first, None)
         )
     )
+
+
+def test_somebody_elses_deployment_is_never_taken_over(scene):
+    manifest = rollout()
+    name = f"chat-{revision_of(Spec.model_validate(manifest['spec']))}"
+    labels = {"app": "theirs"}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "theirs", "image": "theirs:1"}]}}
+    theirs = {"replicas": 0, "selector": {"matchLabels": labels}, "template": pod}
+    scene.add(service(), http_route())
+    scene.add(
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": theirs}, manifest
+    )
+    wait_until(lambda: any(f"{name} in namespace" in each["message"] for each in scene.list("Event")))
+    assert scene.get("Deployment", name)["spec"]["replicas"] == 0
+    scene.delete("Deployment", name)
+    scene.wait("Stable", 60)

@@ -29,6 +29,9 @@ log = structlog.get_logger()
 
 HISTORY = 480
 """Looks of the control's past from which its noise is learned."""
+LEARNERS = 2
+"""Rollouts whose control's past is read at the same time. It takes seconds of one core, and who comes later
+waits a little rather than everybody else's passes."""
 TRY_AGAIN = 10.0
 """Seconds until a Prometheus that could not tell the past is asked again."""
 
@@ -42,6 +45,7 @@ class Looks:
         self._source = LookSource(clock)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
+        self._learning = asyncio.Semaphore(LEARNERS)
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
@@ -104,7 +108,8 @@ class Looks:
         while True:
             try:
                 if trial.evidence is None:
-                    await self._learn(trial)
+                    async with self._learning:
+                        await self._learn(trial)
                 await self._look(at, trial)
             except ProviderError as error:
                 trial.fail(f"The control's past cannot be read: {error}", self._clock())
