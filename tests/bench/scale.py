@@ -21,6 +21,8 @@ import threading
 import time
 from pathlib import Path
 
+import httpx
+
 from modelrollout.api.crd import KIND
 from tests.apiserver.process import Operator
 from tests.apiserver.scene import PATHS, Scene, canary_percent, http_route, rollout, service
@@ -106,7 +108,9 @@ class Fleet:
         self.began, self.ended = {}, {}
 
     def statuses(self):
-        return {item["metadata"]["name"]: item.get("status") or {} for item in self.scene.list(KIND)}
+        with contextlib.suppress(httpx.HTTPError):  # a busy API server is asked again
+            return {item["metadata"]["name"]: item.get("status") or {} for item in self.scene.list(KIND)}
+        return {}
 
     def wait(self, what, seconds, names=None):
         """Wait until `what(status)` holds for all; moments at which it was first seen, by name."""
