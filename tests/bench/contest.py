@@ -19,7 +19,7 @@ from tests.bench.worlds import TTFT, Size, Slow, World
 LOOKS = 200
 CATASTROPHIC = 0.2
 DELTA = 0.005
-KAYENTA_ROLLOUTS = 400
+KAYENTA_ROLLOUTS = 200
 JUDGED = range(10, LOOKS + 1, 5)
 """The looks at which Kayenta judges all intervals so far."""
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS
+from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS, SLOW
 from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
 from modelrollout.analysis.two_sided import FORGET
@@ -215,15 +215,19 @@ def shares(
 def phi_of(counts: Counts, rules: Rules) -> Array:
     """`dispersion.Noise.at` for every look."""
     alone = rules.margin.ratio == 0
-    if rules.phi is None:
-        if not rules.watch:
-            return np.ones(counts.x1.shape)
-        return np.maximum(running_phi(counts, alone), running_phi(counts, alone, long_run=True))
-    learned = np.asarray(rules.phi, float).reshape(-1, 1)
+    rollouts = len(counts.x1)
+    learned = np.broadcast_to(np.asarray(1.0 if rules.phi is None else rules.phi, float), (rollouts,))[
+        :, None
+    ]
     if not rules.watch:
         return np.broadcast_to(learned, counts.x1.shape)
     short = learned if rules.short is None else np.asarray(rules.short, float).reshape(-1, 1)
-    return np.maximum(learned, running_phi(counts, alone) * np.maximum(learned / short, 1.0))
+    slow = np.maximum(learned / short, 1.0)
+    phi = np.maximum(learned, running_phi(counts, alone) * slow)
+    follows = slow >= SLOW if rules.phi is not None else np.ones_like(learned, bool)
+    if not follows.any():
+        return phi
+    return np.where(follows, np.maximum(phi, running_phi(counts, alone, long_run=True)), phi)
 
 
 def latency(

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from modelrollout.analysis.block import Margin
 from modelrollout.analysis.information import units_to_pass, units_to_revert
@@ -85,6 +86,7 @@ def delay(rollouts: int) -> plt.Figure:
         panel.plot(100 * fine, expected, color=colour, lw=0.8, ls=":", label="as planned from traffic")
     panel.set(xscale="log", yscale="log", xlabel="canary's errors, % (control 0.5 %, 0.5 points tolerated)")
     panel.set_ylabel("canary requests until the revert")
+    _plain(panel, [1.5, 2, 3, 5, 10, 25, 50])
     panel.legend(fontsize=8, frameon=False)
     return figure
 
@@ -106,11 +108,19 @@ def tolerance(rollouts: int) -> plt.Figure:
         panel.plot(*zip(*points, strict=True), "o", color=colour, label=f"both at {100 * base:g} % errors")
     panel.set(xscale="log", yscale="log", xlabel="tolerated, percentage points")
     panel.set_ylabel("canary requests until the pass")
+    _plain(panel, [0.2, 0.3, 0.5, 1, 2, 3, 5])
     panel.legend(fontsize=8, frameon=False)
     return figure
 
 
 FIGURES = {"false-reverts": false_reverts, "evidence": evidence, "delay": delay, "tolerance": tolerance}
+
+
+def _plain(axes: Axes, ticks: list[float]) -> None:
+    """A logarithmic axis with numbers as people write them."""
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
 def tidy(axes: Axes) -> None:

@@ -4,10 +4,10 @@ Requests that share a node, a minute or a tenant fail together. Evidence is divi
 variance of the arms' difference over the variance that independent requests would have, with Bartlett
 weights over neighbouring looks. It is learned from two halves of the control's own pods before the rollout.
 
-During the rollout only the jumps from look to look are watched: they show fresh noise, and a regression
-that begins in mid-rollout is a single jump. Long-run estimates would take its new level for noise and
-explain the harm away. How much of the noise a jump shows is learned with phi. Where there is no history, the
-long-run variance of the looks themselves has to do.
+During the rollout the jumps from look to look are watched: they show fresh noise, and a regression that
+begins in mid-rollout is a single jump. How much of the noise a jump shows is learned with phi. The long-run
+variance of the rollout's own looks would take the new level for slow noise and explain the harm away, so it
+is consulted only where slow noise is known to be there, or where there is no history to know it from.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ LAGS = 10
 HISTORY_LAGS = 22
 PRIOR_LOOKS = 5.0
 """Looks' worth of "as independent requests" that tame the first estimates."""
+SLOW = 1.5
+"""From this ratio of phi to its fast part on, a service has slow noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,24 @@ class Noise:
     def known(self) -> bool:
         return self.phi is not None
 
+    @property
+    def slow(self) -> float:
+        """How many times the whole noise is what jumps show of it."""
+        return max(self.phi / (self.short or self.phi), 1.0) if self.phi is not None else 1.0
+
+    @property
+    def follows_long_run(self) -> bool:
+        return self.watch and (not self.known or self.slow >= SLOW)
+
     def at(self, information: float, jumps: float, long_run: float) -> float:
         """phi for a look with n1 n0 / (n1 + n0) = information, given what this rollout's looks show.
 
         Never below what was learned: fewer units come from fewer pods, whose own noise makes up for it.
         """
-        if self.phi is None:
-            return max(1.0, jumps, long_run) if self.watch else 1.0
-        learned = self.phi
+        learned = self.phi or 1.0
         if self.exposure:
             learned = 1 + (learned - 1) * max(1.0, information / self.exposure)
-        if not self.watch:
-            return learned
-        return max(learned, jumps * max(self.phi / (self.short or self.phi), 1.0))
+        return max(learned, jumps * self.slow, long_run) if self.watch else learned
 
     def dump(self) -> list[float]:
         return [math.nan if x is None else x for x in (self.phi, self.short, self.exposure)]
@@ -223,11 +230,11 @@ class Running:
     looks: float = 0.0
     jumps: Jumps = Jumps()
     long_run: LongRun | None = None
-    """Only where the noise was not learned before."""
+    """Only where slow noise is known, or nothing is."""
 
     @classmethod
     def fresh(cls, noise: Noise) -> Running:
-        return cls(noise, long_run=None if noise.known else LongRun())
+        return cls(noise, long_run=LongRun() if noise.follows_long_run else None)
 
     def fold(self, pair: Pair) -> Running:
         h = pair.information
@@ -269,7 +276,7 @@ class Running:
         noise = Noise.load(metric, doubles)
         information, weighted, looks = (next(doubles) for _ in range(3))
         jumps = Jumps.load(singles)
-        long_run = None if noise.known else LongRun.load(singles)
+        long_run = LongRun.load(singles) if noise.follows_long_run else None
         return cls(noise, information, weighted, looks, jumps, long_run)
 
 

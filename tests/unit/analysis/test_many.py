@@ -34,6 +34,7 @@ def drawn(rng: np.random.Generator, p1: float, p0: float, low: int = 0) -> many.
     [
         ((1.0, 0.005), 1.0, False),
         ((1.3, 0.002), 2.5, True),
+        ((1.0, 0.01), 1.2, True),
         ((0.0, 0.04), 1.0, True),
         ((0.8, 0.05), 1.0, True),
     ],

@@ -62,6 +62,7 @@ def test_a_regression_that_begins_late_is_no_noise() -> None:
     learned, unknown = Noise(1.0, 1.0, None, True), Noise(None, None, None, True)
     assert watch(learned, steady + broken) < 1.2
     assert watch(unknown, steady + broken) > 3
+    assert watch(Noise(2.0, 1.0, None, True), steady + broken) > 3  # where slow noise is known it stays safe
 
 
 def test_noise_that_grows_during_the_rollout_raises_phi() -> None:
@@ -76,6 +77,7 @@ def test_slow_noise_is_scaled_by_what_history_knew() -> None:
     assert Noise(6.0, 2.0, None, True).at(50, 3.0, 1.0) == pytest.approx(9.0)
     assert Noise(6.0, None, None, True).at(50, 3.0, 1.0) == 6.0
     assert Noise(6.0, 2.0, None, True).at(50, 1.0, 1.0) == 6.0
+    assert Noise(6.0, 2.0, None, True).at(50, 1.0, 7.0) == 7.0
 
 
 def test_more_requests_make_shared_noise_weigh_more_and_fewer_never_less() -> None:
