@@ -83,7 +83,7 @@ class Scene:
         volume = {"name": "vllm", "hostPath": {"path": folder, "type": "Directory"}}
         return {
             "image": images.PYTHON,
-            "command": [str(self.vllm.python), *SERVER, "--load-format=dummy"],
+            "command": [str(self.vllm.python), *SERVER],
             "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
             "startupDeadline": "5m",
             "drain": {"timeout": "20s"},
