@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS, SLOW
+from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS
 from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
+from modelrollout.analysis.noise import SLOW
 from modelrollout.analysis.two_sided import FORGET
 
 Array = npt.NDArray[np.float64]

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE
-from modelrollout.analysis.dispersion import Noise, Pair, Running
+from modelrollout.analysis.dispersion import Pair, Running
 from modelrollout.analysis.information import SEARCH
 from modelrollout.analysis.interval import Interval
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.mixture import SINGLE, Mixture
+from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.observation import Arm, Events, Problem, ProblemKind
 from modelrollout.analysis.packing import pack, unpack
 from modelrollout.analysis.plan import Plan

@@ -15,12 +15,13 @@ from typing import Any
 
 from modelrollout.analysis import arms
 from modelrollout.analysis.block import Block, Margin
-from modelrollout.analysis.dispersion import Moments, Noise, Pair, Running
+from modelrollout.analysis.dispersion import Moments, Pair, Running
 from modelrollout.analysis.edges import RARE, edge_margins
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.metric import Direction, EdgeMargin, Metric
 from modelrollout.analysis.mixture import log_sum
+from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.observation import Arm, Histogram, Problem, ProblemKind
 from modelrollout.analysis.packing import pack, single, unpack
 from modelrollout.analysis.plan import Plan

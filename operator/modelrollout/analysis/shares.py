@@ -7,11 +7,12 @@ from typing import Any
 
 from modelrollout.analysis import arms
 from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Margin, log_factors
-from modelrollout.analysis.dispersion import Moments, Noise, Pair, Running
+from modelrollout.analysis.dispersion import Moments, Pair, Running
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets, share_grid
 from modelrollout.analysis.metric import Metric, Prior
 from modelrollout.analysis.mixture import Mixture
+from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.observation import Arm, Problem
 from modelrollout.analysis.packing import pack, unpack
 from modelrollout.analysis.plan import Plan

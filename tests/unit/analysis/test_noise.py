@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from modelrollout.analysis.calibration import LEAST_LOOKS, calibrate
-from modelrollout.analysis.dispersion import Noise, Pair, Running, design_effect, jump_effect
+from modelrollout.analysis.dispersion import Pair, Running, design_effect, jump_effect
 from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.observation import Arm, Events, Levels, Ratio, Scalar
 from modelrollout.analysis.plan import Plan
 from tests.bench.worlds import logit_noise

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from modelrollout.analysis.export import write
 from modelrollout.analysis.observation import Observation, Problem, ProblemKind
-from modelrollout.analysis.record import Record, StepStart, read, write
+from modelrollout.analysis.record import Record, StepStart, read
 from modelrollout.analysis.replay import as_json, replay
 from modelrollout.analysis.shapes import Malformed
 from modelrollout.cli import main
