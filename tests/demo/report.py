@@ -14,24 +14,30 @@ def steps(tally: Tally) -> list[str]:
     lines = [f"  {'while':<26}{'requests':>9}{'failed':>8}   answered by"]
     for phase in tally.phases():
         answers = [answer for answer in tally.answers if answer.phase == phase]
-        split = "  ".join(f"{name} {100 * share:.1f} %" for name, share in sorted(shares(answers).items()))
+        split = "  ".join(
+            f"{short(name)} {100 * part:.1f} %" for name, part in sorted(shares(answers).items())
+        )
         lines.append(f"  {phase:<26}{len(answers):>9}{whole(answers)['failed']:>8}   {split}")
     failures = ", ".join(f"{number} x {word}" for word, number in tally.failures.most_common())
     lines.append(f"  {'all':<26}{tally.sent:>9}{tally.failed:>8}   {failures}")
     return lines
 
 
+def short(revision: str) -> str:
+    """`file:///models/tiny on image` -> `tiny`."""
+    return revision.partition(" on ")[0].rpartition("/")[2]
+
+
 def revert(moments: Sequence[Moment]) -> list[str]:
     """From the first user on the bad revision to nobody on it."""
-    exposed = [m for m in moments if m.phase == "Progressing" and m.weight > 0]
-    decided = [m for m in moments if m.phase == "Reverting"]
-    home = [m for m in moments if m.phase in ("Reverting", "Reverted") and m.weight == 0]
-    if not (exposed and decided and home):
+    exposed = [m for m in moments if m.weight > 0]
+    home = [m for m in moments if m.phase in ("Reverting", "Reverted")]
+    back = [m for m in home if m.weight == 0]
+    if not (exposed and back):
         return ["  the bad revision was not reverted"]
     return [
-        f"  first users on the bad revision → decision to revert: {decided[0].at - exposed[0].at:.0f} s",
-        f"  decision → weight 0: {max(0.0, home[0].at - decided[0].at):.1f} s",
-        f"  why: {decided[0].message}",
+        f"  first users on the bad revision → route back on stable: {back[0].at - exposed[0].at:.0f} s",
+        f"  why: {home[-1].message}",
     ]
 
 
