@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS
+from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS, SEEN_SLOW
 from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
 from modelrollout.analysis.noise import SLOW
@@ -159,14 +159,16 @@ def history_phi(counts: Counts) -> tuple[Array, Array]:
     h = n1 * n0 / np.maximum(n1 + n0, _TINY)
     d = x1 / np.maximum(n1, _TINY) - x0 / np.maximum(n0, _TINY)
     residual = h * (d - ((h * d).sum(1) / h.sum(1))[:, None])
-    long_run = (residual**2).sum(1)
-    for k in range(1, min(HISTORY_LAGS, h.shape[1] - 1) + 1):
-        products = (residual[:, k:] * residual[:, :-k]).sum(1)
-        long_run = long_run + 2 * (1 - k / (HISTORY_LAGS + 1)) * products
+    looks, parts = h.shape[1], np.arange(1, HISTORY_LAGS + 1) / (HISTORY_LAGS + 1)
+    lagged = [(residual[:, k:] * residual[:, : looks - k]).sum(1) for k in range(HISTORY_LAGS + 1)]
     v1, v0 = (_variance(n.sum(1), x.sum(1), x.sum(1)) for n, x in ((n1, x1), (n0, x0)))
     independent = v1 * (h * h / np.maximum(n1, _TINY)).sum(1) + v0 * (h * h / np.maximum(n0, _TINY)).sum(1)
-    prior = PRIOR_LOOKS * independent / h.shape[1]
-    phi = np.maximum((long_run + prior) / (independent + prior), 1.0)
+    prior = PRIOR_LOOKS * independent / looks
+    at_once, steady, far = (
+        np.maximum((lagged[0] + 2 * kernel @ np.array(lagged[1:]) + prior) / (independent + prior), 1.0)
+        for kernel in (0 * parts, 1 - parts, np.minimum(1.0, 2 - 2 * parts))
+    )
+    phi = np.where(steady > SEEN_SLOW * at_once, np.maximum(steady, far), steady)
     count, squares, spread1, spread0 = (v[:, -1] for v in _jumps(n1, n0, h, d, alone=False))
     independent = spread1 * v1 + spread0 * v0
     prior = PRIOR_LOOKS * independent / np.maximum(count, 1)

@@ -14,6 +14,7 @@ from modelrollout.analysis.metric import EdgeMargin, Kind, Metric, Prior, Tolera
 from modelrollout.analysis.observation import Histogram, Observation
 from modelrollout.analysis.plan import Plan
 from tests.bench import many
+from tests.bench.worlds import logit_noise
 from tests.unit.analysis.given import judge, ratios
 
 ROLLOUTS, LOOKS = 3, 25
@@ -61,9 +62,12 @@ def test_shares_are_judged_as_by_the_engine(
 
 
 def test_history_is_read_as_by_the_engine() -> None:
-    counts = drawn(np.random.default_rng(4), 0.1, 0.1, low=5)
+    rng = np.random.default_rng(4)
+    n = np.full((6, 200), 50.0)
+    noise = [logit_noise(rng, (6, 200), 0.1, (0.8, 0.85)) for _ in range(2)]
+    counts = many.Counts(n, rng.binomial(50, noise[0]) * 1.0, n, rng.binomial(50, noise[1]) * 1.0)
     phi, short = many.history_phi(counts)
-    for r in range(ROLLOUTS):
+    for r in range(len(phi)):
         rows = zip(counts.n1[r], counts.x1[r], counts.n0[r], counts.x0[r], strict=True)
         pairs = [Pair(*map(float, row)) for row in rows]
         assert phi[r] == pytest.approx(design_effect(pairs), rel=1e-9)
