@@ -1,13 +1,13 @@
 """Data that cannot be counted, or only with care, against a real Prometheus; and a Prometheus that fails."""
 
 import asyncio
-import itertools
 import math
 import signal
 import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise, product
 
 import pytest
 
@@ -19,6 +19,8 @@ from modelrollout.api import spec
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.prometheus import ProviderError
 from tests.apiserver.exporters import (
+    FAST,
+    SLOW,
     Slot,
     arms_of,
     await_scrapes,
@@ -42,7 +44,7 @@ def slots():
         *("packs", "older", "web", "mesh"),
     )
     doubled = {"again": ("pods", "again"), "halves": ("pods",)}
-    for rollout, revision in itertools.product(rollouts, ("new", "old")):
+    for rollout, revision in product(rollouts, ("new", "old")):
         yield Slot(rollout, revision, doubled.get(rollout, ("pods",)))
     yield Slot("mixed-edges", "new")
     yield from (Slot("halves", "old") for _ in range(3))
@@ -169,20 +171,20 @@ async def test_arms_scraped_at_different_intervals_lose_nothing_over_looks(bed, 
     canary, control = bed.pod("intervals", "new"), bed.pod("intervals", "old")
     for pod in (canary, control):
         pod.set({OK: 5})
-    await_scrapes(canary, control)
-    begun, added, looks = time.time(), 0, []
-    for _ in range(3):
-        while time.time() < begun + 1.0 * (len(looks) + 1):
-            canary.add(OK)
-            control.add(OK)
-            added += 1
-            await asyncio.sleep(0.05)
-        looks.append(Look(begun + 1.0 * len(looks), begun + 1.0 * (len(looks) + 1)))
+    added, ends = 0, []
+    with looking(canary, control) as seen:
+        for length in (2 * SLOW, 2 * SLOW):
+            ends.append((ends[-1] if ends else seen.start) + length)
+            while time.time() < ends[-1]:
+                canary.add(OK)
+                control.add(OK)
+                added += 1
+                await asyncio.sleep(0.05)
+    looks = [Look(start, end) for start, end in pairwise([seen.start, *ends, seen.look.end + SLOW])]
     asked = question(url, "http/success-rate", rollout="intervals")
     observed = [await one(asked, look) for look in looks]
-    assert sum(o.control.total for o in observed) == pytest.approx(added, abs=6)  # the last scrape's rest
-    assert sum(o.canary.total for o in observed) == pytest.approx(added, abs=20)
-    assert all(o.problem is None for o in observed)
+    assert [o.problem for o in observed] == [None] * 3
+    assert sum(o.canary.total for o in observed) == sum(o.control.total for o in observed) == added
 
 
 async def test_a_failed_scrape_moves_requests_to_the_next_look_and_loses_none(bed, url):
@@ -193,9 +195,10 @@ async def test_a_failed_scrape_moves_requests_to_the_next_look_and_loses_none(be
         pods.canary.answers = False
         pods.canary.add(OK, 4)
         pods.control.add(OK, 1)
+    await_scrapes(pods.canary)  # one that began within the look may still be reading
     pods.canary.answers = True
     await_scrapes(pods.canary, pods.control)
-    second = Look(first.look.end, time.time())
+    second = Look(first.look.end, time.time() + 2 * FAST)
     asked = question(url, "http/success-rate", rollout="gap")
     assert (await one(asked, first.look)).canary == Ratio(0, 3)
     assert (await one(asked, second)).canary == Ratio(0, 4)
@@ -461,7 +464,7 @@ async def test_rollouts_that_look_at_the_same_instant_share_their_questions(bed,
     await source.close()
     totals = [c.observations["http/success-rate"].canary.total for c in counted]
     assert totals == [3] * 5 + [4] * 5
-    assert served == 2  # scrapes and requests, instead of twenty
+    assert 2 <= served <= 4  # scrapes and requests; scrapes again where the last was late; instead of twenty
 
 
 # ── a Prometheus that fails ─────────────────────────────────────────────────────────────────────
