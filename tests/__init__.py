@@ -1,1 +1,1 @@
-"""Everything that proves the operator: unit, apiserver and cluster tiers, benches, and the bed they run on."""
+"""Everything that proves the operator: unit, apiserver and cluster tiers, benches, and their bed."""

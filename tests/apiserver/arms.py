@@ -61,7 +61,7 @@ class Arm:
 class _Handler(http.server.BaseHTTPRequestHandler):
     arm: Arm
 
-    def do_GET(self):  # noqa: N802 - the library's name
+    def do_GET(self):
         body = self.arm.text().encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain; version=0.0.4")

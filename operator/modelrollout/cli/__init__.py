@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "operator": "run the operator",
+    "plan": "say how long each step of a rollout will take, and what it can find",
     "replay": "judge recorded looks and show verdict and evidence per look",
 }
 

@@ -1,0 +1,138 @@
+"""`modelrollout plan`: how long each step of a rollout will take, and what it can find in that time."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from modelrollout.analysis.families import problems
+from modelrollout.analysis.planner import MetricForecast, StageForecast
+from modelrollout.api.spec import Spec, Step
+from modelrollout.engine import forecast
+from modelrollout.sources.prometheus import ProviderError
+
+
+class Unplannable(Exception):
+    """The sentence for the person who asked."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print a line per step; 2 with a sentence on stderr when there is nothing to plan from."""
+    parser = argparse.ArgumentParser(prog="modelrollout plan", description=__doc__)
+    parser.add_argument("-f", "--file", required=True, help="a manifest with one ModelRollout among others")
+    parser.add_argument("--namespace", help="where its pods run; default: the manifest's, else `default`")
+    parser.add_argument("--prometheus", metavar="URL", help="another address than the manifest's, from here")
+    parser.add_argument(
+        "--rate", type=float, metavar="R", help="requests per second, instead of asking Prometheus"
+    )
+    options = parser.parse_args(argv)
+    try:
+        resource = read(options.file)
+        spec = spec_of(resource, options.prometheus)
+        metadata = resource["metadata"]
+        namespace = options.namespace or metadata.get("namespace", "default")
+        known = what_is_known(spec, namespace, metadata["name"], options.rate)
+    except (Unplannable, ProviderError) as error:
+        print(f"modelrollout plan: {error}", file=sys.stderr)
+        return 2
+    for line in report(spec, known):
+        print(line)
+    return 0
+
+
+def read(file: str) -> dict[str, Any]:
+    """The one ModelRollout in the file."""
+    try:
+        documents = list(yaml.safe_load_all(Path(file).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise Unplannable(f"{file} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Unplannable(f"{file} is no YAML: {error}.") from error
+    found = [doc for doc in documents if isinstance(doc, dict) and doc.get("kind") == "ModelRollout"]
+    if len(found) != 1:
+        raise Unplannable(f"{file} holds {len(found)} ModelRollouts; give a file that holds exactly one.")
+    return dict(found[0])
+
+
+def spec_of(resource: dict[str, Any], prometheus: str | None) -> Spec:
+    try:
+        spec = Spec.model_validate(resource.get("spec") or {})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise Unplannable(
+            f"spec.{where}: {first['msg']}. `kubectl apply --dry-run=server` says more."
+        ) from error
+    if spec.analysis is None:
+        raise Unplannable("The rollout has no spec.analysis: its steps take just what their `for` says.")
+    if wrong := problems(spec.analysis.metrics):
+        raise Unplannable(" ".join(problem.message for problem in wrong))
+    if prometheus is None:
+        return spec
+    server = spec.analysis.prometheus.model_copy(update={"address": prometheus})
+    return spec.model_copy(update={"analysis": spec.analysis.model_copy(update={"prometheus": server})})
+
+
+def what_is_known(spec: Spec, namespace: str, rollout: str, rate: float | None) -> forecast.Known:
+    assert spec.analysis is not None
+    if rate is not None:
+        return forecast.assumed(spec.analysis, rate)
+    known = asyncio.run(forecast.measured(spec, namespace, rollout))
+    if known is None or not any(known.units.values()):
+        raise Unplannable(
+            f"{spec.analysis.prometheus.address} knows no traffic of two or more pods with "
+            f'namespace="{namespace}" and rollout="{rollout}" in the past hour. '
+            "Say how many requests per second there will be: --rate 20."
+        )
+    return known
+
+
+def report(spec: Spec, known: forecast.Known) -> list[str]:
+    """A table for people."""
+    forecasts = forecast.steps_of(spec, known)
+    lines = [f"{'step':<6}{'traffic':<16}{'takes about':<14}decided by"]
+    for number, (step, stage) in enumerate(forecasts, 1):
+        takes = duration(stage.seconds)
+        lines.append(f"{number}/{len(forecasts):<4}{traffic(step):<16}{takes:<14}{decides(step, stage)}")
+        lines += [f"      {finding(metric)}" for metric in stage.metrics]
+    total = sum(stage.seconds for _, stage in forecasts)
+    waits = " and the time that a person takes" if any(step.pause for step, _ in forecasts) else ""
+    lines.append(f"all   about {duration(total)}{waits}, beside the time that pods need to load the model")
+    return [*lines, *(f"warning: {warning}" for warning in known.warnings)]
+
+
+def traffic(step: Step) -> str:
+    if step.mirror is not None:
+        return f"mirror {step.mirror} %"
+    if step.weight is not None:
+        return f"weight {step.weight} %"
+    return "match" if step.match else "pause"
+
+
+def decides(step: Step, stage: StageForecast) -> str:
+    if not stage.comparable:
+        return "a person" if step.pause and not step.pause.duration else "its time; nothing is compared"
+    return stage.slowest or "its shortest stay"
+
+
+def finding(metric: MetricForecast) -> str:
+    finds = "finds nothing in that time" if metric.finds is None else f"finds {metric.finds:.2%} and worse"
+    passes = duration(metric.seconds_to_pass)
+    share = f"control {metric.control:.2%} bad, limit {metric.limit:.2%}"
+    return f"{metric.name}: {share}, passes in {passes}, {finds}"
+
+
+def duration(seconds: float) -> str:
+    if not math.isfinite(seconds):
+        return "never"
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -1,0 +1,134 @@
+"""What a rollout's steps will take, asked before it begins: from the control's traffic in the past hour."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelrollout.analysis.calibration import calibrate
+from modelrollout.analysis.counters.arms import Arms
+from modelrollout.analysis.counters.halves import Halves
+from modelrollout.analysis.families import arrivals, resolve
+from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.observation import Events, Histogram, Levels, Ratio, Sum
+from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.planner import Stage, StageForecast, demands, forecast
+from modelrollout.api.quantities import fraction, seconds
+from modelrollout.api.spec import Analysis, Spec, Step
+from modelrollout.rollout.steps import expand
+from modelrollout.sources.looks import LookSource
+from modelrollout.sources.prometheus import Prometheus
+from modelrollout.sources.question import Question
+
+PAST = 3600.0
+"""Seconds of history that are asked for."""
+RECENT = 120.0
+"""Seconds within which a pod must have been scraped to count as there."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the traffic before the rollout."""
+
+    metrics: tuple[Metric, ...]
+    """With the control's shares and noise put in, where there is a past."""
+    units: Mapping[str, float]
+    """Units per second over all pods, by metric."""
+    warnings: tuple[str, ...] = ()
+
+
+def assumed(analysis: Analysis, rate: float) -> Known:
+    """No past: so many requests per second, and a control without a flaw."""
+    metrics = tuple(resolved.metric for resolved in resolve(analysis.metrics))
+    return Known(metrics, {metric.name: rate for metric in metrics})
+
+
+async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
+    """The past hour of the revision that serves now; None when Prometheus knows no such pods.
+
+    Raises:
+        ProviderError: Prometheus did not answer.
+    """
+    assert spec.analysis is not None
+    address, timeout = spec.analysis.prometheus.address, float(seconds(spec.analysis.prometheus.timeout))
+    revision = await _serving(Prometheus(address, timeout), namespace, rollout)
+    if revision is None:
+        return None
+    resolved = resolve(spec.analysis.metrics)
+    arms = Arms(namespace, rollout, spec.traffic.service, stable=revision, canary=revision)
+    question = Question(
+        address,
+        timeout,
+        resolved,
+        arms,
+        float(seconds(spec.analysis.warm_up)),
+        arrivals(spec.analysis.metrics),
+    )
+    interval = float(seconds(spec.analysis.interval))
+    source = LookSource()
+    try:
+        settled = time.time() - await source.settle(question)
+        past = await source.history(question, settled, interval, int(PAST // interval))
+    finally:
+        await source.close()
+    return _learned(tuple(each.metric for each in resolved), past, interval, spec.analysis)
+
+
+async def _serving(server: Prometheus, namespace: str, rollout: str) -> str | None:
+    """The revision with the most pods that answer scrapes. Closes the server."""
+    try:
+        selector = f'up{{namespace="{namespace}",rollout="{rollout}"}}'
+        series = await server.samples(selector, time.time(), RECENT)
+    finally:
+        await server.close()
+    alive = [one.labels.get("revision", "") for one in series if one.values and one.values[-1] == 1]
+    return max(sorted(set(alive)), key=alive.count, default=None)
+
+
+def _learned(
+    metrics: Sequence[Metric], past: Mapping[str, Sequence[Halves]], interval: float, analysis: Analysis
+) -> Known:
+    plan = plan_of(tuple(metrics), analysis)
+    found = [calibrate(metric, past.get(metric.name, ()), plan, 20) for metric in metrics]
+    units = {
+        metric.name: sum(_size(arm) for halves in past[metric.name] for arm in halves)
+        / (len(past[metric.name]) * interval)
+        for metric in metrics
+        if past.get(metric.name)
+    }
+    warnings = tuple(f"{one.metric.name}: {one.warning}" for one in found if one.warning)
+    return Known(tuple(one.metric for one in found), units, warnings)
+
+
+def _size(arm: object) -> float:
+    match arm:
+        case Ratio(total=n) | Sum(n=n):
+            return n
+        case Histogram(counts=counts) | Levels(counts=counts):
+            return sum(counts)
+        case Events(exposure=exposure):
+            return exposure
+    return 0.0
+
+
+def plan_of(metrics: tuple[Metric, ...], analysis: Analysis) -> Plan:
+    return Plan(metrics, fraction(analysis.false_revert_risk), fraction(analysis.miss_risk))
+
+
+def steps_of(spec: Spec, known: Known) -> list[tuple[Step, StageForecast]]:
+    """Each step of the plan with its forecast."""
+    assert spec.analysis is not None
+    steps = expand(spec)
+    plan = plan_of(known.metrics, spec.analysis)
+    interval = float(seconds(spec.analysis.interval))
+    stages = [_stage(step) for step in steps]
+    return list(zip(steps, forecast(plan, demands(plan, known.units), stages, interval), strict=True))
+
+
+def _stage(step: Step) -> Stage:
+    dwell = float(seconds(step.for_)) if step.for_ else 0.0
+    if step.mirror is not None:
+        return Stage(step.mirror / 100, 1.0, dwell)
+    weight = step.weight or 0
+    return Stage(weight / 100, 1 - weight / 100, dwell)
