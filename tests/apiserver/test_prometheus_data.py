@@ -1,23 +1,13 @@
-"""Data that cannot be counted, or only with care, against a real Prometheus; and a Prometheus that fails."""
+"""Data that cannot be counted, or only with care, against a real Prometheus."""
 
 import asyncio
-import math
-import signal
-import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise, product
 
 import pytest
 
-from modelrollout.analysis import families
-from modelrollout.analysis.counters.arms import Split
-from modelrollout.analysis.metric import Kind
 from modelrollout.analysis.observation import Histogram, Look, ProblemKind, Ratio, Scalar
 from modelrollout.api import spec
-from modelrollout.sources.looks import LookSource
-from modelrollout.sources.prometheus import ProviderError
 from tests.apiserver.exporters import (
     FAST,
     SLOW,
@@ -29,7 +19,6 @@ from tests.apiserver.exporters import (
     question,
     scraping,
 )
-from tests.servers.vllm_metrics import Metrics
 
 OK = 'http_requests_total{handler="/v1/completions",status="2xx"}'
 FAILED = 'http_requests_total{handler="/v1/completions",status="5xx"}'
@@ -39,17 +28,25 @@ ITL, OLD_ITL = "vllm:inter_token_latency_seconds", "vllm:time_per_output_token_s
 
 def slots():
     rollouts = (
-        *("edges", "mixed-edges", "renamed", "version", "nan", "negative", "too-many", "discovered", "gap"),
-        *("again", "shared-a", "shared-b", "own", "scalar", "gone", "removed", "halves", "feedback"),
-        *("packs", "older", "web", "mesh"),
+        *(
+            "edges",
+            "mixed-edges",
+            "bucket-reset",
+            "renamed",
+            "version",
+            "nan",
+            "negative",
+            "too-many",
+            "discovered",
+            "gap",
+        ),
+        *("again", "own", "scalar", "gone", "removed", "feedback"),
     )
-    doubled = {"again": ("pods", "again"), "halves": ("pods",)}
     for rollout, revision in product(rollouts, ("new", "old")):
-        yield Slot(rollout, revision, doubled.get(rollout, ("pods",)))
+        yield Slot(rollout, revision, ("pods", "again") if rollout == "again" else ("pods",))
     yield Slot("mixed-edges", "new")
-    yield from (Slot("halves", "old") for _ in range(3))
     yield from (Slot("intervals", "new", ("slow",)), Slot("intervals", "old"))
-    yield from (Slot("", "", extra={"pod": f"gateway-{i}"}) for i in range(7))
+    yield Slot("", "", extra={"pod": "feedback"})
 
 
 SLOTS = tuple(slots())
@@ -129,6 +126,18 @@ async def test_what_a_version_does_not_count_is_no_data_and_not_zero(bed, url):
     observed = await one(question(url, "vllm/degenerate-output", rollout="version"), seen.look)
     assert observed.problem.kind is ProblemKind.NO_DATA
     assert "control" in observed.problem.message
+
+
+async def test_one_bucket_that_fell_resets_the_whole_histogram(bed, url):
+    pods = arms_of(bed, "bucket-reset")
+    for pod in (pods.canary, pods.control):
+        pod.tells_start = False
+        pod.observe(TTFT, *[0.05] * 2, *[0.7] * 8, edges=EDGES)
+    with looking(pods.canary, pods.control) as seen:
+        pods.canary.set({})
+        pods.canary.observe(TTFT, *[0.05] * 4, *[0.3] * 2, edges=EDGES)
+    counted = await count(question(url, "vllm/time-to-first-token", rollout="bucket-reset"), seen.look)
+    assert counted.observations["vllm/time-to-first-token"].canary == Histogram(EDGES, (4, 0, 2, 0, 0))
 
 
 # ── numbers that are none ───────────────────────────────────────────────────────────────────────
@@ -292,231 +301,3 @@ async def test_own_counters_whose_labels_are_the_applications_are_counted(bed, u
     )
     observed = await one(question(url, own, rollout="feedback"), seen.look)
     assert (observed.canary, observed.control) == (Ratio(2, 8), Ratio(0, 10))
-
-
-# ── proxies ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def cluster(name, **labels):
-    known = {"cluster_name": f"outbound|80|{name}.ml.svc.cluster.local", **labels}
-    return ",".join(f'{label}="{value}"' for label, value in known.items())
-
-
-@pytest.mark.parametrize(
-    ("split", "canary", "stable"),
-    [(Split.SERVICES, "|web-canary", "|web-stable"), (Split.SUBSETS, "canary|web", "stable|web")],
-)
-async def test_answers_that_no_pod_gave_are_in_the_class_counter(bed, url, split, canary, stable):
-    gateway = bed.pod("", "")
-    good = f"envoy_cluster_upstream_rq{{{cluster(stable, response_code_class='2xx')}}}"
-    by_code = f"envoy_cluster_upstream_rq{{{cluster(stable, response_code='200')}}}"
-    unhealthy = f"envoy_cluster_upstream_rq{{{cluster(canary, response_code_class='5xx')}}}"
-    gateway.set({good: 100, by_code: 100})
-    with looking(gateway) as seen:
-        gateway.add(good, 20)
-        gateway.add(by_code, 20)
-        gateway.add(unhealthy, 5)  # the canary's cluster counts for the first time
-    asked = question(url, "envoy/success-rate", rollout="web", split=split)
-    counted = await count(asked, seen.look)
-    observed = counted.observations["envoy/success-rate"]
-    assert (observed.canary, observed.control) == (Ratio(5, 5), Ratio(0, 20))
-    assert (counted.arrived.canary, counted.arrived.control) == (5, 20)
-
-
-async def test_a_proxy_cannot_tell_arms_apart_that_share_a_service(url):
-    now = time.time()
-    asked = question(url, "envoy/success-rate", rollout="web", split=Split.PODS)
-    observed = await one(asked, Look(now - 2, now - 1))
-    assert observed.problem.kind is ProblemKind.NOT_COMPARABLE
-    assert "judge by vllm/ or http/ metrics" in observed.problem.message
-
-
-@pytest.mark.parametrize("split", Split)
-async def test_requests_that_reached_no_pod_are_istios_failures_and_departed_clients_are_not(bed, url, split):
-    def requests(side, code, flags="-"):
-        revision, role = ("new", "canary") if side == "canary" else ("old", "stable")
-        host = f"mesh-{role}" if split is Split.SERVICES else "mesh"
-        return (
-            f'istio_requests_total{{reporter="source",response_code="{code}",response_flags="{flags}",'
-            f'destination_service="{host}.ml.svc.cluster.local",destination_workload="mesh-{revision}",'
-            f'destination_workload_namespace="ml"}}'
-        )
-
-    proxy = bed.pod("", "")
-    proxy.set({requests("canary", 200): 10, requests("control", 200): 10})
-    with looking(proxy) as seen:
-        proxy.add(requests("canary", 200), 6)
-        proxy.add(requests("canary", 503, "UF"), 2)
-        proxy.add(requests("canary", 0, "DC"), 4)
-        proxy.add(requests("control", 200), 8)
-    observed = await one(question(url, "istio/success-rate", rollout="mesh", split=split), seen.look)
-    assert (observed.canary, observed.control) == (Ratio(2, 8), Ratio(0, 8))
-
-
-# ── all metrics of all packs ────────────────────────────────────────────────────────────────────
-
-
-def everything(revision):
-    """All counters that the packs know, with the families and labels of the real exporters."""
-    vllm = Metrics("chat", 1024)
-    vllm.count_http("/v1/completions", "POST", 200, 0.1, (10, 10))
-    lines = [line for line in vllm.text().splitlines() if line and not line.startswith("#")]
-    role = "canary" if revision == "new" else "stable"
-    envoy = cluster(f"|packs-{role}")
-    lines += [f'envoy_cluster_upstream_rq{{{envoy},response_code_class="2xx"}} 0']
-    lines += [f"envoy_cluster_upstream_rq_{name}{{{envoy}}} 0" for name in ("total", "timeout")]
-    lines += [f'envoy_cluster_upstream_rq_time_bucket{{{envoy},le="{le}"}} 0' for le in ("1", "+Inf")]
-    istio = f'reporter="source",response_code="200",destination_service="packs-{role}.ml.svc.cluster.local"'
-    lines += [f"istio_requests_total{{{istio}}} 0"]
-    lines += [f'istio_request_duration_milliseconds_bucket{{{istio},le="{le}"}} 0' for le in ("1", "+Inf")]
-    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("process_start"))
-
-
-async def test_each_metric_of_each_pack_is_found_under_the_names_that_exporters_use(bed, url):
-    pods = arms_of(bed, "packs")
-    pods.canary.set(everything("new"))
-    pods.control.set(everything("old"))
-    with looking(pods.canary, pods.control) as seen:
-        pass
-    asked = question(url, *sorted(families.known_metrics()), rollout="packs")
-    observations = (await count(asked, seen.look)).observations
-    assert {name: o.problem.message for name, o in observations.items() if o.problem} == {}
-    kinds = {metric.name: metric.metric.kind for metric in asked.metrics}
-    assert {name for name, o in observations.items() if o.canary.fault()} == set()
-    assert len(observations["vllm/time-to-first-token"].canary.edges) == 22
-    assert set(kinds.values()) == {Kind.RATIO, Kind.HISTOGRAM, Kind.COUNTING, Kind.SCALAR}
-
-
-async def test_the_older_names_of_a_pack_are_found_as_well(bed, url):
-    older = {
-        "vllm:gpu_prefix_cache_hits_total": "vllm:prefix_cache_hits_total",
-        "vllm:gpu_prefix_cache_queries_total": "vllm:prefix_cache_queries_total",
-    }
-    known = families.packs()["vllm"].entries["cache-hit-rate"].recipe.families()
-    assert older.keys() <= known
-    pods = arms_of(bed, "older", {'vllm:request_success_total{finished_reason="stop"}': 0})
-    for pod, names in ((pods.canary, older.values()), (pods.control, older)):
-        for name in names:
-            pod.add(name, 100)
-    with looking(pods.canary, pods.control) as seen:
-        for pod, (hits, queries) in ((pods.canary, older.values()), (pods.control, older)):
-            pod.add('vllm:request_success_total{finished_reason="stop"}', 10)
-            pod.add(hits, 300)
-            pod.add(queries, 1000)
-    observed = await one(question(url, "vllm/cache-hit-rate", rollout="older"), seen.look)
-    assert observed.canary == observed.control == Ratio(pytest.approx(3), pytest.approx(10))
-
-
-# ── the past ────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_the_controls_past_comes_in_halves_of_its_pods(bed, url):
-    control = [bed.pod("halves", "old") for _ in range(4)]
-    for pod in control:
-        pod.set({OK: 5, FAILED: 0})
-    with looking(*control) as seen:
-        for number, pod in enumerate(control, 1):
-            pod.add(OK, 10**number)
-    before = math.ceil(seen.look.end)
-    await asyncio.sleep(max(0.0, before - time.time()) + 0.5)
-    asked = question(url, "http/success-rate", own_scalar("sum(x{$arm})"), rollout="halves")
-    source = LookSource()
-    history = await source.history(asked, before, 1.0, looks=3)
-    again = await source.history(asked, before, 1.0, looks=3)
-    await source.close()
-    assert history == again
-    assert history["own"] == []
-    pairs = history["http/success-rate"]
-    assert 1 <= len(pairs) <= 3
-    halves = {sum(half.total for half in halves) for halves in zip(*pairs, strict=True)}
-    assert sum(halves) == 11110
-    assert all(f"{int(half):05d}".count("1") == 2 for half in halves)  # two pods each
-
-
-# ── many rollouts, one server ───────────────────────────────────────────────────────────────────
-
-
-def queries_served(bed):
-    metric = 'prometheus_http_requests_total{handler="/api/v1/query",code="200"}'
-    text = bed.prometheus.http.get("/metrics").text
-    return sum(
-        float(line.rsplit(" ", 1)[1])
-        for line in text.splitlines()
-        if line.startswith(metric[:30]) and 'handler="/api/v1/query"' in line
-    )
-
-
-async def test_rollouts_that_look_at_the_same_instant_share_their_questions(bed, url):
-    both = [arms_of(bed, rollout, {OK: 5}) for rollout in ("shared-a", "shared-b")]
-    pods = [pod for pair in both for pod in (pair.canary, pair.control)]
-    asked = [question(url, "http/success-rate", rollout=rollout) for rollout in ("shared-a", "shared-b")]
-    source = LookSource()
-    with looking(*pods) as first:
-        pass
-    for each in asked:  # the source learns whom it watches
-        await source.count(each, first.look)
-    with looking(*pods) as seen:
-        for pair, more in zip(both, (3, 4), strict=True):
-            pair.canary.add(OK, more)
-    before = queries_served(bed)
-    counted = await asyncio.gather(*(source.count(each, seen.look) for each in asked for _ in range(5)))
-    served = queries_served(bed) - before
-    await source.close()
-    totals = [c.observations["http/success-rate"].canary.total for c in counted]
-    assert totals == [3] * 5 + [4] * 5
-    assert 2 <= served <= 4  # scrapes and requests; scrapes again where the last was late; instead of twenty
-
-
-# ── a Prometheus that fails ─────────────────────────────────────────────────────────────────────
-
-
-async def test_a_frozen_prometheus_is_a_provider_error_and_blocks_nobody(prometheus_factory):
-    frozen = prometheus_factory()
-    frozen.process.signal(signal.SIGSTOP)
-    asked = question(frozen.url, "vllm/time-to-first-token", rollout="chat", timeout=1.0)
-    ticks, longest, last = 0, 0.0, time.monotonic()
-    source = LookSource()
-    task = asyncio.ensure_future(source.count(asked, Look(0, 10)))
-    while not task.done():
-        await asyncio.sleep(0.01)
-        ticks, longest, last = ticks + 1, max(longest, time.monotonic() - last), time.monotonic()
-    frozen.process.signal(signal.SIGCONT)
-    problem = task.result().observations["vllm/time-to-first-token"].problem
-    await source.close()
-    assert problem.kind is ProblemKind.PROVIDER_ERROR
-    assert "did not answer within 1 s" in problem.message
-    assert ticks > 30
-    assert longest < 0.5
-
-
-async def test_a_prometheus_that_is_not_there_says_so_at_once(bed):
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{unused.getsockname()[1]}"
-        began, source = time.monotonic(), LookSource()
-        with pytest.raises(ProviderError, match=r"cannot be reached: .*Connection refused"):
-            await source.settle(question(address, "vllm/restarts", rollout="chat"))
-    assert time.monotonic() - began < 2
-    await source.close()
-
-
-async def test_something_else_than_prometheus_is_named_as_such():
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"<html>hello</html>")
-
-        def log_message(self, *_):
-            pass
-
-    source = LookSource()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        address = f"http://127.0.0.1:{server.server_port}"
-        with pytest.raises(ProviderError, match="something that is not Prometheus"):
-            await source.settle(question(address, "vllm/restarts", rollout="chat"))
-        server.shutdown()
-        thread.join()
-    await source.close()

@@ -39,7 +39,7 @@ def slots():
     """One pod for each arm, and what tests need besides."""
     rollouts = (
         *("first-scrape", "lazy", "lazily-born", "dead", "idle", "floor", "same-bucket", "one-sample"),
-        *("restart", "overtaken", "bucket-reset", "crashed", "sum-first", "length", "all-cold", "loading"),
+        *("restart", "overtaken", "crashed", "sum-first", "length", "all-cold", "loading"),
         *("load", "late-errors", "gave-up", "ranks", "cold-new", "cold-old"),
     )
     yield from (Slot(rollout, revision) for rollout in rollouts for revision in ("new", "old"))
@@ -243,18 +243,6 @@ async def test_a_restart_is_seen_when_the_counter_overtook_its_old_value(bed, ur
         pods.canary.set({OK: 7})
     counted = await count(question(url, "http/success-rate", rollout="overtaken"), seen.look)
     assert counted.observations["http/success-rate"].canary == Ratio(0, 7)
-
-
-async def test_one_bucket_that_fell_resets_the_whole_histogram(bed, url):
-    pods = arms_of(bed, "bucket-reset")
-    for pod in (pods.canary, pods.control):
-        pod.tells_start = False
-        pod.observe(TTFT, *[0.05] * 2, *[0.7] * 8, edges=TTFT_EDGES)
-    with looking(pods.canary, pods.control) as seen:
-        pods.canary.set({})
-        pods.canary.observe(TTFT, *[0.05] * 4, *[0.3] * 2, edges=TTFT_EDGES)
-    counted = await count(question(url, "vllm/time-to-first-token", rollout="bucket-reset"), seen.look)
-    assert counted.observations["vllm/time-to-first-token"].canary == Histogram(TTFT_EDGES, (4, 0, 2, 0, 0))
 
 
 async def test_a_crashed_pod_does_not_live_on_in_a_range(bed, url):

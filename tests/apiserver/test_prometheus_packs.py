@@ -1,0 +1,150 @@
+"""Every metric of every pack, as the real exporters name it, on a real Prometheus; and what proxies count."""
+
+import time
+from itertools import product
+
+import pytest
+
+from modelrollout.analysis import families
+from modelrollout.analysis.counters.arms import Split
+from modelrollout.analysis.metric import Kind
+from modelrollout.analysis.observation import Look, ProblemKind, Ratio
+from tests.apiserver.exporters import Slot, arms_of, count, looking, question, scraping
+from tests.servers.vllm_metrics import Metrics
+
+ROLLOUTS = ("packs", "older", "web", "mesh")
+SLOTS = (
+    *(Slot(rollout, revision) for rollout, revision in product(ROLLOUTS, ("new", "old"))),
+    *(Slot("", "", extra={"pod": f"gateway-{i}"}) for i in range(5)),
+)
+
+
+@pytest.fixture(scope="module")
+def bed(tmp_path_factory):
+    with scraping(tmp_path_factory.mktemp("targets"), SLOTS) as scraped:
+        yield scraped
+
+
+@pytest.fixture
+def url(bed):
+    yield bed.prometheus.url
+    bed.stop()
+
+
+async def one(asked, look):
+    """What a question about a single metric found."""
+    [observation] = (await count(asked, look)).observations.values()
+    return observation
+
+
+# ── proxies ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def cluster(name, **labels):
+    known = {"cluster_name": f"outbound|80|{name}.ml.svc.cluster.local", **labels}
+    return ",".join(f'{label}="{value}"' for label, value in known.items())
+
+
+@pytest.mark.parametrize(
+    ("split", "canary", "stable"),
+    [(Split.SERVICES, "|web-canary", "|web-stable"), (Split.SUBSETS, "canary|web", "stable|web")],
+)
+async def test_answers_that_no_pod_gave_are_in_the_class_counter(bed, url, split, canary, stable):
+    gateway = bed.pod("", "")
+    good = f"envoy_cluster_upstream_rq{{{cluster(stable, response_code_class='2xx')}}}"
+    by_code = f"envoy_cluster_upstream_rq{{{cluster(stable, response_code='200')}}}"
+    unhealthy = f"envoy_cluster_upstream_rq{{{cluster(canary, response_code_class='5xx')}}}"
+    gateway.set({good: 100, by_code: 100})
+    with looking(gateway) as seen:
+        gateway.add(good, 20)
+        gateway.add(by_code, 20)
+        gateway.add(unhealthy, 5)  # the canary's cluster counts for the first time
+    asked = question(url, "envoy/success-rate", rollout="web", split=split)
+    counted = await count(asked, seen.look)
+    observed = counted.observations["envoy/success-rate"]
+    assert (observed.canary, observed.control) == (Ratio(5, 5), Ratio(0, 20))
+    assert (counted.arrived.canary, counted.arrived.control) == (5, 20)
+
+
+async def test_a_proxy_cannot_tell_arms_apart_that_share_a_service(url):
+    now = time.time()
+    asked = question(url, "envoy/success-rate", rollout="web", split=Split.PODS)
+    observed = await one(asked, Look(now - 2, now - 1))
+    assert observed.problem.kind is ProblemKind.NOT_COMPARABLE
+    assert "judge by vllm/ or http/ metrics" in observed.problem.message
+
+
+@pytest.mark.parametrize("split", Split)
+async def test_requests_that_reached_no_pod_are_istios_failures_and_departed_clients_are_not(bed, url, split):
+    def requests(side, code, flags="-"):
+        revision, role = ("new", "canary") if side == "canary" else ("old", "stable")
+        host = f"mesh-{role}" if split is Split.SERVICES else "mesh"
+        return (
+            f'istio_requests_total{{reporter="source",response_code="{code}",response_flags="{flags}",'
+            f'destination_service="{host}.ml.svc.cluster.local",destination_workload="mesh-{revision}",'
+            f'destination_workload_namespace="ml"}}'
+        )
+
+    proxy = bed.pod("", "")
+    proxy.set({requests("canary", 200): 10, requests("control", 200): 10})
+    with looking(proxy) as seen:
+        proxy.add(requests("canary", 200), 6)
+        proxy.add(requests("canary", 503, "UF"), 2)
+        proxy.add(requests("canary", 0, "DC"), 4)
+        proxy.add(requests("control", 200), 8)
+    observed = await one(question(url, "istio/success-rate", rollout="mesh", split=split), seen.look)
+    assert (observed.canary, observed.control) == (Ratio(2, 8), Ratio(0, 8))
+
+
+# ── all metrics of all packs ────────────────────────────────────────────────────────────────────
+
+
+def everything(revision):
+    """All counters that the packs know, with the families and labels of the real exporters."""
+    vllm = Metrics("chat", 1024)
+    vllm.count_http("/v1/completions", "POST", 200, 0.1, (10, 10))
+    lines = [line for line in vllm.text().splitlines() if line and not line.startswith("#")]
+    role = "canary" if revision == "new" else "stable"
+    envoy = cluster(f"|packs-{role}")
+    lines += [f'envoy_cluster_upstream_rq{{{envoy},response_code_class="2xx"}} 0']
+    lines += [f"envoy_cluster_upstream_rq_{name}{{{envoy}}} 0" for name in ("total", "timeout")]
+    lines += [f'envoy_cluster_upstream_rq_time_bucket{{{envoy},le="{le}"}} 0' for le in ("1", "+Inf")]
+    istio = f'reporter="source",response_code="200",destination_service="packs-{role}.ml.svc.cluster.local"'
+    lines += [f"istio_requests_total{{{istio}}} 0"]
+    lines += [f'istio_request_duration_milliseconds_bucket{{{istio},le="{le}"}} 0' for le in ("1", "+Inf")]
+    return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("process_start"))
+
+
+async def test_each_metric_of_each_pack_is_found_under_the_names_that_exporters_use(bed, url):
+    pods = arms_of(bed, "packs")
+    pods.canary.set(everything("new"))
+    pods.control.set(everything("old"))
+    with looking(pods.canary, pods.control) as seen:
+        pass
+    asked = question(url, *sorted(families.known_metrics()), rollout="packs")
+    observations = (await count(asked, seen.look)).observations
+    assert {name: o.problem.message for name, o in observations.items() if o.problem} == {}
+    kinds = {metric.name: metric.metric.kind for metric in asked.metrics}
+    assert {name for name, o in observations.items() if o.canary.fault()} == set()
+    assert len(observations["vllm/time-to-first-token"].canary.edges) == 22
+    assert set(kinds.values()) == {Kind.RATIO, Kind.HISTOGRAM, Kind.COUNTING, Kind.SCALAR}
+
+
+async def test_the_older_names_of_a_pack_are_found_as_well(bed, url):
+    older = {
+        "vllm:gpu_prefix_cache_hits_total": "vllm:prefix_cache_hits_total",
+        "vllm:gpu_prefix_cache_queries_total": "vllm:prefix_cache_queries_total",
+    }
+    known = families.packs()["vllm"].entries["cache-hit-rate"].recipe.families()
+    assert older.keys() <= known
+    pods = arms_of(bed, "older", {'vllm:request_success_total{finished_reason="stop"}': 0})
+    for pod, names in ((pods.canary, older.values()), (pods.control, older)):
+        for name in names:
+            pod.add(name, 100)
+    with looking(pods.canary, pods.control) as seen:
+        for pod, (hits, queries) in ((pods.canary, older.values()), (pods.control, older)):
+            pod.add('vllm:request_success_total{finished_reason="stop"}', 10)
+            pod.add(hits, 300)
+            pod.add(queries, 1000)
+    observed = await one(question(url, "vllm/cache-hit-rate", rollout="older"), seen.look)
+    assert observed.canary == observed.control == Ratio(pytest.approx(3), pytest.approx(10))
