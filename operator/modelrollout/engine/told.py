@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.reading import ArmTotals
-from modelrollout.analysis.verdict import MetricEvidence, Verdict
+from modelrollout.analysis.verdict import MetricEvidence, Verdict, VerdictKind
 from modelrollout.api.status import AnalysisStatus, MetricStatus
 from modelrollout.api.times import stamp
 
@@ -19,8 +19,11 @@ def told(
     cursor: float | None,
     failure: str | None,
     failed_at: float | None,
+    *,
+    interval: float,
+    critical: Sequence[str],
 ) -> AnalysisStatus | None:
-    """The analysis part of status; None before the first look.
+    """The analysis part of status; None before the first look. `interval` is a look's length in seconds.
 
     `failure` is why nothing at all could be counted at `failed_at`; it holds the rollout like a look in
     which the provider failed.
@@ -38,8 +41,18 @@ def told(
         message=verdict.message,
         looks=verdict.looks,
         last_look=stamp(cursor),
+        eta=eta(verdict, critical, interval, cursor),
         metrics=[metric_told(each, queries.get(name)) for name, each in verdict.metrics.items()],
     )
+
+
+def eta(verdict: Verdict, critical: Sequence[str], interval: float, cursor: float) -> str | None:
+    """When this step will be proven if the evidence grows on as it did so far; None when none has grown."""
+    proven = [verdict.metrics[name].promote_progress for name in critical if name in verdict.metrics]
+    slowest = min(proven, default=0.0)
+    if verdict.kind is not VerdictKind.INSUFFICIENT or not verdict.step_looks or slowest <= 0:
+        return None
+    return stamp(cursor + verdict.step_looks * interval * (1 / slowest - 1))
 
 
 def metric_told(evidence: MetricEvidence, query: str | None) -> MetricStatus:

@@ -228,7 +228,15 @@ class Trial:
         cursor = self.evidence.cursor if self.evidence is not None else None
         policy, verdict = self.case.analysis.on_insufficient, self.verdict
         return Findings(
-            analysis=told(self.question.metrics, verdict, cursor, self.failure, self.failed_at),
+            analysis=told(
+                self.question.metrics,
+                verdict,
+                cursor,
+                self.failure,
+                self.failed_at,
+                interval=self.case.interval,
+                critical=tuple(critical),
+            ),
             quiet=verdict is not None and on_insufficient(policy, verdict, tuple(critical)) == "promote",
             split_mismatch=self.proof.mismatch,
         )

@@ -10,6 +10,7 @@ from modelrollout.analysis.families import arrivals, resolve
 from modelrollout.analysis.observation import Look, Observation, Ratio
 from modelrollout.analysis.verdict import Evidence
 from modelrollout.api.spec import Analysis
+from modelrollout.api.times import unix
 from modelrollout.engine.trial import Case, Stage, Trial, judgement_of
 from modelrollout.sources.looks import Counted, Question
 
@@ -160,3 +161,21 @@ def test_where_copies_or_matches_add_to_the_weight_the_split_is_not_judged():
     for _ in range(3):
         fold(trial, canary_share=0.3)
     assert trial.findings().split_mismatch is None
+
+
+def test_status_says_when_the_step_will_be_proven_at_the_pace_so_far():
+    trial = fresh()
+    for _ in range(3):
+        look = fold(trial)
+    analysis = trial.findings().analysis
+    proven = trial.verdict.metrics["http/success-rate"].promote_progress
+    assert 0 < proven < 1
+    looks = round((unix(analysis.eta) - look.end) / 30, 1)
+    assert looks == pytest.approx(trial.verdict.step_looks * (1 / proven - 1), abs=0.1)
+
+
+def test_no_time_is_promised_while_nothing_speaks_for_the_canary():
+    trial = fresh()
+    for _ in range(3):
+        fold(trial, bad=4)
+    assert trial.findings().analysis.eta is None
