@@ -106,7 +106,8 @@ def project(p1: float, p0: float, n1: float, n0: float, margin: Margin) -> tuple
         if p < low or p > high:
             p = 0.5 * (low + high)
             step = high - low
-        if abs(step) <= 1e-6 * vp and rho * abs(step) <= 1e-6 * vq:  # relative to 0 and 1, on both arms;
+        near = 1e-6 * (vp if rho * vp < vq else vq / rho)  # relative to 0 and 1, on both arms
+        if -near <= step <= near:
             break  # Newton squares the error: what is left is 1e-12
     return rho * p + delta, p
 

@@ -48,19 +48,15 @@ _RATIOS = (
 )
 
 
-def canary_share(ratio: float, e1: float, e0: float) -> float:
-    """The probability that an event is the canary's when its rate is `ratio` times the control's."""
-    return e1 * ratio / (e1 * ratio + e0)
-
-
 def log_factor(canary: Events, control: Events, ratio: float, null: float) -> float:
-    """Log likelihood ratio of two ratios of rates; fair for every ratio up to `null` when ratio > null, and
-    for every ratio from `null` on when ratio < null."""
+    """Log likelihood ratio of two ratios of rates, given how many events there were in all: an event is the
+    canary's with probability e1 r / (e1 r + e0). Fair for every ratio up to `null` when ratio > null, and for
+    every ratio from `null` on when ratio < null."""
     e1, e0 = canary.exposure, control.exposure
     if e1 == 0 or e0 == 0:
         return 0.0
-    bet, edge = canary_share(ratio, e1, e0), canary_share(null, e1, e0)
-    return canary.count * math.log(bet / edge) + control.count * math.log((1 - bet) / (1 - edge))
+    other = math.log((e1 * null + e0) / (e1 * ratio + e0))
+    return canary.count * (math.log(ratio / null) + other) + control.count * other
 
 
 def better_ratios(tolerated: float) -> tuple[float, ...]:

@@ -115,7 +115,7 @@ class SharesTest:
         phi = self._phi()
         p0 = self.evidence.control.share
         ends = self.interval.ends(fixed.grid, 0.0 if alone else -1.0)
-        limit = min(fixed.margin.limit(p0), 1.0)
+        limit = min(max(fixed.margin.limit(p0), 0.0), 1.0)
         return Reading(
             canary=ArmTotals(self.canary.n, self.canary.total),
             control=ArmTotals(self.control.n, self.control.total),

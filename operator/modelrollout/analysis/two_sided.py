@@ -64,8 +64,9 @@ class TwoSided:
         """One more look; `phi` >= 1 must come from earlier looks only."""
         p0 = self.control.share
         worse = [factor / phi for factor in log_factors(block, p0, margin, worse=True)]
-        if terms.cap is not None:
-            worse = [min(factor, terms.cap) for factor in worse]
+        cap = terms.cap
+        if cap is not None:
+            worse = [factor if factor < cap else cap for factor in worse]
         better = [factor / phi for factor in log_factors(block, p0, margin, worse=False)]
         return TwoSided(
             self.control.fold(block),
@@ -109,8 +110,8 @@ class TwoSided:
         control = Control(next(numbers), shared.control.total)
         worse = tuple(next(numbers) for _ in WORSE)
         better = tuple(next(numbers) for _ in range(1 + len(BETTER)))
-        revert, promote = replace(shared.revert, log_a=worse), replace(shared.promote, log_a=better)
-        return cls(control, revert, promote)
+        revert = Mixture(worse, shared.revert.rest, shared.revert.looks)
+        return cls(control, revert, Mixture(better, shared.promote.rest, shared.promote.looks))
 
 
 def dump_mixture(mixture: Mixture) -> list[float]:

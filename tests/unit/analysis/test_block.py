@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from modelrollout.analysis.block import (
     LOG_STAKES_BETTER,
@@ -33,7 +32,7 @@ def mixture_factor(block: Block, p0: float, margin: Margin, worse: bool, phi: fl
 
 
 def probabilities(n: int, p: float) -> np.ndarray:
-    return binom.pmf(np.arange(n + 1), n, p)
+    return np.array([math.comb(n, x) * p**x * (1 - p) ** (n - x) for x in range(n + 1)])
 
 
 @pytest.mark.parametrize("worse", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from dataclasses import replace
 
@@ -12,15 +13,20 @@ from hypothesis import strategies as st
 
 from modelrollout.analysis.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.observation import (
+    Arm,
+    Events,
     Histogram,
+    Levels,
     Look,
     Observation,
     Problem,
     ProblemKind,
     Ratio,
     Scalar,
+    Sum,
 )
 from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.replay import as_json
 from modelrollout.analysis.verdict import AlreadyFolded, Evidence, StateMismatch, VerdictKind
 from tests.unit.analysis.given import ERRORS, draw, every_kind, judge, look, ratios
 
@@ -208,3 +214,41 @@ def test_the_state_of_a_large_rollout_fits() -> None:
         row = {m.name: row["ttft"] if m.kind is Kind.HISTOGRAM else row[m.name] for m in large.metrics}
         evidence, _ = evidence.fold(look(number), row)
         assert len(json.dumps(evidence.to_state())) < 8192
+
+
+wild = st.sampled_from([0.0, 1e-12, 0.5, 1.0, 3.0, 1e6, 1e12, -1.0, float("nan"), float("inf")])
+wild_arms = st.one_of(
+    st.none(),
+    st.builds(Ratio, wild, wild),
+    st.builds(Events, wild, wild),
+    st.builds(Scalar, wild),
+    st.builds(Sum, wild, wild),
+    st.builds(lambda c: Histogram((0.1, 1.0, 10.0), tuple(c)), st.lists(wild, min_size=4, max_size=4)),
+    st.builds(lambda c: Levels((0.0, 0.5, 1.0), tuple(c)), st.lists(wild, min_size=3, max_size=3)),
+)
+EXTREME = (
+    (Kind.RATIO, Tolerance(1, 0.005)),
+    (Kind.RATIO, Tolerance(0, 1e-6)),
+    (Kind.RATIO, Tolerance(3, 0.5)),
+    (Kind.RATIO, Tolerance(0.5, -0.2)),
+    (Kind.MEAN, Tolerance(1, 0.9)),
+    (Kind.HISTOGRAM, Tolerance(5)),
+    (Kind.COUNTING, Tolerance(0.1)),
+    (Kind.SCALAR, Tolerance(1, 0)),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from(EXTREME), st.lists(st.tuples(wild_arms, wild_arms), min_size=1, max_size=5))
+def test_no_numbers_break_the_engine(
+    metric: tuple[Kind, Tolerance], arms: list[tuple[Arm | None, Arm | None]]
+) -> None:
+    """Whatever a provider sends: a verdict, a state that is JSON, and no number that is none."""
+    plan = Plan((Metric("m", *metric),), planned_looks=3)
+    evidence, verdicts = judge(plan, [{"m": Observation(*pair)} for pair in arms])
+    for verdict in verdicts:
+        found = verdict.metrics["m"]
+        assert all(math.isfinite(x) for x in (found.revert_e, found.promote_e, found.phi, verdict.revert_e))
+        json.dumps(as_json(verdict), allow_nan=False)
+    stored = json.dumps(evidence.to_state(), allow_nan=False)
+    assert Evidence.from_state(plan, json.loads(stored)).to_state() == evidence.to_state()
