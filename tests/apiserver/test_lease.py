@@ -33,7 +33,7 @@ def name():
 
 
 def lease(cluster, name, identity):
-    return Lease(cluster, "default", name, identity, TERMS)
+    return Lease(cluster, "default", name, identity, terms=TERMS)
 
 
 async def timed(awaitable):
