@@ -90,6 +90,10 @@ PATHS = {
 }
 
 
+PATIENCE = 4
+"""Times as long as an idle machine needs: how fast it is, is for the benches to say."""
+
+
 class Scene:
     """Objects of one namespace by kind and name."""
 
@@ -142,7 +146,7 @@ class Scene:
     def wait(self, what, seconds=30, name="chat"):
         """Wait until `what(status)` holds, or until the phase is `what`; returns the status."""
         holds = (lambda status: status.get("phase") == what) if isinstance(what, str) else what
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while True:
             status = self.status(name)
             if holds(status):

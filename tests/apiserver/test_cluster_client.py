@@ -92,7 +92,7 @@ async def test_a_hanging_api_server_is_unreachable_within_the_timeout():
         started = time.monotonic()
         with pytest.raises(Unreachable, match="No answer from the API server to get configmaps/a in default"):
             await cluster.get(MAP, "default")
-        assert 4.5 < time.monotonic() - started < 7
+        assert 4.5 < time.monotonic() - started < 30
         plane.processes["kube-apiserver"].signal(signal.SIGCONT)
         await cluster.close()
 
