@@ -47,6 +47,7 @@ class Cache:
         self._owner_of = owner_of
         self._trim = trim
         self._objects: dict[Key, Object] = {}
+        self._kinds: dict[str, set[Key]] = {}
         self._children: dict[tuple[str, str], set[Key]] = {}
         self._wanted: dict[Key, set[str]] = {}
         self._gone: dict[Key, int] = {}
@@ -69,6 +70,7 @@ class Cache:
         self._remove(key)
         self._gone.pop(key, None)
         self._objects[key] = self._trim(ref.resource, dict(body))
+        self._kinds.setdefault(key[0], set()).add(key)
         if owner is not None:
             self._children.setdefault((namespace, owner), set()).add(key)
         return True
@@ -117,10 +119,8 @@ class Cache:
 
     def all(self, group: str, resource: str) -> Iterator[tuple[str, str, Object]]:
         """Namespace, name, object of every object of one kind."""
-        kind = f"{group}/{resource}"
-        for (of, namespace, name), body in self._objects.items():
-            if of == kind:
-                yield namespace, name, body
+        for key in tuple(self._kinds.get(f"{group}/{resource}", ())):
+            yield key[1], key[2], self._objects[key]
 
     def interested(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> Iterable[str]:
         """Names of the rollouts in that namespace that should look at a change of this object."""
@@ -132,6 +132,7 @@ class Cache:
         body = self._objects.pop(key, None)
         if body is None:
             return
+        self._kinds[key[0]].discard(key)
         owner = self._owner_of(body)
         if owner is not None and (children := self._children.get((key[1], owner))):
             children.discard(key)

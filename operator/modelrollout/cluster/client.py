@@ -257,7 +257,9 @@ class _Lane:
             connector = aiohttp.TCPConnector(
                 limit=self._connections, ssl=rest.ssl_context, keepalive_timeout=IDLE_CONNECTION
             )
-            rest.pool_manager = aiohttp.ClientSession(connector=connector, trust_env=True)
+            # Not trust_env: aiohttp would read ~/.netrc in a thread before each request. A proxy that the
+            # kubeconfig names is in the configuration.
+            rest.pool_manager = aiohttp.ClientSession(connector=connector)
         request = await self._client.param_serialize(
             verb,
             resource_path,

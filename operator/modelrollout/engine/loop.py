@@ -94,6 +94,7 @@ class Loop:
         self._wakes.pop(at, None)
         self._locks.pop(at, None)
         self._recorder.forget(at)
+        self._observer.forget(at)
         self._passed.discard(at)
         self._complaints.pop(at, None)
         for other in self._observer.rivals_of(at):

@@ -28,7 +28,7 @@ from modelrollout.serving.labels import (
 )
 from modelrollout.serving.readiness import fleet, listed_pods
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
+from modelrollout.traffic.router import Object, Problem, Ref, Site
 
 DEPLOYMENT = Ref("apps/v1", "deployments", "")
 POD = Ref("v1", "pods", "")
@@ -46,6 +46,7 @@ class Observer:
     def __init__(self, cluster: Cluster, cache: Cache) -> None:
         self._cluster = cluster
         self._cache = cache
+        self._claims: dict[RolloutKey, tuple[tuple[str, int], frozenset[str]]] = {}
 
     # ── gathering ───────────────────────────────────────────────────────────────────────────────
 
@@ -215,9 +216,9 @@ class Observer:
 
         It is asked for by name: should a watch have missed its end, nobody would ever wake this one.
         """
-        mine = _claims(view.router, view.spec)
+        mine = self._claims_of(view.key, view.resource)
         for other, body in list(self._neighbours(view.key)):
-            common = mine & _claims_of(body)
+            common = mine & self._claims_of(other, body)
             if not common or _age(body) > _age(view.resource):
                 continue
             await self._read(other.ref, other.namespace)
@@ -228,6 +229,18 @@ class Observer:
                     f"only one may. Delete one of the two, or give this one a Service and route of its own.",
                 )
         return None
+
+    def _claims_of(self, at: RolloutKey, body: Object) -> frozenset[str]:
+        """Targets of a rollout; read once per generation, for every pass asks them of all its neighbours."""
+        version = (body["metadata"]["uid"], body["metadata"]["generation"])
+        known = self._claims.get(at)
+        if known is None or known[0] != version:
+            known = self._claims[at] = (version, _claims_of(body))
+        return known[1]
+
+    def forget(self, at: RolloutKey) -> None:
+        """The rollout is gone."""
+        self._claims.pop(at, None)
 
     def rivals_of(self, at: RolloutKey) -> list[RolloutKey]:
         """Who may be waiting for this rollout's target to be free."""
@@ -255,16 +268,12 @@ def trim(resource: str, body: Object) -> dict[str, Any]:
     return kept
 
 
-def _claims(router: Router, spec: Spec) -> frozenset[str]:
-    return router.claims() | {f"services/{spec.traffic.service}"}
-
-
 def _claims_of(body: Object) -> frozenset[str]:
     try:
         spec = Spec.model_validate(body["spec"])
     except ValueError:
         return frozenset()
-    return _claims(router_for(spec.traffic, spec.strategy), spec)
+    return router_for(spec.traffic, spec.strategy).claims() | {f"services/{spec.traffic.service}"}
 
 
 def _age(body: Mapping[str, Any]) -> tuple[str, str]:
