@@ -144,4 +144,6 @@ def on_many(worlds: list[World], per_look: int) -> list[Row]:
         "Flagger, each ≥ 98 %, threshold 5": flagger,
         f"Kayenta, any metric High ({some} rollouts)": kayenta,
     }
-    return [Row(name, many.first(hit), size.looks, per_look) for name, hit in hits.items()]
+    bounds = [b for b in (_bound(world.counts, 0, 0.01, plan) for world in worlds) if b is not None]
+    bound = 1 / sum(1 / b for b in bounds) if bounds else None
+    return [Row(name, many.first(hit), size.looks, per_look, 0, bound) for name, hit in hits.items()]

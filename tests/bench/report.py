@@ -27,18 +27,20 @@ class Row:
     def cells(self) -> list[str]:
         share = float((self.hits < self.looks).mean())
         error = 1.96 * math.sqrt(max(share * (1 - share), 0.25 / len(self.hits)) / len(self.hits))
+        early = float((self.hits < self.since).mean())
+        decided = f"{100 * share:.2f} (±{100 * error:.2f})"
+        if early:
+            decided += f", {100 * early:.1f} before it began"
         median, ninety = self._requests(0.5), self._requests(0.9)
         ratio = f"{median / self.bound:.2f}" if self.bound and math.isfinite(median) else "–"
-        return [
-            self.method,
-            f"{100 * share:.2f} (±{100 * error:.2f})",
-            _number(median),
-            _number(ninety),
-            ratio,
-        ]
+        return [self.method, decided, _number(median), _number(ninety), ratio]
 
     def _requests(self, quantile: float) -> float:
-        delay = np.where(self.hits < self.looks, (self.hits + 1 - self.since) * self.per_look, np.inf)
+        """Canary requests since the regression began, over the rollouts that had not decided by then."""
+        hits = self.hits[self.hits >= self.since]
+        if len(hits) == 0:
+            return math.inf
+        delay = np.where(hits < self.looks, (hits + 1 - self.since) * self.per_look, np.inf)
         return float(np.quantile(delay, quantile, method="higher"))
 
 
