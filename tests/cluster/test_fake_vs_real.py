@@ -88,7 +88,8 @@ class real_vllm:  # noqa: N801 (a context manager, named like fake_vllm)
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
                 self.argv,
-                env={**os.environ, **vllm.ENVIRONMENT},
+                # as users run it: the engine in a process of its own, which decides what SIGTERM does
+                env={**os.environ, **vllm.ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
