@@ -4,6 +4,7 @@ import functools
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,6 +112,9 @@ PIECES = (
 )
 """In build order: what the apiserver tier needs comes first."""
 
+CLIENTS = ("kubectl", "helm")
+"""Whoever brings a cluster brings these too: any recent version on the PATH will do."""
+
 BY_BINARY = {binary: piece for piece in PIECES for binary in piece.packages}
 BY_FILE = {file: piece for piece in PIECES for file in piece.files or ()}
 
@@ -130,7 +134,7 @@ def go_version() -> str:
 
 
 def binary(name: str) -> Path:
-    """Path of a binary: from KUBEBUILDER_ASSETS when that folder has it, else from the cache.
+    """Path of a binary: from KUBEBUILDER_ASSETS when that folder has it, else from the cache, else a client's own.
 
     Raises BedError with what to do when it is in neither.
     """
@@ -139,6 +143,9 @@ def binary(name: str) -> Path:
         given = Path(assets) / name
         if given.exists():
             return given
+    compiled = shutil.which("go") is not None and BY_BINARY[name].built()
+    if not compiled and name in CLIENTS and (own := shutil.which(name)):
+        return Path(own)
     path = BY_BINARY[name].folder() / "bin" / name
     if not path.exists():
         raise BedError(

@@ -17,9 +17,7 @@ from typing import Any
 
 import yaml
 
-from tests.bed import build
 from tests.bed.failure import BedError
-from tests.bed.vllm import vllm
 from tests.demo import report, stage
 from tests.demo.scene import HOST, NAMESPACE, Scene
 from tests.demo.watch import HEADER, PATH, Moment, Watch, condition
@@ -44,12 +42,10 @@ def main() -> int:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        build.build(say)
         with stage.cluster(say, options.keep) as where:
             play(where)
-            if options.keep or where.own is None:
-                plain(f"\nThe cluster goes on: export KUBECONFIG={where.cluster.kubeconfig}")
-                plain("`make demo-down` removes it.")
+            for line in stage.farewell(where, options.keep):
+                plain(line)
     except (BedError, TimeoutError) as error:
         plain(f"\nThe demo stopped: {error}")
         return 1
@@ -69,7 +65,7 @@ def play(where: stage.Stage) -> None:
     cluster = where.cluster
     stage.install_operator(where, say)
     stage.make_namespace(where)
-    scene = Scene(vllm(), stage.GATEWAY, cluster.addresses.prometheus)
+    scene = Scene(where.server, stage.GATEWAY, cluster.addresses.prometheus)
     say("kubectl apply: examples/canary-gateway-api.yaml, fitted to this machine")
     cluster.apply("---\n".join(yaml.safe_dump(document) for document in scene.objects()))
     target = Target(f"http://{cluster.addresses.gateway}", model="chat", host=HOST, stream=True, max_tokens=8)

@@ -12,9 +12,9 @@ from typing import Any
 
 import yaml
 
-from tests.bed import images
 from tests.bed.folders import REPOSITORY
-from tests.bed.vllm import ENVIRONMENT, SERVER, Vllm
+from tests.bed.vllm import ENVIRONMENT
+from tests.demo.servers import Server
 
 EXAMPLE = REPOSITORY / "examples" / "canary-gateway-api.yaml"
 NAMESPACE = "demo"
@@ -26,14 +26,14 @@ Object = dict[str, Any]
 class Scene:
     """What the demo applies, and the two changes that it makes later."""
 
-    vllm: Vllm
+    server: Server
     gateway: tuple[str, str]
     """Namespace and name of the Gateway that the route hangs on."""
     prometheus: str
 
     def objects(self) -> list[Object]:
-        """Service, HTTPRoute and ModelRollout of the example, in the demo's namespace."""
-        documents = [doc for doc in yaml.safe_load_all(EXAMPLE.read_text()) if doc]
+        """Service, HTTPRoute and ModelRollout of the example, and what the server needs, in one namespace."""
+        documents = self.server.objects() + [doc for doc in yaml.safe_load_all(EXAMPLE.read_text()) if doc]
         fitted = {"HTTPRoute": self._route, "ModelRollout": self._rollout}
         for document in documents:
             document["metadata"]["namespace"] = NAMESPACE
@@ -41,11 +41,11 @@ class Scene:
 
     def good(self) -> Object:
         """Merge patch: other weights, as quick as the first ones."""
-        return {"spec": {"model": {"uri": self._uri("tiny-next")}}}
+        return {"spec": {"model": {"uri": self.server.uri("tiny-next")}}}
 
     def bad(self) -> Object:
         """Merge patch: a much deeper model, which really is slower."""
-        return {"spec": {"model": {"uri": self._uri("slow")}}}
+        return {"spec": {"model": {"uri": self.server.uri("slow")}}}
 
     def _route(self, route: Object) -> Object:
         namespace, name = self.gateway
@@ -55,7 +55,7 @@ class Scene:
     def _rollout(self, rollout: Object) -> Object:
         spec = rollout["spec"]
         spec["replicas"] = 2
-        spec["model"] = {"uri": self._uri("tiny"), "servedName": "chat"}
+        spec["model"] = {"uri": self.server.uri("tiny"), "servedName": "chat"}
         spec["runtime"] = self._runtime()
         spec["traffic"]["armHeaders"] = True  # so that the demo can count who answered
         spec["strategy"]["canary"]["steps"] = [{"weight": w, "for": "10s"} for w in (5, 25, 50, 100)]
@@ -73,22 +73,10 @@ class Scene:
         return rollout
 
     def _runtime(self) -> Object:
-        """vLLM on the CPU, from a folder of this machine that the pods mount at its own path."""
-        folder = str(self.vllm.folder)
-        container = {
-            "name": "server",
-            "imagePullPolicy": "Never",
-            "volumeMounts": [{"name": "vllm", "mountPath": folder, "readOnly": True}],
-        }
-        volume = {"name": "vllm", "hostPath": {"path": folder, "type": "Directory"}}
+        """vLLM on the CPU, wherever it comes from."""
         return {
-            "image": images.PYTHON,
-            "command": [str(self.vllm.python), *SERVER],
+            **self.server.runtime(),
             "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
             "startupDeadline": "5m",
             "drain": {"timeout": "20s"},
-            "podTemplate": {"spec": {"containers": [container], "volumes": [volume]}},
         }
-
-    def _uri(self, model: str) -> str:
-        return f"file://{self.vllm.model(model)}"

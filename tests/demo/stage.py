@@ -10,14 +10,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bed import build, named
 from tests.bed.cluster import Cluster, OwnCluster, running_cluster
 from tests.bed.failure import BedError
 from tests.bed.folders import REPOSITORY
 from tests.bed.operator_image import operator_image
 from tests.bed.pieces import binary
+from tests.bed.vllm import vllm
 from tests.demo.scene import NAMESPACE
+from tests.demo.servers import Mounted, Server, pulled
 
 OPERATOR = "modelrollout"
+OPERATOR_IMAGE = "MODELROLLOUT_OPERATOR_IMAGE"
 CHART = REPOSITORY / "charts" / "modelrollout"
 GATEWAY = ("gateway", "bed")
 """Namespace and name of the bed's Gateway."""
@@ -27,23 +31,29 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Stage:
     cluster: Cluster
+    server: Server
     own: OwnCluster | None
     """None: the cluster was there before and stays."""
 
 
 @contextlib.contextmanager
 def cluster(say: Say, keep: bool) -> Iterator[Stage]:
-    """The running `bed-up` cluster, or one for the demo, which ends with it unless it is kept."""
-    if found := running_cluster():
-        _refuse_foreign(found)
-        say(f"using the cluster of `make bed-up` ({found.kubeconfig})")
-        yield Stage(found, None)
+    """The cluster that was asked for, that of `bed-up`, or one for the demo, which ends with it unless kept."""
+    found = running_cluster()
+    _refuse_unasked(found)
+    if found is not None and not found.addresses.containerd:
+        say(f"using the cluster at {found.url}")
+        yield Stage(found, pulled(), None)
         return
-    _refuse_foreign(None)
+    build.build(say)
+    if found is not None:
+        say(f"using the cluster of `make bed-up` ({found.kubeconfig})")
+        yield Stage(found, Mounted(vllm()), None)
+        return
     own = OwnCluster(say)
     started = own.start()
     try:
-        yield Stage(started, own)
+        yield Stage(started, Mounted(vllm()), own)
         if keep:
             own.detach()
     finally:
@@ -51,29 +61,25 @@ def cluster(say: Say, keep: bool) -> Iterator[Stage]:
             own.stop()
 
 
-def _refuse_foreign(found: Cluster | None) -> None:
-    """The demo mounts vLLM from this machine, so a cluster elsewhere cannot run its pods."""
-    named = os.environ.get("KUBECONFIG")
-    if named and (found is None or Path(named).resolve() != found.kubeconfig.resolve()):
+def _refuse_unasked(found: Cluster | None) -> None:
+    """A KUBECONFIG that happens to be set may be anybody's: nothing is installed there before it is said."""
+    path = os.environ.get("KUBECONFIG")
+    if path and (found is None or Path(path).resolve() != found.kubeconfig.resolve()):
         raise BedError(
-            f"KUBECONFIG names {named}, which is not a cluster of this machine's bed. The demo's pods mount "
-            "vLLM from this machine: unset KUBECONFIG to let the demo start its own cluster, or install the "
-            "chart and apply an example there as the README says."
+            f"KUBECONFIG names {path}. To have the demo install the operator and a namespace {NAMESPACE!r} "
+            f"there, set {named.WANTED}=1 (tests/bed/README.md says what that cluster must bring); to let the "
+            "demo start a cluster of its own on this machine, unset KUBECONFIG."
         )
 
 
 def install_operator(stage: Stage, say: Say) -> None:
-    """Build the image from the Dockerfile, then what a user would do: helm install."""
-    started = time.monotonic()
-    archive, reference = operator_image()
-    stage.cluster.load_image(archive)
-    say(f"operator image built from the Dockerfile and loaded ({time.monotonic() - started:.0f} s)")
+    """What a user would do: helm install, with the image that MODELROLLOUT_OPERATOR_IMAGE names or our own."""
+    reference = os.environ.get(OPERATOR_IMAGE) or _build_image(stage, say)
     repository, _, tag = reference.rpartition(":")
     argv = [
-        str(binary("helm")), f"--kubeconfig={stage.cluster.kubeconfig}",
-        "upgrade", "--install", OPERATOR, str(CHART),
+        str(binary("helm")), f"--kubeconfig={stage.cluster.kubeconfig}", "upgrade", "--install", OPERATOR, str(CHART),
         f"--namespace={OPERATOR}", "--create-namespace", "--take-ownership", "--wait", "--timeout=120s",
-        f"--set=image.repository={repository}", f"--set=image.tag={tag}", "--set=image.pullPolicy=Never",
+        f"--set=image.repository={repository}", f"--set=image.tag={tag}", "--set=image.pullPolicy=IfNotPresent",
         "--set=replicaCount=1",
     ]  # fmt: skip
     say(f"helm install {OPERATOR} {CHART.relative_to(REPOSITORY)}")
@@ -82,11 +88,28 @@ def install_operator(stage: Stage, say: Say) -> None:
         raise BedError(f"helm could not install the operator: {done.stderr.strip()}")
 
 
+def _build_image(stage: Stage, say: Say) -> str:
+    """Reference of the image from the repository's Dockerfile, after it was loaded into the cluster."""
+    started = time.monotonic()
+    archive, reference = operator_image()
+    stage.cluster.load_image(archive)
+    say(f"operator image built from the Dockerfile and loaded ({time.monotonic() - started:.0f} s)")
+    return reference
+
+
 def make_namespace(stage: Stage) -> None:
+    """An empty one: a cluster that stays may have the last demo's objects in it."""
+    if stage.own is None:
+        stage.cluster.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found", "--timeout=90s")
     stage.cluster.apply(f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n")
 
 
-def remove(stage: Stage) -> None:
-    """Take the demo off a cluster that stays."""
-    with contextlib.suppress(BedError):
-        stage.cluster.kubectl("delete", "namespace", NAMESPACE, "--wait=true", "--timeout=90s", seconds=100)
+def farewell(stage: Stage, keep: bool) -> list[str]:
+    """How to look at what is left, and how to remove it; nothing where nothing is left."""
+    if stage.own is not None and not keep:
+        return []
+    lines = [f"The cluster goes on: export KUBECONFIG={stage.cluster.kubeconfig}"]
+    if stage.cluster.addresses.containerd:
+        return [*lines, "`make demo-down` removes it."]
+    remove = f"kubectl delete namespace {NAMESPACE} && helm uninstall {OPERATOR} --namespace {OPERATOR}"
+    return [*lines, f"To take the demo off it: {remove}"]
