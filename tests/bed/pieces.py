@@ -134,7 +134,7 @@ def go_version() -> str:
 
 
 def binary(name: str) -> Path:
-    """Path of a binary: from KUBEBUILDER_ASSETS when that folder has it, else from the cache, else a client's own.
+    """Path of a binary: from KUBEBUILDER_ASSETS when that folder has it, else from the cache, else the PATH.
 
     Raises BedError with what to do when it is in neither.
     """

@@ -1,4 +1,4 @@
-"""Where the demo's vLLM and its tiny models come from: this machine's own, or an image that any cluster pulls."""
+"""Where the demo's vLLM and its tiny models come from: this machine, or an image that a cluster pulls."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def pulled() -> Pulled:
     image = os.environ.get(IMAGE)
     if not image:
         raise BedError(
-            f"The demo runs on a cluster of yours, whose pods cannot mount this machine's vLLM: set {IMAGE} to an "
-            "image with vLLM for the CPU that the cluster can pull."
+            f"The pods of a cluster of yours cannot mount this machine's vLLM: set {IMAGE} to an image with "
+            "vLLM for the CPU that the cluster can pull."
         )
     return Pulled(image)

@@ -38,7 +38,7 @@ class Stage:
 
 @contextlib.contextmanager
 def cluster(say: Say, keep: bool) -> Iterator[Stage]:
-    """The cluster that was asked for, that of `bed-up`, or one for the demo, which ends with it unless kept."""
+    """The cluster that was asked for, that of `bed-up`, or one of the demo's own that ends with it."""
     found = running_cluster()
     _refuse_unasked(found)
     if found is not None and not found.addresses.containerd:
@@ -67,20 +67,21 @@ def _refuse_unasked(found: Cluster | None) -> None:
     if path and (found is None or Path(path).resolve() != found.kubeconfig.resolve()):
         raise BedError(
             f"KUBECONFIG names {path}. To have the demo install the operator and a namespace {NAMESPACE!r} "
-            f"there, set {named.WANTED}=1 (tests/bed/README.md says what that cluster must bring); to let the "
+            f"there, set {named.WANTED}=1 (tests/bed/README.md says what the cluster must bring); to let the "
             "demo start a cluster of its own on this machine, unset KUBECONFIG."
         )
 
 
 def install_operator(stage: Stage, say: Say) -> None:
-    """What a user would do: helm install, with the image that MODELROLLOUT_OPERATOR_IMAGE names or our own."""
+    """What a user would do: helm install, with the image that was named or one built here."""
     reference = os.environ.get(OPERATOR_IMAGE) or _build_image(stage, say)
     repository, _, tag = reference.rpartition(":")
     argv = [
-        str(binary("helm")), f"--kubeconfig={stage.cluster.kubeconfig}", "upgrade", "--install", OPERATOR, str(CHART),
-        f"--namespace={OPERATOR}", "--create-namespace", "--take-ownership", "--wait", "--timeout=120s",
-        f"--set=image.repository={repository}", f"--set=image.tag={tag}", "--set=image.pullPolicy=IfNotPresent",
-        "--set=replicaCount=1",
+        str(binary("helm")), f"--kubeconfig={stage.cluster.kubeconfig}",
+        "upgrade", "--install", OPERATOR, str(CHART), f"--namespace={OPERATOR}",
+        "--create-namespace", "--take-ownership", "--wait", "--timeout=120s",
+        f"--set=image.repository={repository}", f"--set=image.tag={tag}",
+        "--set=image.pullPolicy=IfNotPresent", "--set=replicaCount=1",
     ]  # fmt: skip
     say(f"helm install {OPERATOR} {CHART.relative_to(REPOSITORY)}")
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.rollout.capacity import carries, enough, holds, most, needed
@@ -35,7 +35,6 @@ def test_enough_is_all_of_them_but_for_a_quarter_and_up_to_three_pods_none(wante
     assert wanted == 0 or not enough(least - 1, wanted)
 
 
-@settings(deadline=None)
 @given(ready=st.integers(0, 50), replicas=st.integers(1, 50))
 def test_the_most_that_pods_carry_is_carried_and_one_percent_more_is_not(ready: int, replicas: int) -> None:
     share = most(ready, replicas)
@@ -43,7 +42,6 @@ def test_the_most_that_pods_carry_is_carried_and_one_percent_more_is_not(ready: 
     assert share == 100 or not carries(ready, share + 1, replicas)
 
 
-@settings(deadline=None)
 @given(ready=st.integers(0, 50), replicas=st.integers(1, 50), percent=st.integers(0, 100))
 def test_what_is_carried_is_also_held(ready: int, replicas: int, percent: int) -> None:
     assert holds(ready, percent, replicas) or not carries(ready, percent, replicas)

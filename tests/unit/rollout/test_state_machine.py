@@ -1,11 +1,10 @@
 """Whatever order of events, faults and deaths: nobody is sent where nobody can answer, and it ends.
 
-`FUZZ_EXAMPLES=1000` looks longer.
+`HYPOTHESIS_PROFILE=ci` looks longer.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -196,9 +195,4 @@ class Rollout(RuleBasedStateMachine):
 
 
 TestRollout = Rollout.TestCase
-TestRollout.settings = settings(
-    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "20")),
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestRollout.settings = settings(stateful_step_count=30, suppress_health_check=list(HealthCheck))

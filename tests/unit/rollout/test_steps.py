@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.api.spec import Spec
@@ -45,7 +45,6 @@ def test_the_plan(sentence: str) -> None:
     assert weights(spec) == expected
 
 
-@settings(deadline=None)
 @given(shape=st.sampled_from(["linear", "exponential"]), start=st.integers(1, 50), count=st.integers(2, 20))
 def test_every_curve_rises_from_its_start_to_100_in_as_many_steps_as_asked(
     shape: str, start: int, count: int

@@ -6,7 +6,7 @@ from typing import Any
 
 import jsonpatch
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.traffic.router import Objects, Router, Site, Split, Unroutable
@@ -43,7 +43,6 @@ CASES = [
     ),
 ]
 every_router = pytest.mark.parametrize("case", CASES, ids=[f"{i}-{case!r}" for i, case in enumerate(CASES)])
-few = settings(max_examples=10, deadline=None)
 
 
 def moved(case: Case, objects: Objects, splits: list[Split]) -> Objects:
@@ -92,7 +91,6 @@ def our_destination(each: dict[str, Any]) -> bool:
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_what_was_written_is_read_back_and_not_written_again(case, data):
     objects = data.draw(case.objects)
@@ -103,7 +101,6 @@ def test_what_was_written_is_read_back_and_not_written_again(case, data):
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_nothing_but_our_part_changes(case, data):
     objects = data.draw(case.objects)
@@ -112,7 +109,6 @@ def test_nothing_but_our_part_changes(case, data):
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_handed_back_everything_is_as_it_was_found(case, data):
     objects = data.draw(case.objects)
@@ -122,7 +118,6 @@ def test_handed_back_everything_is_as_it_was_found(case, data):
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_the_kill_switch_is_one_patch_of_one_object_from_any_split(case, data):
     objects = moved(case, data.draw(case.objects), [data.draw(case.splits)])
@@ -132,7 +127,6 @@ def test_the_kill_switch_is_one_patch_of_one_object_from_any_split(case, data):
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_a_patch_fails_once_someone_else_has_written_our_part(case, data):
     objects = moved(case, data.draw(case.objects), [data.draw(case.splits)])
@@ -168,7 +162,6 @@ FOREIGN_WRITES = [reweight, rename, point_elsewhere]
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_a_reordered_list_of_rules_makes_the_patch_fail(case, data):
     objects = moved(case, data.draw(case.objects), [data.draw(case.splits)])
@@ -183,7 +176,6 @@ def test_a_reordered_list_of_rules_makes_the_patch_fail(case, data):
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_what_someone_else_wrote_into_our_part_is_seen_and_made_good(case, data):
     split = data.draw(case.splits)
@@ -209,7 +201,6 @@ def whole(case: Case, objects: Objects, split: Split) -> bool:
 
 
 @every_router
-@few
 @given(data=st.data())
 def test_roles_that_swap_their_revisions_leave_the_split_readable(case, data):
     """Promotion: the canary's revision becomes stable's, and the same split is written again."""
