@@ -19,6 +19,11 @@ from tests.bed.pieces import PIECES, Piece
 
 Say = Callable[[str], None]
 
+PRIOR = 300.0
+"""Seconds of work at the planned pace that the estimate begins with."""
+CLUSTER_PARTS = 120.0
+"""Seconds of both processors that base image, images, vLLM and its models take."""
+
 
 @dataclass
 class Progress:
@@ -53,10 +58,10 @@ class Progress:
         return f"{self.clock()} {', '.join(parts)}; about {self.minutes_left()} min left"
 
     def minutes_left(self) -> int:
-        """From the pace so far once there is one, else from the planned seconds."""
+        """At the pace so far, which the plan's own stands in for until there is enough of it."""
         left = max(self.all_seconds - self.done_seconds, 0)
         elapsed = time.monotonic() - self.started
-        pace = max(elapsed / self.done_seconds, 0.7) if self.done_seconds > 60 else 1.0
+        pace = (elapsed + PRIOR) / (self.done_seconds + PRIOR)
         return max(1, round(left * pace / 60))
 
 
@@ -70,7 +75,7 @@ def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> No
             shutil.rmtree(left)
         pieces = [piece for piece in PIECES if not piece.built()]
         progress = Progress(say)
-        progress.all_seconds = sum(piece.seconds for piece in pieces) + (60 if wanted else 0)
+        progress.all_seconds = sum(piece.seconds for piece in pieces) + (CLUSTER_PARTS if wanted else 0)
         say(f"Building the test bed once, into {folders.cache_root()}: about {progress.minutes_left()} min.")
         stop = threading.Event()
         ticker = threading.Thread(target=tick, args=(progress, stop, every), daemon=True)
@@ -80,7 +85,6 @@ def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> No
         finally:
             stop.set()
             ticker.join()
-        golang.clean()
         say(f"{progress.clock()} The test bed is built.")
 
 
@@ -103,9 +107,12 @@ def make(pieces: list[Piece], with_cluster: bool, progress: Progress) -> None:
             compile_piece(go, progress)
         for other in others:
             other.result()
-    if with_cluster:
-        with progress.doing("making the image store"):
-            containerd.make_store()
+        sweeping = lanes.submit(golang.clean)
+        if with_cluster:
+            progress.done_seconds += CLUSTER_PARTS
+            with progress.doing("making the image store"):
+                containerd.make_store()
+        sweeping.result()
 
 
 def wait_for(go: GoBuild, others: list[Future[None]]) -> None:

@@ -77,16 +77,16 @@ KUBERNETES_BINARIES = (
 )
 
 PIECES = (
+    Piece("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, seconds=35),
     Piece(
         "kubernetes",
         {name: f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_BINARIES},
-        seconds=290,
+        seconds=480,
         linker=(
             f"-X {_STAMP}.gitVersion={KUBERNETES_VERSION} "
             f"-X {_STAMP}.gitMajor={_MAJOR} -X {_STAMP}.gitMinor={_MINOR}"
         ),
     ),
-    Piece("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, seconds=30),
     Piece(  # one module for four programs, so that the Kubernetes client below them is compiled once
         "addons",
         {
@@ -96,7 +96,7 @@ PIECES = (
             "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
             "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
         },
-        seconds=260,
+        seconds=365,
         # netgo: Prometheus asks for it; *_sd: only its Kubernetes discovery; the others leave out validation
         # of what istiod itself made, and tracing pages
         tags="netgo,remove_all_sd,enable_kubernetes_sd,disable_pgv,grpcnotrace",
@@ -110,7 +110,7 @@ PIECES = (
         },
     ),
 )
-"""In build order: what the apiserver tier needs comes first."""
+"""In build order: what the apiserver tier needs comes first, and before all what is quick to download."""
 
 CLIENTS = ("kubectl", "helm")
 """Whoever brings a cluster brings these too: any recent version on the PATH will do."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,7 +51,9 @@ def cluster(say: Say, keep: bool) -> Iterator[Stage]:
         yield Stage(found, Mounted(vllm()), None)
         return
     own = OwnCluster(say)
-    started = own.start()
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        aside.submit(operator_image)  # in the meantime; it is found again, and so is what went wrong
+        started = own.start()
     try:
         yield Stage(started, Mounted(vllm()), own)
         if keep:
@@ -91,10 +93,9 @@ def install_operator(stage: Stage, say: Say) -> None:
 
 def _build_image(stage: Stage, say: Say) -> str:
     """Reference of the image from the repository's Dockerfile, after it was loaded into the cluster."""
-    started = time.monotonic()
+    say("building the operator's image from the Dockerfile, and loading it into the cluster")
     archive, reference = operator_image()
     stage.cluster.load_image(archive)
-    say(f"operator image built from the Dockerfile and loaded ({time.monotonic() - started:.0f} s)")
     return reference
 
 
