@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from modelrollout.api.status import AnalysisStatus
+from modelrollout.api.times import stamp
 
 
 @dataclass(frozen=True)
@@ -15,3 +16,10 @@ class Findings:
 
 
 NOTHING = Findings()
+
+
+def failed(why: str, now: float) -> Findings:
+    """Nothing can be said of the looks; a verdict that holds. `now` in unix seconds."""
+    return Findings(
+        AnalysisStatus(verdict="ProviderError", reason="ProviderError", message=why, last_look=stamp(now))
+    )

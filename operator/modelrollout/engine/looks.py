@@ -16,7 +16,7 @@ import structlog
 
 from modelrollout.analysis.calibration import calibrate
 from modelrollout.analysis.verdict import Evidence
-from modelrollout.engine.findings import NOTHING, Findings
+from modelrollout.engine.findings import NOTHING, Findings, failed
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.trial import Trial, case_of, judgement_of, question_of, stage_of
 from modelrollout.engine.view import View
@@ -51,8 +51,14 @@ class Looks:
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
 
     def findings(self, at: RolloutKey) -> Findings:
+        """What the looks say. A fault of ours in saying it must not keep a pass from an abort."""
         trial = self._trials.get(at)
-        return trial.findings() if trial is not None else NOTHING
+        try:
+            return trial.findings() if trial is not None else NOTHING
+        except Exception as error:
+            log.exception("findings failed", rollout=str(at))
+            self._telemetry.errors.labels(type(error).__name__).inc()
+            return failed(f"The findings cannot be told: {error!r}", self._clock())
 
     def checkpoint(self, at: RolloutKey) -> dict[str, Any] | None:
         """The evidence to be stored with the next status write; None when there is nothing new to store."""

@@ -9,8 +9,11 @@ from modelrollout.analysis.reading import ArmTotals
 from modelrollout.analysis.verdict import MetricEvidence, Verdict, VerdictKind
 from modelrollout.api.status import AnalysisStatus, MetricStatus
 from modelrollout.api.times import stamp
+from modelrollout.engine.findings import failed
 
 LONGEST_QUERY = 512
+LONGEST_WAIT = 30 * 86400.0
+"""Seconds. A step that would take longer at the pace so far has no time of proof worth telling."""
 
 
 def told(
@@ -29,9 +32,7 @@ def told(
     which the provider failed.
     """
     if failure is not None and failed_at is not None:
-        return AnalysisStatus(
-            verdict="ProviderError", reason="ProviderError", message=failure, last_look=stamp(failed_at)
-        )
+        return failed(failure, failed_at).analysis
     if verdict is None or cursor is None:
         return None
     queries = {resolved.name: query_of(resolved) for resolved in metrics}
@@ -47,12 +48,13 @@ def told(
 
 
 def eta(verdict: Verdict, critical: Sequence[str], interval: float, cursor: float) -> str | None:
-    """When this step will be proven if the evidence grows on as it did so far; None when none has grown."""
+    """When this step will be proven if the evidence grows on as it did; None when it hardly has."""
     proven = [verdict.metrics[name].promote_progress for name in critical if name in verdict.metrics]
     slowest = min(proven, default=0.0)
-    if verdict.kind is not VerdictKind.INSUFFICIENT or not verdict.step_looks or slowest <= 0:
+    spent = verdict.step_looks * interval
+    if verdict.kind is not VerdictKind.INSUFFICIENT or slowest * (LONGEST_WAIT + spent) <= spent:
         return None
-    return stamp(cursor + verdict.step_looks * interval * (1 / slowest - 1))
+    return stamp(cursor + spent * (1 / slowest - 1))
 
 
 def metric_told(evidence: MetricEvidence, query: str | None) -> MetricStatus:

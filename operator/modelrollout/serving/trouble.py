@@ -26,6 +26,7 @@ GRAVEST_FIRST = (
     "Unschedulable",
     "Unhealthy",
     "NotAnsweredYet",
+    "NotProbedYet",
     *STARTING_REASONS,
 )
 """Every reason there is; where pods differ the gravest is told. From NotAnsweredYet on it is just early."""
@@ -50,11 +51,15 @@ def of_pod(pod: Object) -> Iterator[Trouble]:
         yield Trouble("Unschedulable", f"Pod {name} has no node yet: {quote(scheduled.get('message'))}.")
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         if not container.get("ready"):
-            yield from of_container(f"Pod {name}, container {container['name']}", container)
+            changed = condition(pod, "Ready").get("lastTransitionTime", "")
+            yield from of_container(f"Pod {name}, container {container['name']}", container, changed)
 
 
-def of_container(who: str, container: Object) -> Iterator[Trouble]:
-    """The trouble of a container that is not ready, from its state and how it last ended."""
+def of_container(who: str, container: Object, changed: str) -> Iterator[Trouble]:
+    """The trouble of a container that is not ready, from its state and how it last ended.
+
+    `changed` is since when its pod is not ready: before the container started, it never was.
+    """
     state = container.get("state") or {}
     ended = (container.get("lastState") or {}).get("terminated")
     if waiting := state.get("waiting"):
@@ -64,10 +69,13 @@ def of_container(who: str, container: Object) -> Iterator[Trouble]:
             reason = "OOMKilled" if terminated.get("reason") == "OOMKilled" else "ContainerExited"
             yield Trouble(reason, f"{who} {how_it_ended(terminated)}.")
     elif running := state.get("running"):
-        if container.get("started"):
+        if container.get("started") and changed > running.get("startedAt", ""):
             yield Trouble(
                 "Unhealthy", f"{who} was ready to answer before, and fails its readiness probe now."
             )
+        elif container.get("started"):
+            message = f"{who} has answered a completion and was not yet asked whether it is ready."
+            yield Trouble("NotProbedYet", message, early=True)
         else:
             since = running.get("startedAt", "a moment ago")
             before = f" Before, it {how_it_ended(ended)}{restarts(container)}." if ended else ""

@@ -1,5 +1,6 @@
 """Which looks count: each once, none that saw another split, and after a restart the same ones."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from modelrollout.analysis.observation import Look, Observation, Ratio
 from modelrollout.analysis.verdict import Evidence
 from modelrollout.api.spec import Analysis
 from modelrollout.api.times import unix
+from modelrollout.engine.told import eta
 from modelrollout.engine.trial import Case, Stage, Trial, judgement_of
 from modelrollout.sources.looks import Counted, Question
 
@@ -172,6 +174,15 @@ def test_status_says_when_the_step_will_be_proven_at_the_pace_so_far():
     assert 0 < proven < 1
     looks = round((unix(analysis.eta) - look.end) / 30, 1)
     assert looks == pytest.approx(trial.verdict.step_looks * (1 / proven - 1), abs=0.1)
+
+
+def test_no_time_is_promised_at_a_pace_that_would_take_years():
+    trial = fresh()
+    fold(trial)
+    verdict = trial.verdict
+    slow = {name: replace(metric, promote_progress=1e-15) for name, metric in verdict.metrics.items()}
+    assert eta(verdict, ["http/success-rate"], 30.0, 2e9) is not None
+    assert eta(replace(verdict, metrics=slow), ["http/success-rate"], 30.0, 2e9) is None
 
 
 def test_no_time_is_promised_while_nothing_speaks_for_the_canary():

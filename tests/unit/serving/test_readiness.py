@@ -40,6 +40,11 @@ def server(state, restarts=0, last=None, started=False, ready=False):
     return {"containerStatuses": [container]}
 
 
+def unready_since(moment):
+    """A pod's conditions while it is not ready."""
+    return {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": moment}]}
+
+
 def slices(*endpoints, ports=({"name": "http", "port": 8000},)):
     """One EndpointSlice with (pod name, ready) endpoints."""
     return [
@@ -212,10 +217,16 @@ ENGINE_DIED = {
             id="loading again after a crash",
         ),
         pytest.param(
-            server(STARTED, started=True),
+            server(STARTED, started=True) | unready_since("2026-11-21T09:09:00Z"),
             "Unhealthy",
             "fails its readiness probe now.",
             id="healthy no longer",
+        ),
+        pytest.param(
+            server(STARTED, started=True) | unready_since("2026-11-21T09:02:58Z"),
+            "NotProbedYet",
+            "has answered a completion and was not yet asked whether it is ready.",
+            id="about to be ready for the first time",
         ),
         pytest.param(
             server({"waiting": {"reason": "ContainerCreating"}}),

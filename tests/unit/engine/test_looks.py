@@ -1,0 +1,22 @@
+"""What a pass hears of the looks, also when hearing fails."""
+
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.looks import Looks
+from modelrollout.telemetry import Telemetry
+
+AT = RolloutKey("ns", "chat")
+
+
+class Broken:
+    """A judgement with a fault of ours in it, such as a number that no calendar has."""
+
+    def findings(self):
+        raise OverflowError("year 31708 is out of range")
+
+
+def test_a_fault_in_telling_holds_the_rollout_and_does_not_keep_a_pass_from_an_abort():
+    looks = Looks(Telemetry(), clock=lambda: 1_800_000_000.0)
+    looks._trials[AT] = Broken()
+    told = looks.findings(AT).analysis
+    assert told.verdict == "ProviderError"
+    assert "year 31708" in told.message
