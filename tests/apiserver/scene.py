@@ -100,6 +100,8 @@ class Scene:
     def __init__(self, http, namespace):
         self.http = http
         self.namespace = namespace
+        self.fault = lambda: None
+        """Why waiting makes no sense any more, from whoever knows."""
 
     def _path(self, kind, name=""):
         return PATHS[kind].format(self.namespace) + (f"/{name}" if name else "")
@@ -151,6 +153,8 @@ class Scene:
             status = self.status(name)
             if holds(status):
                 return status
+            if (fault := self.fault()) is not None:
+                raise AssertionError(f"{fault}\n{json.dumps(status, indent=1)}")
             assert time.monotonic() < deadline, f"not within {seconds} s: {json.dumps(status, indent=1)}"
             time.sleep(0.03)
 

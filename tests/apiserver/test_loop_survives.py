@@ -27,14 +27,24 @@ def quick(plane_with_routes, scene):
     return scene
 
 
-class Mortal:
-    """An operator that is started again whenever it has died, `lives` times at most."""
+STALLED = 120
+"""Seconds of a life without a write, after which nobody waits any longer for the rollout to end."""
 
-    def __init__(self, operator, die_after, lives=200):
+
+class Mortal:
+    """An operator that is started again whenever it has killed itself, `lives` times at most.
+
+    Whoever waits for the scene is told at once when it dies of anything else, or writes no more.
+    """
+
+    def __init__(self, operator, die_after, scene, lives=200):
         self.operator, self._die_after, self._lives = operator, str(die_after), lives
         self.deaths = 0
+        self._fault = None
+        self._born = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+        scene.fault = self.fault
 
     def __enter__(self):
         self._thread.start()
@@ -45,32 +55,43 @@ class Mortal:
         self._thread.join(timeout=30)
 
     def _run(self):
-        while not self._stop.is_set() and self.deaths < self._lives:
+        while not self._stop.is_set():
             self.operator.start(DIE_AFTER=self._die_after)
+            self._born = time.monotonic()
             while self.operator.process.poll() is None and not self._stop.is_set():
                 time.sleep(0.02)
             if self._stop.is_set() and self.operator.process.poll() is None:
                 self.operator.kill()
                 return
             self.deaths += 1
+            if self.operator.process.returncode != -signal.SIGKILL:
+                self._fault = f"it ended by itself with {self.operator.process.returncode}"
+            elif self.deaths == self._lives:
+                self._fault = f"it has died {self.deaths} times"
+            if self._fault is not None:
+                return
 
-    def last_words(self):
-        return [line["event"] for line in self.operator.lines() if line["event"].startswith("dying after")]
+    def fault(self):
+        """Why there is nothing left to wait for, with the end of its log; None while it may go on."""
+        why = self._fault
+        if why is None and time.monotonic() - self._born > STALLED:
+            why = f"it has written nothing for {STALLED} s, after {self.deaths} deaths"
+        return why and f"{why}:\n{self.operator.log.read_text()[-3000:]}"
 
 
 @pytest.mark.parametrize("die_after", [1, 2], ids=["every write", "every second write"])
 def test_killed_after_each_write_the_rollout_ends_the_same(plane_with_routes, quick, tmp_path, die_after):
     namespace = quick.namespace
     operator = Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace, launcher=DYING)
-    with Weights(plane_with_routes, namespace) as weights, Mortal(operator, die_after) as mortal:
+    with Weights(plane_with_routes, namespace) as weights, Mortal(operator, die_after, quick) as mortal:
         quick.add(rollout(steps=STEPS))
-        quick.wait("Stable", 300)
+        quick.wait("Stable", 60)
         quick.change_model("hf://test/two")
         status = quick.wait(
             lambda status: (
                 status["phase"] == "Stable" and status["stable"]["model"].startswith("hf://test/two")
             ),
-            900,
+            150,
         )
         quick.wait(lambda status: living(quick) == {status["stable"]["revision"]}, 60)
     print(f"\n{mortal.deaths} deaths")
@@ -94,7 +115,7 @@ def test_killed_after_each_write_an_abort_ends_the_same(plane_with_routes, quick
         quick.wait(lambda status: (status.get("step") or {}).get("startedAt"))
     operator = Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace, launcher=DYING)
     quick.say("abort")
-    with Weights(plane_with_routes, namespace) as weights, Mortal(operator, 1) as mortal:
+    with Weights(plane_with_routes, namespace) as weights, Mortal(operator, 1, quick) as mortal:
         quick.wait("Reverted", 60)
         time.sleep(3)
     assert mortal.deaths >= 2
