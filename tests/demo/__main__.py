@@ -68,7 +68,7 @@ def play(where: stage.Stage) -> None:
     scene = Scene(where.server, stage.GATEWAY, cluster.addresses.prometheus)
     say("kubectl apply: examples/canary-gateway-api.yaml, fitted to this machine")
     cluster.apply("---\n".join(yaml.safe_dump(document) for document in scene.objects()))
-    target = Target(f"http://{cluster.addresses.gateway}", model="chat", host=HOST, stream=True, max_tokens=8)
+    target = Target(f"http://{cluster.addresses.gateway}", model="chat", host=HOST, stream=True, max_tokens=3)
     load = Load(target, rate=RATE, users=48, seconds=1800)
     with cluster.client() as http:
         watch = Watch(http, PATH.format(namespace=NAMESPACE, name="chat"), plain)
