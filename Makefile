@@ -27,7 +27,8 @@ venv: $(VENV)/ready ## a virtual environment from the lock file
 
 $(VENV)/ready: $(LOCK)
 	@tests/bed/python.sh $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r $(LOCK)
 	@touch $@
 
 lint: $(VENV)/ready ## ruff, mypy --strict, import-linter
@@ -83,6 +84,7 @@ COMPILE = $(VENV)/bin/uv pip compile pyproject.toml --quiet --universal --python
 lock: $(VENV)/ready ## write the lock files from pyproject.toml; UPGRADE=1 takes newer packages
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --output-file requirements/run.txt
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
+	echo uv | $(COMPILE:pyproject.toml=-) --constraints requirements/dev.txt --output-file requirements/uv.txt
 
 image: ## the operator's image with docker
 	docker build --tag modelrollout:dev .
