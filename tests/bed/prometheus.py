@@ -58,6 +58,13 @@ class PrometheusClient:
             raise BedError(f"Prometheus could not answer {expression!r}: {body['error']}")
         return [(row["metric"], float(row["value"][1])) for row in body["data"]["result"]]
 
+    def samples(self, selector: str, seconds: float) -> list[list[tuple[float, float]]]:
+        """Per series its raw samples of the past seconds: Unix time and value."""
+        body = self.http.post("/api/v1/query", data={"query": f"{selector}[{seconds:.0f}s]"}).json()
+        if body["status"] != "success":
+            raise BedError(f"Prometheus could not answer {selector!r}: {body['error']}")
+        return [[(at, float(value)) for at, value in row["values"]] for row in body["data"]["result"]]
+
     def wait_value(self, expression: str, value: float, seconds: float = 90) -> None:
         """Wait until the expression has exactly one series and it has this value."""
         deadline = time.monotonic() + seconds

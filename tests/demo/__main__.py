@@ -84,7 +84,9 @@ def play(where: stage.Stage) -> None:
             bad = follow(where, watch, load, worse)
             load.phase = "afterwards"
             time.sleep(5)
-    finish(load, good, bad, watch)
+    refused = watch.resource["status"]["refusedRevision"]
+    counter = f'vllm:time_to_first_token_seconds_count{{namespace="{NAMESPACE}",revision="{refused}"}}'
+    finish(load, good, report.revert(bad, cluster.prometheus.samples(counter, 900)), watch)
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,14 @@ def reverted(status: Status) -> bool:
     return status.get("phase") == "Reverted"
 
 
-def finish(load: Load, good: list[Moment], bad: list[Moment], watch: Watch) -> None:
+def finish(load: Load, good: list[Moment], bad: list[str], watch: Watch) -> None:
     plain("\nWho was served by whom")
     for line in report.steps(load.tally):
         plain(line)
     plain("\nThe good one")
     plain(f"  first users on it → promoted: {report.exposure(good):.0f} s")
     plain("\nThe bad one")
-    for line in [*report.revert(bad), *report.evidence(watch.resource.get("status", {}))]:
+    for line in [*bad, *report.evidence(watch.resource.get("status", {}))]:
         plain(line)
     plain("\nWhere to look next, with -n demo:")
     plain("  kubectl get mr; kubectl describe mr chat; kubectl get events")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from tests.demo.watch import Moment
@@ -28,15 +29,31 @@ def short(revision: str) -> str:
     return revision.partition(" on ")[0].rpartition("/")[2]
 
 
-def revert(moments: Sequence[Moment]) -> list[str]:
-    """From the first user on the bad revision to nobody on it."""
+Series = Sequence[tuple[float, float]]
+
+
+def told_at(counters: Sequence[Series], since: float) -> float:
+    """When Prometheus first had a counter that grew after `since`; NaN when none did."""
+    grown = [
+        at
+        for counter in counters
+        for (_, before), (at, after) in pairwise(counter)
+        if at > since and after > before
+    ]
+    return min(grown, default=float("nan"))
+
+
+def revert(moments: Sequence[Moment], counters: Sequence[Series]) -> list[str]:
+    """From the first user on the bad revision, whose requests `counters` count, to nobody on it."""
     exposed = [m for m in moments if m.weight > 0]
     home = [m for m in moments if m.phase in ("Reverting", "Reverted")]
     back = [m for m in home if m.weight == 0]
     if not (exposed and back):
         return ["  the bad revision was not reverted"]
+    told = told_at(counters, exposed[0].at)
     return [
-        f"  first users on the bad revision → route back on stable: {back[0].at - exposed[0].at:.0f} s",
+        f"  first users on the bad revision → route back on stable: {back[0].at - exposed[0].at:.1f} s",
+        f"  first of its numbers in Prometheus → route back on stable: {back[0].at - told:.1f} s",
         f"  why: {home[-1].message}",
     ]
 
