@@ -1,7 +1,8 @@
 """Does the data plane split as it was told? A sequential test of the share of arrivals against the weight.
 
 A canary that gets another share than configured is not compared with like: requests are lost before it,
-retried onto the other arm, or routed by something else. The test holds a rollout, it never reverts it.
+retried onto the other arm, or routed by something else. Below a weight the test holds a rollout; that
+users reach an arm which should have none is a reason to take it away.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ ODDS = (0.5, 0.8, 1.25, 2.0)
 """Odds ratios of the true share over the configured one that the test bets on."""
 RISK = 0.001
 """At most this share of correctly split rollouts is ever called mismatched."""
+STRAY = 0.05
+"""Of all requests, what an arm of weight 0 may get: people try a revision out before its users come."""
 
 
 _STAKES = (-math.log(len(ODDS)),) * len(ODDS)
@@ -39,16 +42,19 @@ class SplitProof:
         """One look up to `end` (unix seconds): `arrivals` at (canary, control) under `weight` in 0..1.
 
         `phi` >= 1 is the design effect of the arrivals: sticky sessions bring many requests with one choice.
-        A weight of 0 or 1 tests nothing. ValueError when the look is part of the proof already.
+        At a weight of 0 more than STRAY is a mismatch, and less never is; a weight of 1 tests nothing.
+        ValueError when the look is part of the proof already.
         """
         if self.cursor is not None and end <= self.cursor:
             raise ValueError(
                 f"The look up to {end:.3f} is folded already; the proof is at {self.cursor:.3f}."
             )
         n1, n0 = arrivals
-        if not 0 < weight < 1 or n1 + n0 <= 0:
+        if weight >= 1 or n1 + n0 <= 0:
             return replace(self, cursor=end)
-        factors = [log_share_factor(n1, n0, weight, odds) / phi for odds in ODDS]
+        # one-sided at 0: a bet on less than nothing keeps its stake
+        bets = [odds if weight or odds > 1 else 1.0 for odds in ODDS]
+        factors = [log_share_factor(n1, n0, weight or STRAY, odds) / phi for odds in bets]
         return SplitProof(
             self.evidence.fold(factors, _SCHEDULE),
             self.canary + n1,

@@ -60,7 +60,8 @@ class Stage:
     weight: float
     """Share of requests meant for the canary."""
     countable: bool
-    """Arrivals follow the weight: no copies, no matches, and a route that splits by request."""
+    """Arrivals follow the weight: no copies, no matches, a route that splits by request, and a canary on
+    trial: once promoted, it is what weight 0 sends everybody to."""
 
 
 def case_of(view: View, plan: Plan) -> Case | None:
@@ -89,7 +90,8 @@ def stage_of(view: View, plan: Plan) -> Stage:
         name=name,
         since=max(moments, default=0.0),
         weight=status.weight.desired / 100,
-        countable=not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
+        countable=status.canary is not None
+        and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
     )
 
 

@@ -158,6 +158,14 @@ def test_a_split_that_is_not_the_one_asked_for_is_a_mismatch():
     assert "The canary received 30 % of" in trial.findings().split_mismatch
 
 
+def test_users_who_reach_a_canary_before_its_time_are_a_mismatch():
+    trial = fresh(Stage("0@a", 1000.0, 0.0, countable=True))
+    fold(trial, canary_share=0.0)
+    assert trial.findings().split_mismatch is None
+    fold(trial, canary_share=0.4)
+    assert "where the weights meant 0 %" in trial.findings().split_mismatch
+
+
 def test_where_copies_or_matches_add_to_the_weight_the_split_is_not_judged():
     trial = fresh(Stage("0@a", 1000.0, 0.1, countable=False))
     for _ in range(3):
