@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
 from modelrollout.rollout import drift, judge, revert
-from modelrollout.rollout.drain import POLL, ROUTE_LAG, drained
+from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.view import SLOW, View
 
 
@@ -51,5 +51,3 @@ def _draining(view: View) -> Iterator[float]:
     if since is None or all(drained(view, revision) for revision in view.status.draining):
         return
     yield unix(since) + ROUTE_LAG
-    yield unix(since) + seconds(view.spec.runtime.drain.timeout)
-    yield view.now + POLL

@@ -1,4 +1,7 @@
-"""Revisions that leave: no traffic first, then their streams end or their time is over, then they go."""
+"""Revisions that leave: no traffic first, then their pods are told to go, and each goes by itself.
+
+A pod's preStop hook waits for its streams to end, at most `runtime.drain.timeout` (`serving/drain.py`).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,6 @@ from modelrollout.rollout.view import Change, View
 
 ROUTE_LAG = 5.0
 """Seconds for which requests may still arrive by an old route (Envoy takes up a change within one)."""
-POLL = 5.0
-"""Seconds between two questions whether the streams have ended; nothing tells us of that."""
 MOST = 8
 
 
@@ -46,17 +47,15 @@ def gone(view: View) -> Change | None:
 
 
 def drained(view: View, revision: str) -> bool:
-    """Its streams have ended, or they have had their time."""
+    """No route brings it anything new any more."""
     fleet, since = view.fleet(revision), view.status.draining_since
     if fleet is None or fleet.pods == 0:
         return True
-    if since is None or view.now < unix(since) + ROUTE_LAG:
-        return False
-    return fleet.in_flight == 0 or view.past(since, view.spec.runtime.drain.timeout)
+    return since is not None and view.now >= unix(since) + ROUTE_LAG
 
 
 def removals(view: View) -> list[DeleteRevision]:
-    """Fleets that may go: the route is as we know it, no Service selects them, no stream is on them."""
+    """Fleets that may go: the route is as we know it, no Service selects them, nothing new is under way."""
     if not (view.as_desired or view.installing):
         return []
     selected = set(view.observed.services.values())

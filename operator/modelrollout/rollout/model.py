@@ -38,8 +38,6 @@ class Fleet:
     pods: int = 0
     created_at: float = 0.0
     trouble: Trouble | None = None
-    in_flight: float | None = None
-    """Requests still running on these pods; None when it could not be asked."""
 
 
 @dataclass(frozen=True)

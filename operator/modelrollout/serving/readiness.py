@@ -12,7 +12,7 @@ from modelrollout.serving.trouble import is_ready, trouble
 
 
 def fleet(deployment: Object, pods: Iterable[Object], slices: Mapping[str, Sequence[Object]]) -> Fleet:
-    """What the cluster shows of one revision. `in_flight` is left to those who can ask the pods.
+    """What the cluster shows of one revision.
 
     Args:
         pods: any pods of the namespace; those of other revisions are left out.

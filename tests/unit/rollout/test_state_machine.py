@@ -127,10 +127,6 @@ class Rollout(RuleBasedStateMachine):
     def the_gateway_takes_its_time(self) -> None:
         self.world.settled = not self.world.settled
 
-    @rule(busy=st.sampled_from([0.0, 3.0, None]))
-    def streams_go_on(self, busy: float | None) -> None:
-        self.world.in_flight = busy
-
     # ── people ──
 
     @rule(image=st.sampled_from(IMAGES))
@@ -181,7 +177,7 @@ class Rollout(RuleBasedStateMachine):
             return
         world = self.world
         world.problem = world.route_problem = world.split_mismatch = None
-        world.settled, world.in_flight = True, 0.0
+        world.settled = True
         world.annotations.clear()
         world.propagate()
         for attempt in range(40):

@@ -176,12 +176,10 @@ def test_growing_in_mid_step_is_no_loss_of_pods() -> None:
 def test_a_warm_revision_whose_traffic_has_ended_is_drained_before_it_is_deleted() -> None:
     operator = on_trial()
     operator.wait(700)
-    operator.world.in_flight = 3.0
     operator.world.ask(spec_of("vllm:3"))
-    operator.wait(60)
+    operator.wait(4)
     assert SECOND in operator.world.pods
-    operator.world.in_flight = 0.0
-    operator.wait(10)
+    operator.wait(2)
     assert DeleteRevision(SECOND) in operator.world.calls
 
 

@@ -98,7 +98,6 @@ class World:
     problem: Problem | None = None
     route_problem: Problem | None = None
     trouble: Trouble | None = None
-    in_flight: float | None = 0.0
     deleting: bool = False
     generation: int = 1
     created: list[str] = field(default_factory=list)
@@ -143,7 +142,6 @@ class World:
                 ready=self.ready(revision),
                 pods=len(pods.ready_at),
                 trouble=self.trouble if self.ready(revision) < pods.wanted else None,
-                in_flight=self.in_flight,
             )
             for revision, pods in self.pods.items()
         }
