@@ -82,7 +82,11 @@ PATHS = {
     "Service": "/api/v1/namespaces/{}/services",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
     "HTTPRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/httproutes",
+    "Gateway": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/gateways",
+    "GatewayClass": "/apis/gateway.networking.k8s.io/v1/gatewayclasses",
+    "GRPCRoute": "/apis/gateway.networking.k8s.io/v1/namespaces/{}/grpcroutes",
     "VirtualService": "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
+    "DestinationRule": "/apis/networking.istio.io/v1/namespaces/{}/destinationrules",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Pod": "/api/v1/namespaces/{}/pods",
     "Event": "/api/v1/namespaces/{}/events",
@@ -184,17 +188,24 @@ class Scene:
 
 
 def canary_percent(route, service="chat"):
-    (rule,) = (rule for rule in route["spec"]["rules"] if rule["name"] == "completions")
-    weights = {ref["name"]: ref.get("weight", 1) for ref in rule["backendRefs"]}
-    total = sum(weights.values())
-    return round(100 * weights.get(f"{service}-canary", 0) / total) if total else None
+    """Percent that the rule `completions` of an HTTPRoute, GRPCRoute or VirtualService gives the canary."""
+    rules = route["spec"].get("rules") or route["spec"]["http"]
+    (rule,) = (rule for rule in rules if rule.get("name") == "completions")
+    canary = total = 0
+    for backend in rule.get("backendRefs") or rule["route"]:
+        weight = backend.get("weight", 1)
+        total += weight
+        target = backend.get("destination") or {"host": backend["name"]}
+        if target["host"] == f"{service}-canary" or target.get("subset") == "canary":
+            canary += weight
+    return round(100 * canary / total) if total else None
 
 
 class Weights:
-    """Every weight that an HTTPRoute showed, with its moment, from a watch of its own."""
+    """Every weight that a route showed, with its moment, from a watch of its own."""
 
-    def __init__(self, plane, namespace, route="chat"):
-        self._plane, self._namespace, self._route = plane, namespace, route
+    def __init__(self, plane, namespace, route="chat", kind="HTTPRoute"):
+        self._plane, self._namespace, self._route, self._kind = plane, namespace, route, kind
         self.seen = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -224,7 +235,7 @@ class Weights:
             yield value, [moment for moment, _ in group]
 
     def _run(self):
-        path = PATHS["HTTPRoute"].format(self._namespace)
+        path = PATHS[self._kind].format(self._namespace)
         with self._plane.client(timeout=5) as http:
             query = {"watch": "1", "timeoutSeconds": "2", "fieldSelector": f"metadata.name={self._route}"}
             listed = http.get(path, params={"fieldSelector": query["fieldSelector"]}).json()

@@ -24,6 +24,7 @@ UNSEEN = {
     ("configmaps", "get"): "when a copy was made just before a crash",
     ("grpcroutes", "get"): "as httproutes",
     ("grpcroutes", "patch"): "as httproutes",
+    ("gatewayclasses", "get"): "when the Gateway that a route hangs on can be read",
     ("destinationrules", "get"): "as virtualservices, for splits over subsets",
     ("destinationrules", "patch"): "as virtualservices, for splits over subsets",
 }

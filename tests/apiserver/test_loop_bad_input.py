@@ -5,11 +5,20 @@ test_crd_refusals.py.
 """
 
 import copy
+import secrets
 import time
 
 import pytest
 
-from tests.apiserver.scene import KIND, http_route, rollout, service
+from tests.apiserver.scene import (
+    GATEWAY_API,
+    ISTIO,
+    KIND,
+    http_route,
+    rollout,
+    service,
+    virtual_service,
+)
 from tests.apiserver.world import ABSENT, LOADING
 
 pytestmark = pytest.mark.usefixtures("operator")
@@ -19,6 +28,33 @@ def without_rule(name):
     route = http_route()
     route["spec"]["rules"] = [rule for rule in route["spec"]["rules"] if rule["name"] != name]
     return route
+
+
+def crowded():
+    route = http_route()
+    others = [{"name": f"b{number}", "port": 80, "weight": 0} for number in range(15)]
+    route["spec"]["rules"][1]["backendRefs"] += others
+    return route
+
+
+def elsewhere():
+    route = http_route(service="chat-stable")
+    route["spec"]["rules"][1]["backendRefs"][0]["namespace"] = "serving"
+    return route
+
+
+def twice():
+    route = virtual_service()
+    route["spec"]["http"] *= 2
+    return route
+
+
+def subsets(labels):
+    spec = {"host": "chat", "subsets": [{"name": "stable", "labels": labels}, {"name": "canary"}]}
+    return {"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": {"name": "chat"}, "spec": spec}
+
+
+ON_ISTIO = {"istio": {"virtualService": "chat", "route": "completions"}}
 
 
 def analysed(use="http/success-rate", address="http://127.0.0.1:1"):
@@ -32,6 +68,20 @@ def analysed(use="http/success-rate", address="http://127.0.0.1:1"):
         ([service()], rollout(), None, "HTTPRoute chat"),
         ([service(), without_rule("completions")], rollout(), None, "completions"),
         ([service(), http_route(service="elsewhere")], rollout(), None, "chat"),
+        ([service(), crowded()], rollout(), "RouteIsFull", "would have 17 backendRefs"),
+        ([service(), elsewhere()], rollout(), "BackendInOtherNamespace", "in namespace serving"),
+        (
+            [service(), twice()],
+            rollout(traffic=ON_ISTIO),
+            "RuleNameTwice",
+            "has 2 rules named completions",
+        ),
+        (
+            [service(), virtual_service(), subsets({"version": "v1"})],
+            rollout(traffic={"istio": {**ON_ISTIO["istio"], "destinationRule": "chat"}}),
+            "SubsetSelectsNothing",
+            "asks for pods labelled version=v1",
+        ),
         (
             [service(), http_route()],
             rollout(analysis=analysed("vllm/time-to-first-tokn")),
@@ -50,6 +100,10 @@ def analysed(use="http/success-rate", address="http://127.0.0.1:1"):
         "no HTTPRoute",
         "a route without the named rule",
         "a rule that lacks our backends",
+        "a rule without room for a backend",
+        "a backend in another namespace",
+        "two rules of one name",
+        "a subset that selects nothing",
         "an unknown metric",
         "no ConfigMap with the prompts",
     ],
@@ -66,6 +120,69 @@ def test_it_is_refused_with_a_sentence_and_nothing_is_touched(scene, objects, ma
     before = scene.get("HTTPRoute")
     time.sleep(0.5)
     assert before is None or scene.get("HTTPRoute")["metadata"]["generation"] == 1
+
+
+def gateway(features=(), programmed=True):
+    """A Gateway and its class, with what their controller would say of them."""
+    name = f"class-{secrets.token_hex(4)}"
+    spec = {
+        "gatewayClassName": name,
+        "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+    }
+    said = {
+        "type": "Programmed",
+        "status": str(programmed),
+        "reason": "Programmed" if programmed else "Invalid",
+        "message": "no proxy",
+        "lastTransitionTime": "2026-11-21T09:00:00Z",
+    }
+    yield (
+        {"kind": "GatewayClass", "name": name, "spec": {"controllerName": "test.modelrollout.io/gateway"}},
+        {"supportedFeatures": [{"name": feature} for feature in features]},
+    )
+    yield {"kind": "Gateway", "name": "gateway", "spec": spec}, {"conditions": [said]}
+
+
+def add_with_status(scene, objects):
+    for given, status in objects:
+        kind, name = given.pop("kind"), given.pop("name")
+        scene.add({"apiVersion": GATEWAY_API, "kind": kind, "metadata": {"name": name}, **given})
+        scene.patch(kind, {"status": status}, f"{name}/status")
+
+
+def test_a_gateway_that_cannot_copy_requests_refuses_the_plan_before_anything_is_made(scene):
+    """Argo Rollouts' plugin takes such a step for done."""
+    add_with_status(scene, gateway(features=["HTTPRoute", "HTTPRouteQueryParamMatching"]))
+    scene.add(service(), http_route(), rollout(steps=[{"mirror": 20}, {"weight": 50}]))
+    scene.wait("Invalid")
+    assert scene.condition("Accepted")[:2] == ("False", "GatewayCannot")
+    assert "leave the mirror steps out" in scene.condition("Accepted")[2]
+    assert scene.list("Deployment") == []
+
+
+def test_a_gateway_that_no_proxy_serves_is_named_and_waited_for(scene):
+    add_with_status(scene, gateway(programmed=False))
+    scene.add(service(), http_route(), rollout())
+    status = scene.wait(lambda status: "is not programmed" in status.get("message", ""), 40)
+    assert status["phase"] == "Installing"
+    assert scene.condition("TrafficSplit")[:2] == ("False", "GatewayNotProgrammed")
+    ((_, _), (_, served)) = gateway()
+    scene.patch("Gateway", {"status": served}, "gateway/status")
+    scene.wait("Stable", 40)
+
+
+def test_a_route_deleted_in_mid_rollout_is_named_and_taken_up_again_when_it_is_back(scene):
+    scene.add(service(), http_route())
+    scene.install(rollout(steps=[{"weight": 25, "for": "1h"}]))
+    scene.change_model("hf://test/two")
+    canary = scene.wait(lambda status: (status.get("step") or {}).get("startedAt"))["canary"]["revision"]
+    scene.delete("HTTPRoute", "chat")
+    scene.wait(lambda _: scene.condition("Accepted")[:2] == ("False", "RouteNotFound"))
+    assert scene.status()["canary"]["revision"] == canary
+    assert scene.get("Deployment", f"chat-{canary}")["spec"]["replicas"] == 1
+    scene.add(http_route())
+    scene.wait(lambda _: scene.weight() == 25)
+    scene.wait(lambda _: scene.condition("Accepted")[0] == "True")
 
 
 def test_a_route_that_gets_its_rule_later_lets_the_rollout_begin(scene):

@@ -61,6 +61,7 @@ class Loop:
         self._telemetry = telemetry
         self._clock = clock
         self._observer = Observer(cluster, cache)
+        self._observer.surroundings.on_news = self.wake
         self._recorder = Recorder(cluster, cache, clock)
         self._actor = Actor(cluster, cache, self._observer)
         self._wakes: dict[RolloutKey, asyncio.Event] = {}

@@ -17,9 +17,11 @@ from modelrollout.cluster.client import Cluster
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import API_VERSION, GROUP, KIND, RESOURCE, RolloutKey
 from modelrollout.engine.obstacles import obstacle
+from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.model import Fleet, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
+from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import (
     REVISION_LABEL,
     ROLLOUT_LABEL,
@@ -46,6 +48,7 @@ class Observer:
     def __init__(self, cluster: Cluster, cache: Cache) -> None:
         self._cluster = cluster
         self._cache = cache
+        self.surroundings = Surroundings(cluster)
         self._claims: dict[RolloutKey, tuple[tuple[str, int], frozenset[str]]] = {}
 
     # ── gathering ───────────────────────────────────────────────────────────────────────────────
@@ -94,7 +97,8 @@ class Observer:
             prompts=prompts,
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
-        return dataclasses.replace(view, site=self.site(view), rival=await self._rival(view))
+        view = dataclasses.replace(view, site=self.site(view), rival=await self._rival(view))
+        return await self.surroundings.around(view)
 
     def site(self, view: View) -> Site:
         """Who the arms are, for the router: what the role Services select now."""
@@ -109,7 +113,7 @@ class Observer:
             other_ready=sum(count for revision, count in ready.items() if revision not in (stable, canary)),
             stable_model=_model_of(view.status, stable),
             canary_model=_model_of(view.status, canary),
-            pod_labels=shared_labels(view.deployments.values()),
+            pod_labels=shared_labels(view.deployments.values() or to_be(view)),
         )
 
     async def refresh(self, at: RolloutKey) -> None:
@@ -149,7 +153,7 @@ class Observer:
     def observed(self, view: View, findings: Findings) -> Observed:
         at, metadata = view.key, view.resource["metadata"]
         found = None
-        if view.status.original_traffic is None and all(body is not None for body in view.objects.values()):
+        if view.status.original_traffic is None and all(map(view.objects.get, view.router.refs())):
             found = view.router.remember(view.objects, view.site) or None
         serving = view.status.stable.revision if view.status.stable else None
         return Observed(
@@ -241,6 +245,7 @@ class Observer:
     def forget(self, at: RolloutKey) -> None:
         """The rollout is gone."""
         self._claims.pop(at, None)
+        self.surroundings.forget(at)
 
     def rivals_of(self, at: RolloutKey) -> list[RolloutKey]:
         """Who may be waiting for this rollout's target to be free."""
@@ -285,6 +290,14 @@ def shared_labels(deployments: Iterable[Object]) -> Mapping[str, str]:
     """The labels that pods of all revisions have; empty when there is no Deployment to know it from."""
     templates = [set(body["spec"]["template"]["metadata"]["labels"].items()) for body in deployments]
     return dict(set.intersection(*templates)) if templates else {}
+
+
+def to_be(view: View) -> list[Object]:
+    """The Deployment that the spec asks for, to know its pods by before there are any."""
+    try:
+        return [deployment(view.resource, view.spec, view.revision, 0, None)]
+    except ValueError:
+        return []  # an obstacle of its own
 
 
 def _prompts_hash(prompts: Object | None) -> str | None:

@@ -27,7 +27,7 @@ class View:
     router: Router
     site: Site
     objects: Mapping[Ref, Object | None]
-    """What the router asked for."""
+    """What the router asked for, and what is known of the gateways that these point to."""
     service: Object | None
     """The user's Service."""
     role_services: Mapping[Role, Object] = field(default_factory=dict)

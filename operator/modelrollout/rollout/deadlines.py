@@ -29,8 +29,10 @@ def _moments(view: View) -> Iterator[float]:
         yield since + revert.GRACE
     if drift.drifting(view) and view.status.weight.drift_at is not None:
         yield unix(view.status.weight.drift_at) + drift.BACKOFF
-    if view.status.weight.since is not None and not view.settled and not view.confirmed:
-        yield unix(view.status.weight.since) + seconds(SLOW)
+    if view.asked_since is not None and not view.settled and not view.confirmed:
+        yield unix(view.asked_since) + seconds(SLOW)
+    if view.stuck:
+        yield view.now + seconds(SLOW)  # a Gateway is watched by nobody of ours
     yield from _draining(view)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelrollout.api.conditions import ACCEPTED, PROGRESSING
+from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.rollout import advance, drain, drift, install, listen, promote, revert, trial
@@ -18,7 +18,7 @@ from modelrollout.rollout.deadlines import requeue
 from modelrollout.rollout.doing import Doing, doing
 from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
-from modelrollout.rollout.view import Change, View
+from modelrollout.rollout.view import Change, View, but
 from modelrollout.traffic.router import Problem
 
 Policy = Callable[[View], Change | None]
@@ -75,7 +75,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = _settle(view, POLICIES if problem is None else ALWAYS)
-    notes += _objection(status, problem)
+    notes += _objection(status, problem) + _misgivings(view)
     if view.stable is None:
         return _refused(view, notes, problem)
     held = problem is not None and not view.reverting
@@ -132,12 +132,22 @@ def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
     return (Note(problem.reason, problem.message, warning=True),)
 
 
+def _misgivings(view: View) -> tuple[Note, ...]:
+    """What works but may mislead is said once, when it comes up; the condition goes on saying it."""
+    known = {each.reason for each in view.status.conditions if each.type == TRAFFIC_SPLIT}
+    said = view.observed.route.warnings
+    if known & {warning.reason for warning in said} or view.installing or view.stable is None:
+        return ()
+    return tuple(Note(warning.reason, warning.message, warning=True) for warning in said)
+
+
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:
     """The route as it was found is in status before it is touched for the first time."""
     touching = any(isinstance(act, SetTraffic) for act in acts)
     if view.status.original_traffic is not None or view.observed.found is None or not touching:
         return view
-    return view.after(view.change(original_traffic=dict(view.observed.found)))
+    weight = but(view.status.weight, since=view.status.weight.since or view.at)
+    return view.after(view.change(original_traffic=dict(view.observed.found), weight=weight))
 
 
 def _collect(view: View) -> bool:

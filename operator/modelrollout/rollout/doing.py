@@ -56,6 +56,9 @@ def _installing(view: View) -> Doing:
         return _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
     if trouble is not None and not _early(view, view.stable):
         return Doing("Installing", *trouble, warning=True)
+    waiting = view.observed.route.waiting_for
+    if view.stuck and waiting is not None and holds(ready, 100, view.replicas):
+        return Doing("Installing", waiting.reason, waiting.message, warning=True)
     return _do("Installing", say.INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
 
 

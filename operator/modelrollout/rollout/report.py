@@ -109,17 +109,20 @@ def _traffic_split(view: View) -> Finding:
     route = view.observed.route
     if route.problem is not None:
         return Finding("False", route.problem.reason, route.problem.message)
-    if view.installing:
-        return _said("Unknown", say.NOT_WRITTEN)
     if view.stuck:
         waiting = route.waiting_for or Problem(
             say.WAITING_FOR_GATEWAY.name, "The gateway has not taken the route yet"
         )
         return Finding("False", waiting.reason, waiting.message)
+    if view.installing:
+        return _said("Unknown", say.NOT_WRITTEN)
     if drifting(view):
         return Finding("False", say.DRIFTED.name, f"{route.writer} changed the route")
     if view.observed.split_mismatch:
         return _said("False", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+    if route.warnings:
+        told = " ".join([say.AS_DESIRED.say() + ".", *(warning.message for warning in route.warnings)])
+        return Finding("True", route.warnings[0].reason, told)
     return _said("True", say.AS_DESIRED)
 
 

@@ -220,11 +220,13 @@ class View:
     def stuck(self) -> bool:
         """The route has said what we asked for longer than a gateway needs to take it."""
         return (
-            self.as_desired
-            and not self.settled
-            and not self.confirmed
-            and self.past(self.status.weight.since, SLOW)
+            self.as_desired and not self.settled and not self.confirmed and self.past(self.asked_since, SLOW)
         )
+
+    @property
+    def asked_since(self) -> str | None:
+        """When this split was asked for; of a route that was found holding it, when we came."""
+        return self.status.weight.since or self.status.phase_since
 
     @property
     def quiet(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelrollout.api.status import Status
 from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, SetTraffic
-from modelrollout.traffic.router import Split
+from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.reading import condition, moves
 from tests.unit.rollout.world import LOADING, Operator, Pods, World, installed, revision_named, spec_of
 
@@ -49,6 +49,16 @@ def test_it_is_not_installed_before_the_gateway_has_taken_the_route() -> None:
     operator.world.settled = True
     operator.settle()
     assert operator.status.phase == "Stable"
+
+
+def test_what_the_gateway_lacks_is_said_and_asked_again_while_the_first_revision_waits_for_it() -> None:
+    lacks = Problem("GatewayNotProgrammed", "Gateway gw is not programmed")
+    operator = Operator(World(spec_of(), settled=False, waiting_for=lacks))
+    operator.wait(LOADING + 30)
+    assert operator.status.message == lacks.message
+    assert condition(operator, "TrafficSplit") == ("False", "GatewayNotProgrammed")
+    assert operator.notes.count("GatewayNotProgrammed") == 1
+    assert operator.settle().requeue == 10
 
 
 def test_a_first_revision_that_does_not_load_goes_on_trying_and_says_so() -> None:

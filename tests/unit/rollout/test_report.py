@@ -10,7 +10,7 @@ from modelrollout.api.status import Status
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import HandBack
 from modelrollout.traffic.router import Problem
-from tests.unit.rollout.reading import command, condition
+from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
     LOADING,
     METRICS,
@@ -156,6 +156,16 @@ def test_status_survives_the_way_through_the_api_server() -> None:
     plan = decide(operator.world.spec, back, operator.world.observe(), operator.world.now)
     assert plan.status is back
     assert plan.actions == ()
+
+
+def test_what_works_but_may_mislead_is_an_event_once_and_stays_in_the_condition() -> None:
+    retries = Problem("RetriesHideErrors", "Route completions retries up to 3 times")
+    operator = installed(warnings=(retries,))
+    operator.world.ask(spec_of("vllm:2"))
+    operator.wait(3600)
+    assert condition(operator, "TrafficSplit") == ("True", "RetriesHideErrors")
+    assert said(operator, "TrafficSplit").endswith(retries.message)
+    assert operator.notes.count("RetriesHideErrors") == 1
 
 
 def test_history_keeps_the_last_ten() -> None:

@@ -92,6 +92,8 @@ class World:
     """Without a gateway: the revision that the users' Service selects; "" is both."""
     writer: str | None = None
     settled: bool = True
+    waiting_for: Problem | None = None
+    warnings: tuple[Problem, ...] = ()
     analysis: AnalysisStatus | None = None
     quiet: bool = False
     split_mismatch: str | None = None
@@ -153,7 +155,14 @@ class World:
             fleets=fleets,
             services=dict(self.services),
             endpoints={role: dict(counts) for role, counts in self.endpoints.items()},
-            route=Reading(self.reading(), self.settled, problem=self.route_problem, writer=self.writer),
+            route=Reading(
+                self.reading(),
+                self.settled,
+                waiting_for=None if self.settled else self.waiting_for,
+                problem=self.route_problem,
+                warnings=self.warnings,
+                writer=self.writer,
+            ),
             problem=self.problem,
             analysis=self.analysis,
             quiet=self.quiet,

@@ -1,0 +1,101 @@
+"""Gateways that routes hang on, and their classes: asked for when there is reason to, and never watched.
+
+They belong to others, often to another namespace, and we may not be allowed to see them; then nothing is
+known of them and nothing is said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import ClusterError
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.view import View
+from modelrollout.traffic.router import Object, Ref
+
+FRESH = 10.0
+"""Seconds for which an answer is good enough: many rollouts hang on one gateway."""
+
+Place = tuple[str, Ref]
+"""Namespace, which is empty for what has none, and the object."""
+
+
+class Surroundings:
+    def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._known: dict[Place, tuple[float, Object | None]] = {}
+        self._asked: dict[RolloutKey, tuple[str, int]] = {}
+        self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
+        self.on_news: Callable[[RolloutKey], None] = lambda _: None
+
+    async def around(self, view: View) -> View:
+        """The view with the objects that its route points to, as far as they are known.
+
+        They are read before a new spec is looked at. While the route is not served they are read again
+        behind the pass's back, for an abort must not wait for them.
+        """
+        metadata = view.resource["metadata"]
+        version = (metadata["uid"], int(metadata["generation"]))
+        view = self._with_known(view)
+        if self._asked.get(view.key) != version:
+            self._asked[view.key] = version
+            await self._look(view)
+            return self._with_known(view)
+        if view.key not in self._tasks and not view.router.read(view.objects, view.site).settled:
+            task = self._tasks[view.key] = asyncio.create_task(self._look_again(view))
+            task.add_done_callback(lambda _: self._tasks.pop(view.key, None))
+        return view
+
+    def forget(self, at: RolloutKey) -> None:
+        """The rollout is gone."""
+        self._asked.pop(at, None)
+        if task := self._tasks.pop(at, None):
+            task.cancel()
+
+    def _with_known(self, view: View) -> View:
+        while new := {
+            ref: found for ref, found in self._pointed_at(view).items() if found is not view.objects.get(ref)
+        }:
+            view = dataclasses.replace(view, objects={**view.objects, **new})
+        return view
+
+    def _pointed_at(self, view: View) -> dict[Ref, Object | None]:
+        """What the route, and what is known of these, points to; a class comes only after its gateway."""
+        refs = view.router.context(view.objects, view.site)
+        return {ref: self._known.get(_place(view, ref), (0.0, None))[1] for ref in refs}
+
+    async def _look_again(self, view: View) -> None:
+        if await self._look(view):
+            self.on_news(view.key)
+
+    async def _look(self, view: View) -> bool:
+        """Ask for everything that the route points to; whether any of it was news."""
+        asked: set[Ref] = set()
+        news = False
+        while missing := self._pointed_at(view).keys() - asked:
+            for ref in missing:
+                news = await self._ask(_place(view, ref)) or news
+            asked |= missing
+            view = self._with_known(view)
+        return news
+
+    async def _ask(self, place: Place) -> bool:
+        at, before = self._known.get(place, (-FRESH, None))
+        if self._clock() < at + FRESH:
+            return False
+        namespace, ref = place
+        try:
+            found: Object | None = await self._cluster.get(ref, namespace)
+        except ClusterError:
+            found = before
+        self._known[place] = (self._clock(), found)
+        return found != before
+
+
+def _place(view: View, ref: Ref) -> Place:
+    return view.key.namespace if ref.namespace is None else ref.namespace, ref
