@@ -38,7 +38,7 @@ lint: $(VENV)/ready ## ruff, mypy --strict, import-linter
 	PYTHONPATH=operator $(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready ## the pure rooms, no I/O
-	$(PY) -m pytest tests/unit
+	$(PY) -m pytest -n logical tests/unit
 
 apiserver: bed-build ## real etcd, API server and Prometheus; no node
 	$(PY) -m pytest tests/apiserver

@@ -8,8 +8,6 @@ from types import TracebackType
 from typing import Self
 
 import httpx
-from kubernetes.client import Configuration
-from kubernetes.config import load_kube_config
 
 from tests.bed.failure import BedError
 from tests.bed.pieces import binary
@@ -46,6 +44,9 @@ class Kubernetes:
 
     def client(self, timeout: float = 30) -> httpx.Client:
         """A synchronous admin client, to be closed: `http.get("/api/v1/namespaces").json()`."""
+        from kubernetes.client import Configuration  # a second to import, which the unit tier need not wait
+        from kubernetes.config import load_kube_config
+
         found = Configuration()
         load_kube_config(str(self.kubeconfig), client_configuration=found)  # type: ignore[no-untyped-call]
         tls = ssl.create_default_context(cafile=found.ssl_ca_cert)
