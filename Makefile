@@ -63,9 +63,12 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: bench-scale bench-verdicts bench-engine plots
+.PHONY: bench-scale bench-traffic bench-verdicts bench-engine plots
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
+
+bench-traffic: $(VENV)/ready ## shares, failures, cut streams and abort on the real data plane, beside Argo and Flagger
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.traffic $(ARGS)
 
 bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)

@@ -169,12 +169,12 @@ def test_the_gateways_class_lists_what_our_plans_need(staged):
     assert reading.settled
 
 
-def test_a_grpc_route_is_taken_with_all_that_we_write(arms):
+def test_a_grpc_route_is_taken_and_served_with_all_that_we_write(arms):
     gateway = {"gateway": {"grpcRoute": "chat", "rule": "completions"}}
     steps = [{"mirror": 20}, {"match": [{"header": "x-beta", "value": "yes"}]}, {"weight": 5}]
     traffic = Traffic.model_validate({"service": "chat", "sticky": {"header": "x-cohort"}, **gateway})
     strategy = Strategy(canary=Canary.model_validate({"steps": steps}))
-    stage = arms.with_router(router_for(traffic, strategy), "")
+    stage = arms.with_router(router_for(traffic, strategy), arms.cluster.addresses.gateway)
     reset_services(stage)
     found = stages.http_route(stage.host)
     found["spec"]["rules"] = [{"name": "completions", "backendRefs": [{"name": "chat-stable", "port": 80}]}]
@@ -184,6 +184,11 @@ def test_a_grpc_route_is_taken_with_all_that_we_write(arms):
         for split in (Split(), Split(5, 20, (Match("header", "x-beta", "yes"),)), Split(100), Split()):
             stage.move(split)
             assert stage.router.render(stage.objects(), stage.site, split) == ()
+        stage.move(Split(25, matches=(Match("header", "x-beta", "yes"),)))
+        answers = stage.ask(1000, path="/chat.Completions/Ask")
+        assert near(answers[CANARY], 1000, 25), answers
+        assert stage.ask(40, {"x-beta": "yes"}, path="/chat.Completions/Ask") == {CANARY: 40}
+        assert near(stage.ask(1000, {"x-cohort": "24"})[CANARY], 1000, 100)
     finally:
         stage.delete(ref)
 

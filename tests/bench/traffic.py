@@ -1,0 +1,160 @@
+"""How traffic moves on the real data plane: shares, failures, cut streams, and how fast an abort is.
+
+`make bench-traffic`: the bed's istiod and Envoy, the operator as a process, one rollout behind an HTTPRoute
+and one behind a VirtualService. The weights go 1, 5, 25, 50, 100 and home by an abort, while users ask as
+fast as they are answered and streams are open all the time.
+"""
+
+import argparse
+import contextlib
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.apiserver.process import Operator
+from tests.bed.cluster import OwnCluster, running_cluster
+from tests.bed.plugin import apply_our_crds, namespace_on
+from tests.cluster.e2e.chat import Chat
+from tests.load.load import Load
+from tests.load.tally import interval
+
+WEIGHTS = (1, 5, 25, 50, 100)
+KINDS = {"HTTPRoute": "HTTPRoute", "hosts": "VirtualService"}
+SETTLE = 1.0
+"""Seconds after a change whose requests count as sent during it, and not to its share."""
+ABORT_RATE = 200
+"""Requests a second while an abort is timed: few enough that they do not slow it down."""
+PEERS = """
+  abort -> route write, ms, few rollouts, on an API server without a data plane:
+    Argo Rollouts 1.10.2    60 (60-100), n = 3; 20 aborts beside 11 paused rollouts: 290 (80-760)
+    Flagger 1.44.0          4800 (1800-7600), n = 7, at its shortest interval of 10 s"""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--requests", type=int, default=8500, help="at each weight, 5,000 or more")
+    parser.add_argument("--aborts", type=int, default=10, help="of each kind of route")
+    given = parser.parse_args()
+    with contextlib.ExitStack() as stack:
+        cluster = running_cluster() or stack.enter_context(OwnCluster())
+        apply_our_crds(cluster)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        operator = stack.enter_context(Operator(cluster, folder, identity="bench"))
+        operator.wait_ready()
+        http = stack.enter_context(cluster.client())
+        totals = Counter()
+        for kind in KINDS:
+            chat = Chat(cluster, http, stack.enter_context(namespace_on(cluster)), kind)
+            chat.apply()
+            chat.wait("Stable", 60)
+            totals += shares(chat, given.requests)
+            aborts(chat, given.aborts)
+            chat.delete()
+        print(
+            f"\nall: {totals['failed']} of {totals['sent']:,} requests failed, "
+            f"{totals['cut']} of {totals['streams']:,} streams cut{PEERS}"
+        )
+
+
+# ── shares ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def shares(chat, requests):
+    """Up through the weights and home again, with a line for each; counts of requests and streams."""
+    print(f"\n{KINDS[chat.kind]}\n  {'asked':>7} {'requests':>9} {'observed':>9}   95 % interval    failed")
+    steps = [step for weight in WEIGHTS for step in ({"weight": weight}, {"pause": {}})]
+    streaming = {"stream": True, "max_tokens": 100}
+    with chat.users(rate=None) as users, chat.users(rate=5, **streaming) as streams:
+        measure(users, "0 %", requests)
+        chat.change("two", *steps[:-2], {"weight": 100, "for": "1h"}, tpot=0.02)
+        for number, weight in enumerate(WEIGHTS, 1):
+            users.phase = f"to {weight} %"
+            if number > 1:
+                chat.say("promote", f"step@{2 * number - 2}")
+            chat.wait_at(weight)
+            time.sleep(SETTLE)
+            measure(users, f"{weight} %", requests)
+        users.phase = "home"
+        chat.say("abort")
+        chat.wait("Reverted", 60)
+        time.sleep(SETTLE)
+        measure(users, "0 % again", requests)
+    for phase in users.tally.phases():
+        line(users, phase)
+    failures = ", ".join(f"{number} x {word}" for word, number in users.tally.failures.items()) or "none"
+    print(f"  {users.tally.sent:,} requests, failures: {failures}")
+    print(f"  {streams.tally.sent:,} streams open for seconds each, cut: {streams.tally.failed}")
+    return Counter(
+        sent=users.tally.sent, failed=users.tally.failed, streams=streams.tally.sent, cut=streams.tally.failed
+    )
+
+
+def measure(users, phase, requests):
+    """Let so many users be answered in this phase."""
+    users.phase = phase
+    goal = users.tally.sent + requests
+    while users.tally.sent < goal:
+        time.sleep(0.01)
+
+
+def line(users: Load, phase):
+    answers = [answer for answer in users.tally.answers if answer.phase == phase]
+    failed = sum(bool(answer.failure) for answer in answers)
+    if phase.startswith(("to", "home")):
+        print(f"  {phase:>9} {len(answers):>7} {'':>29} {failed:>4}")
+        return
+    canary = sum(answer.revision == "two" for answer in answers)
+    low, high = interval(canary, len(answers))
+    observed = f"{100 * canary / len(answers):.2f} %"
+    print(f"  {phase:>9} {len(answers):>7} {observed:>9}   {100 * low:5.2f} - {100 * high:5.2f} {failed:>10}")
+
+
+# ── aborts and drift ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def aborts(chat, count):
+    """Milliseconds from the annotation accepted to the route written, and to the canary's last answer.
+
+    Every second time somebody else writes the route first.
+    """
+    written, served, undone = [], [], []
+    for number in range(count):
+        name = f"trial-{number}"
+        chat.change(name, {"weight": 50, "for": "1h"})
+        chat.wait_at(50)
+        with chat.weights() as weights, chat.users(rate=ABORT_RATE) as users:
+            time.sleep(SETTLE)
+            if number % 2 == 0:  # two corrections are ten seconds apart
+                undone.append(drift(chat, weights))
+            chat.say("abort", f"true#{number}")
+            clock, said = time.monotonic(), time.time()
+            chat.wait("Reverted", 60)
+            time.sleep(SETTLE)
+        written.append(1000 * (weights.when(0) - clock))
+        last = max(answer.at + answer.total for answer in users.tally.answers if answer.revision == name)
+        served.append(1000 * (last - said))
+    for what, numbers in (
+        ("abort accepted -> route written", written),
+        ("abort accepted -> last canary answer", served),
+        ("foreign weight -> written back", undone),
+    ):
+        print(f"  {what:<38} ms: {spread(numbers)}, n = {len(numbers)}")
+
+
+def drift(chat, weights):
+    """Milliseconds until the split that somebody else wrote is ours again."""
+    chat.rewrite(10, 90)
+    accepted = time.monotonic()
+    chat.until(lambda: weights.series[-2:] == [90, 50])
+    return 1000 * (weights.when(50) - accepted)
+
+
+def spread(numbers):
+    return f"median {statistics.median(numbers):.0f} ({min(numbers):.0f} - {max(numbers):.0f})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
