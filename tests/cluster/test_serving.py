@@ -1,5 +1,6 @@
 """Pods that the operator builds, with real vLLM inside: ready means answered, and leaving cuts no stream."""
 
+import http.client
 import json
 import time
 
@@ -82,12 +83,24 @@ def counted(address, metric):
     return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{metric}{{"))
 
 
+def keeps_an_idle_connection(address, seconds=6):
+    """By itself vLLM closes one after five seconds, on which a gateway may just be sending."""
+    connection = http.client.HTTPConnection(address, 8000, timeout=30)
+    for pause in (seconds, 0):
+        connection.request("GET", "/version")
+        connection.getresponse().read()
+        time.sleep(pause)
+    connection.close()
+
+
 def test_a_pod_is_ready_when_it_has_answered_and_leaves_when_its_streams_have_ended(models):
     made = models.start("slow")
     assert models.wait(made, lambda seen: seen.ready == 1).trouble is None
     (pod,) = models.pods()
     address = f"http://{pod['status']['podIP']}:8000"
     assert counted(address, "vllm:generation_tokens_total") >= 2  # its own completion: prefill and decode
+
+    keeps_an_idle_connection(pod["status"]["podIP"])
 
     question = {"model": "chat", "prompt": "Hello", "max_tokens": 1000, "ignore_eos": True, "stream": True}
     with httpx.stream("POST", f"{address}/v1/completions", json=question, timeout=120) as stream:

@@ -24,6 +24,10 @@ ANSWER_SECONDS = 30
 TEARDOWN_SECONDS = 30
 """From SIGTERM to the end of an idle server, with room to spare."""
 
+KEEP_ALIVE = ("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "4000")
+"""Seconds, longer than the hour for which Envoy keeps an idle connection. vLLM's own five mean that it closes
+connections on which the gateway may just be sending a request, which is then answered 503."""
+
 PYTHON = ["python3", "-IS", "-c"]
 PROBE_SOURCE = resources.files("modelrollout.serving").joinpath("probe.py").read_text("utf-8")
 DRAIN_SOURCE = resources.files("modelrollout.serving").joinpath("drain.py").read_text("utf-8")
@@ -100,7 +104,7 @@ def server(rollout: str, spec: Spec, mounts: list[dict[str, Any]]) -> dict[str, 
         "image": runtime.image,
         "args": arguments(rollout, spec),
         "ports": [{"name": PORT_NAME, "containerPort": runtime.port}],
-        "env": [dict(variable) for variable in runtime.env],
+        "env": environment(spec),
         "resources": dict(runtime.resources),
         # Not the restricted profile: vLLM's images run as root and read model caches of other users.
         "securityContext": {"allowPrivilegeEscalation": False},
@@ -116,6 +120,13 @@ def server(rollout: str, spec: Spec, mounts: list[dict[str, Any]]) -> dict[str, 
     if runtime.command:
         container["command"] = list(runtime.command)
     return container
+
+
+def environment(spec: Spec) -> list[dict[str, Any]]:
+    """The user's variables, and ours unless the user has chosen."""
+    name, value = KEEP_ALIVE
+    chosen = any(variable.get("name") == name for variable in spec.runtime.env)
+    return [*([] if chosen else [{"name": name, "value": value}]), *(dict(v) for v in spec.runtime.env)]
 
 
 def startup_probe(rollout: str, spec: Spec) -> dict[str, Any]:

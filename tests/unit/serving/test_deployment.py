@@ -194,8 +194,16 @@ def test_the_users_pod_template_wins_but_cannot_take_the_selectors_labels_away()
     labels = body["spec"]["template"]["metadata"]["labels"]
     assert (labels["team"], labels["modelrollout.io/revision"]) == ("search", REVISION)
     assert pod_of(body)["nodeSelector"] == {"gpu": "h100"}
-    assert server_of(body)["env"] == [{"name": "HF_HOME", "value": "/mnt"}]
+    assert {"name": "HF_HOME", "value": "/mnt"} in server_of(body)["env"]
+    assert {"name": "HF_HOME", "value": "/cache"} not in server_of(body)["env"]
     assert set(server_of(body)["startupProbe"]) & {"exec", "httpGet"} == {"httpGet"}
+
+
+def test_a_gateway_never_finds_a_kept_connection_closed_unless_the_user_wants_it_so():
+    longer_than_envoy_keeps_it = {"name": "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "value": "4000"}
+    assert server_of(built())["env"] == [longer_than_envoy_keeps_it]
+    own = {"name": "VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "value": "60"}
+    assert server_of(built(runtime={"env": [own]}))["env"] == [own]
 
 
 def test_a_pod_template_without_metadata_still_has_the_selectors_labels():
