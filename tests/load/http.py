@@ -128,7 +128,7 @@ class Connection:
         if headers.get("content-type", "").startswith("text/event-stream") and status == 200:
             await self._follow(reader, headers, answer, started)
         else:
-            judge(status, b"".join([part async for part in body(reader, headers)]), answer)
+            judge(status, headers, b"".join([part async for part in body(reader, headers)]), answer)
         if headers.get("connection", "").lower() == "close":
             self.close()
 
@@ -177,10 +177,11 @@ async def body(reader: asyncio.StreamReader, headers: dict[str, str]):
         raise Cut from error
 
 
-def judge(status: int, content: bytes, answer: Answer) -> None:
-    """Read an answer that came whole."""
+def judge(status: int, headers: dict[str, str], content: bytes, answer: Answer) -> None:
+    """Read an answer that came whole. A proxy's own refusals are text and say why."""
     if status != 200:
-        answer.failure = f"HTTP {status}"
+        why = content.decode(errors="replace") if headers.get("content-type") == "text/plain" else ""
+        answer.failure = f"HTTP {status} {why}".strip()[:80]
         return
     read_event(json.loads(content), answer)
     if answer.finish_reason in ("", "abort", "error"):

@@ -109,6 +109,11 @@ class Chat(Scene):
             total += sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(SUCCESS))
         return total
 
+    def turn(self, revision, **knobs):
+        """Choose other timing or faults for the pods that there are; see `vllm_engine.Knobs`."""
+        for pod in self.pods(revision):
+            httpx.post(f"http://{pod['status']['podIP']}:8000/fake", json=knobs).raise_for_status()
+
     def add_pod(self, name):
         """A pod that answers as `name`, behind a Service of that name, and is no part of the rollout."""
         self.add(*manifests.stranger(name))

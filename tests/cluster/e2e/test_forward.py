@@ -118,13 +118,16 @@ def test_a_copy_of_the_requests_goes_to_the_new_revision_and_users_see_the_old_o
 
 @both_apis
 def test_blue_green_moves_everybody_at_once_and_lets_blues_streams_end(chat):
-    """FL test-bg; AR BlueGreenUpdate."""
-    with chat.users(20, stream=True, max_tokens=40) as streams, chat.users() as users:
+    """FL test-bg; AR BlueGreenUpdate. Blue's streams last longer than its Deployment."""
+    blue = chat.status()["stable"]["revision"]
+    chat.turn(blue, tpot=0.25)
+    with chat.users(stream=True, max_tokens=30) as streams, chat.users(max_tokens=1) as users:
         chat.patch(KIND, {"spec": {"strategy": {"canary": None, "blueGreen": {"warmFor": "1s"}}}})
-        chat.change("two", tpot=0.05)
+        chat.change("two")
         chat.wait_serving("two")
         users.phase = "moved"
-        time.sleep(1)
+        streams.stop()
+        chat.until(lambda: chat.get("Deployment", f"chat-{blue}") is None)
     assert unharmed(users), users.tally.table()
     assert unharmed(streams), streams.tally.table()
     assert shares(answer for answer in users.tally.answers if answer.phase == "moved") == {"two": 1.0}
