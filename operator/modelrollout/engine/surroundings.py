@@ -39,6 +39,8 @@ class Surroundings:
         They are read before a new spec is looked at. While the route is not served they are read again
         behind the pass's back, for an abort must not wait for them.
         """
+        if not self._pointed_at(view):
+            return view  # such as a VirtualService: nobody says of it whether it is served
         metadata = view.resource["metadata"]
         version = (metadata["uid"], int(metadata["generation"]))
         view = self._with_known(view)
