@@ -35,7 +35,7 @@ PEERS = """
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--requests", type=int, default=8500, help="at each weight, 5,000 or more")
+    parser.add_argument("--requests", type=int, default=7200, help="at each weight, 5,000 or more")
     parser.add_argument("--aborts", type=int, default=10, help="of each kind of route")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -82,7 +82,7 @@ def shares(chat, requests):
         chat.wait("Reverted", 60)
         time.sleep(SETTLE)
         measure(users, "0 % again", requests)
-    for phase in users.tally.phases():
+    for phase in filter(None, users.tally.phases()):
         line(users, phase)
     failures = ", ".join(f"{number} x {word}" for word, number in users.tally.failures.items()) or "none"
     print(f"  {users.tally.sent:,} requests, failures: {failures}")
@@ -109,7 +109,9 @@ def line(users: Load, phase):
     canary = sum(answer.revision == "two" for answer in answers)
     low, high = interval(canary, len(answers))
     observed = f"{100 * canary / len(answers):.2f} %"
-    print(f"  {phase:>9} {len(answers):>7} {observed:>9}   {100 * low:5.2f} - {100 * high:5.2f} {failed:>10}")
+    print(
+        f"  {phase:>9} {len(answers):>7} {observed:>9}   {100 * max(low, 0):5.2f} - {100 * high:5.2f} {failed:>10}"
+    )
 
 
 # ── aborts and drift ──────────────────────────────────────────────────────────────────────────────────────
