@@ -95,14 +95,10 @@ def on_latency(
     """All methods on one histogram; `beyond` are the arms' counts beyond every edge."""
     size = Size(*beyond[0].shape[:2])
     plan = plan_of(catastrophic=None)
-    index = [int(np.flatnonzero(m.edge == TTFT)[0]) for m in margins]
+    index = _edges(margins)
     lines = [Margin(m.ratio, m.absolute) for m in margins]
-    rules = [
-        Rules(line, (m.exceedance, 200.0), cap=plan.cap, planned=LOOKS)
-        for line, m in zip(lines, margins, strict=True)
-    ]
-    units = (np.full(size, float(per_look[0])), np.full(size, float(per_look[1])))
-    against, _ = many.latency((beyond[0][..., index], beyond[1][..., index]), units, rules)
+    units = _units(size, per_look)
+    against = against_latency(beyond, per_look, margins, cap=plan.cap)
     canary, control = (peers.p95(b, u, TTFT) for b, u in zip(beyond, units, strict=True))
     over = canary > 1.1 * control
     some = min(KAYENTA_ROLLOUTS, size.rollouts)
@@ -122,6 +118,31 @@ def on_latency(
     ]
     bound = math.log(1 / plan.false_revert_risk) / max(rates) if rates else None
     return [Row(name, many.first(hit), LOOKS, per_look[0], 0, bound) for name, hit in hits.items()]
+
+
+def against_latency(
+    beyond: tuple[Array, Array],
+    per_look: tuple[int, int],
+    margins: tuple[EdgeMargin, ...],
+    cap: float | None,
+    watch: bool = True,
+) -> Array:
+    """Log of the evidence against the canary, look by look, with what the margins know of the control."""
+    rules = [
+        Rules(Margin(m.ratio, m.absolute), (m.exceedance, 200.0), cap=cap, planned=LOOKS, watch=watch)
+        for m in margins
+    ]
+    index, size = _edges(margins), Size(*beyond[0].shape[:2])
+    arms = (beyond[0][..., index], beyond[1][..., index])
+    return many.latency(arms, _units(size, per_look), rules, proofs=False)[0]
+
+
+def _edges(margins: tuple[EdgeMargin, ...]) -> list[int]:
+    return [int(np.flatnonzero(m.edge == TTFT)[0]) for m in margins]
+
+
+def _units(size: Size, per_look: tuple[int, int]) -> tuple[Array, Array]:
+    return np.full(size, float(per_look[0])), np.full(size, float(per_look[1]))
 
 
 def on_many(worlds: list[World], per_look: int) -> list[Row]:

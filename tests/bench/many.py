@@ -55,24 +55,29 @@ def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple
     rho, delta = margin
     if rho == 0:
         return np.full_like(p1, delta), p0
-    least, most = max(0.0, -delta / rho) + _EPS, min(1.0, (1 - delta) / rho) - _EPS
-    other = (p1 - delta) / rho
-    low = np.clip(np.minimum(p0, other), least, most)
-    high = np.clip(np.maximum(p0, other), least, most)
-    p = np.clip((n1 * rho * other + n0 * p0) / np.maximum(n1 * rho + n0, _TINY), low, high)
+    a, b = (-delta / rho, 0.0) if delta < 0 else (0.0, delta)
+    least, most = _EPS, min((1 - b) / rho, 1 - a) - _EPS
+    n1_rho, begin, end = n1 * rho, p0 - a, (p1 - b) / rho
+    p_0, p_1 = a * (1 - a), 1 - 2 * a
+    q_0, q_1, q_2 = b * (1 - b), rho * (1 - 2 * b), -rho * rho
+    gap = n1_rho * (b - p1)
+    c0 = gap * p_0 - n0 * begin * q_0
+    c1 = gap * p_1 + n1_rho * rho * p_0 + n0 * (q_0 - begin * q_1)
+    c2, c3 = n0 * (q_1 - begin * q_2) + n1_rho * rho * p_1 - gap, n0 * q_2 - n1_rho * rho
+    low = np.clip(np.minimum(begin, end), least, most)
+    high = np.clip(np.maximum(begin, end), least, most)
+    t = np.clip((n1_rho * end + n0 * begin) / np.maximum(n1_rho + n0, _TINY), low, high)
     for _ in range(_STEPS):
-        q = rho * p + delta
-        vq, vp = q * (1 - q), p * (1 - p)
-        slope = n1 * rho * (q - p1) / vq + n0 * (p - p0) / vp
-        bend = n1 * rho**2 * (q * (q - 2 * p1) + p1) / vq**2 + n0 * (p * (p - 2 * p0) + p0) / vp**2
-        up = slope > 0
-        high, low = np.where(up, p, high), np.where(up, low, p)
-        step = slope / np.maximum(bend, _TINY)
-        moved = np.where((p - step < low) | (p - step > high), 0.5 * (low + high), p - step) - p
-        p = p + moved
-        if not (np.abs(moved) > 1e-6 * np.minimum(vp, vq / rho)).any():
+        value = ((c3 * t + c2) * t + c1) * t + c0
+        high, low = np.where(value > 0, t, high), np.where(value > 0, low, t)
+        slope = (3 * c3 * t + 2 * c2) * t + c1
+        moved = t - value / np.where(slope > 0, slope, np.inf)
+        moved = np.where((slope > 0) & (moved >= low) & (moved <= high), moved, 0.5 * (low + high))
+        step, t = moved - t, moved
+        p, q = t + a, rho * t + b
+        if not (np.abs(step) > 1e-5 * np.minimum(p * (1 - p), q * (1 - q) / rho)).any():
             break
-    return rho * p + delta, p
+    return rho * t + b, t + a
 
 
 def _factors(look: tuple[Array, ...], p0: Array, margin: Margin, worse: bool) -> Array:
@@ -234,10 +239,11 @@ def phi_of(counts: Counts, rules: Rules) -> Array:
 
 
 def latency(
-    above: tuple[Array, Array], units: tuple[Array, Array], edges: list[Rules]
+    above: tuple[Array, Array], units: tuple[Array, Array], edges: list[Rules], proofs: bool = True
 ) -> tuple[Array, Array]:
     """Log e-values of a histogram: `above` are the arms' (rollouts, looks, decision edges) counts beyond
-    each edge, `edges` the rules of each. phi comes from the rules of the first."""
+    each edge, `edges` the rules of each. phi comes from the rules of the first. Without `proofs` the second
+    is of no use."""
     (above1, above0), (n1, n0), count = above, units, len(edges)
     order = 2 * np.arange(count) + 1
     whole = Counts(
@@ -247,7 +253,7 @@ def latency(
     phi = phi_of(whole, edges[0])
     against, proof = [], []
     for k, rules in enumerate(edges):
-        worse, better = shares(Counts(n1, above1[..., k], n0, above0[..., k]), rules, phi)
+        worse, better = shares(Counts(n1, above1[..., k], n0, above0[..., k]), rules, phi, proofs)
         against.append(worse)
         proof.append(better)
     often = [k for k, rules in enumerate(edges) if np.max(rules.prior[0]) > RARE] or list(range(count))

@@ -37,11 +37,17 @@ class Row:
 
     def _requests(self, quantile: float) -> float:
         """Canary requests since the regression began, over the rollouts that had not decided by then."""
-        hits = self.hits[self.hits >= self.since]
-        if len(hits) == 0:
-            return math.inf
-        delay = np.where(hits < self.looks, (hits + 1 - self.since) * self.per_look, np.inf)
-        return float(np.quantile(delay, quantile, method="higher"))
+        return requests(
+            self.hits[self.hits >= self.since] - self.since, self.looks - self.since, self.per_look, quantile
+        )
+
+
+def requests(hits: npt.NDArray[np.int64], looks: int, per_look: int, quantile: float = 0.5) -> float:
+    """Canary requests until the decision, for looks from 0; `looks` where there was none."""
+    if len(hits) == 0:
+        return math.inf
+    delay = np.where(hits < looks, (hits + 1) * per_look, np.inf)
+    return float(np.quantile(delay, quantile, method="higher"))
 
 
 HEAD = ["method", "decided, % of rollouts", "canary requests: median", "90 %", "median / bound"]

@@ -1,20 +1,25 @@
 """How often verdicts are wrong, and how long the right ones take: `make bench-verdicts`.
 
-Prints Markdown tables. Every scenario draws from its own generator, so figures do not depend on which ones
-run. `--quick` uses a tenth of the rollouts, `--only a b` runs some scenarios.
+Prints Markdown tables. Every scenario draws from its own generator, in a process of its own, so figures do
+not depend on which ones run. `--quick` uses a tenth of the rollouts, `--only a b` runs some scenarios.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import itertools
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
 from modelrollout.analysis.block import Margin
 from modelrollout.analysis.information import rate
+from tests.bench import promised
 from tests.bench.contest import LOOKS, on_latency, on_many, on_shares, passed, plan_of, reverted, rules_of
 from tests.bench.report import Row, table
 from tests.bench.worlds import Size, Slow, latencies, noisy, steady, ttft_margins
@@ -132,6 +137,10 @@ def passing(rng: np.random.Generator, scale: Scale) -> None:
         table(f"passed by ModelRollout within {LOOKS} looks, 99.5 %, {name}", rows)
 
 
+def promises(rng: np.random.Generator, scale: Scale) -> None:
+    promised.table(rng, scale(1000))
+
+
 SCENARIOS = {
     f.__name__: f
     for f in (
@@ -144,8 +153,17 @@ SCENARIOS = {
         first_token,
         many_metrics,
         passing,
+        promises,
     )
 }
+
+
+def printed(name: str, quick: bool) -> str:
+    """What a scenario prints; each draws from a generator of its own."""
+    rng = np.random.default_rng([SEED, list(SCENARIOS).index(name)])
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        SCENARIOS[name](rng, lambda n: max(n // 10, 50) if quick else n)
+    return out.getvalue()
 
 
 def main() -> None:
@@ -155,10 +173,9 @@ def main() -> None:
     options = parser.parse_args()
     begun = time.monotonic()
     print(f"Reverts at risk 1 %, passes at risk 5 %, {LOOKS} looks, seed {SEED}. Bound: ln(1/risk) / KL.")
-    for number, name in enumerate(SCENARIOS):
-        if name in options.only:
-            rng = np.random.default_rng([SEED, number])
-            SCENARIOS[name](rng, lambda n: max(n // 10, 50) if options.quick else n)
+    with ProcessPoolExecutor() as pool:
+        for text in pool.map(printed, options.only, itertools.repeat(options.quick)):
+            print(text, end="", flush=True)
     print(f"\n{time.monotonic() - begun:.0f} s")
 
 
