@@ -1,66 +1,18 @@
 """Verdicts from a real Prometheus move the rollout, hold it, or take it back."""
 
-import contextlib
 import itertools
 import signal
 import time
 
 import pytest
 
-from tests.apiserver.arms import Arm
-from tests.apiserver.process import Operator
-from tests.apiserver.scene import http_route, rollout, service
-
-METRIC = {"use": "http/success-rate", "tolerate": {"absolute": "0.05"}}
-HALF = [{"weight": 50}]
-
-
-class Judged:
-    """A rollout under judgement: its scene, both arms' servers, Prometheus and the operator."""
-
-    def __init__(self, scene, prometheus, operator):
-        self.scene, self.prometheus, self.operator = scene, prometheus, operator
-        self.arms = contextlib.ExitStack()
-
-    def begin(self, **analysis):
-        self.scene.add(service(), http_route())
-        settings = {
-            "prometheus": {"address": self.prometheus.url, "timeout": "2s"},
-            "interval": "2s",
-            "warmUp": "0s",
-            "metrics": [METRIC],
-            **analysis,
-        }
-        self.scene.install(rollout(steps=HALF, analysis=settings))
-        self.control, self.canary = (self.arms.enter_context(Arm()) for _ in range(2))
-        stable = self.scene.status()["stable"]["revision"]
-        self.scene.change_model("hf://test/two")
-        trial = self.scene.wait(lambda status: status.get("canary"))["canary"]["revision"]
-        self.prometheus.set_targets(
-            [(self.control.address, self.labels(stable)), (self.canary.address, self.labels(trial))]
-        )
-        self.prometheus.wait_scraped(2, rollout="chat")
-
-    def labels(self, revision):
-        return {
-            "namespace": self.scene.namespace,
-            "rollout": "chat",
-            "revision": revision,
-            "pod": f"chat-{revision}",
-        }
-
-    def looks(self):
-        return (self.scene.status().get("analysis") or {}).get("looks", 0)
+from tests.apiserver.judged import METRIC, judging
 
 
 @pytest.fixture
 def judged(plane_with_routes, scene, prometheus_factory, tmp_path):
-    namespace = scene.namespace
-    with Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace) as operator:
-        operator.wait_ready()
-        judged = Judged(scene, prometheus_factory(scrape_interval="1s"), operator)
-        with judged.arms:
-            yield judged
+    with judging(plane_with_routes, scene, prometheus_factory(scrape_interval="1s"), tmp_path) as judged:
+        yield judged
 
 
 def test_an_equal_canary_passes_and_is_promoted(judged):

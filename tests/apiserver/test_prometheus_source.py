@@ -50,12 +50,12 @@ async def test_the_controls_past_comes_in_halves_of_its_pods(bed, url):
     with looking(*control) as seen:
         for number, pod in enumerate(control, 1):
             pod.add(OK, 10**number)
-    before = math.ceil(seen.look.end)
-    await asyncio.sleep(max(0.0, before - time.time()) + 0.5)
+    until = math.ceil(seen.look.end)
+    await asyncio.sleep(max(0.0, until - time.time()) + 0.5)
     asked = question(url, "http/success-rate", own_scalar("sum(x{$arm})"), rollout="halves")
     source = LookSource()
-    history = await source.history(asked, before, 1.0, looks=3)
-    again = await source.history(asked, before, 1.0, looks=3)
+    history = await source.history(asked, until, 1.0, looks=3)
+    again = await source.history(asked, until, 1.0, looks=3)
     await source.close()
     assert history == again
     assert history["own"] == []

@@ -354,7 +354,7 @@ async def test_a_lightly_loaded_canary_looks_expensive_and_its_load_says_why(bed
     assert (cost.canary.n, cost.control.n) == (500, 9500)
     assert cost.canary.total / cost.canary.n > 10 * cost.control.total / cost.control.n
     assert (counted.arrived.canary, counted.arrived.control) == (5, 95)
-    assert counted.arrived.control_load > 10 * counted.arrived.canary_load
+    assert 1 / 19 < counted.arrived.load < 1 / 5  # as far as five requests show it
     assert not asked.metrics[0].metric.reverts
 
 

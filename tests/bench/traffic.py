@@ -110,7 +110,8 @@ def line(users: Load, phase):
     low, high = interval(canary, len(answers))
     observed = f"{100 * canary / len(answers):.2f} %"
     print(
-        f"  {phase:>9} {len(answers):>7} {observed:>9}   {100 * max(low, 0):5.2f} - {100 * high:5.2f} {failed:>10}"
+        f"  {phase:>9} {len(answers):>7} {observed:>9}   {100 * max(low, 0):5.2f} - {100 * high:5.2f} "
+        f"{failed:>10}"
     )
 
 

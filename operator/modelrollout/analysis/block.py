@@ -9,7 +9,7 @@ lies and whatever n1 and n0 are, because that projection onto a convex set makes
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import NamedTuple
 
 WORSE = (1.3, 1.7, 2.5, 4.0, 8.0, 20.0, 100.0)
@@ -19,7 +19,7 @@ BETTER = (0.75, 0.5, 0.25)
 LOG_STAKES_WORSE = (-math.log(len(WORSE)),) * len(WORSE)
 LOG_STAKES_BETTER = (math.log(0.5), *(math.log(0.5 / len(BETTER)),) * len(BETTER))
 
-_EPS = 1e-9
+_EPS, _NEAR = 1e-9, 1e-4
 _LEAST, _GREATEST = 1e-7, 0.999
 
 
@@ -33,8 +33,7 @@ class Margin(NamedTuple):
         return self.ratio * control + self.absolute
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Both arms of one look: units and bad units. Bad units may be fractional (sums of scores in 0..1)."""
 
     n1: float
@@ -66,63 +65,86 @@ def _beside(p0: float, margin: Margin, ratios: tuple[float, ...]) -> list[float]
     """Shares whose odds are these ratios of the odds at the margin."""
     q = min(max(margin.limit(p0), _EPS), 1 - _EPS)
     odds = q / (1 - q)
-    shares = []
-    for psi in ratios:
-        share = psi * odds / (1 + psi * odds)
-        shares.append(_LEAST if share < _LEAST else _GREATEST if share > _GREATEST else share)
+    shares = [psi * odds / (1 + psi * odds) for psi in ratios]
+    if min(shares) < _LEAST or max(shares) > _GREATEST:
+        return [min(max(share, _LEAST), _GREATEST) for share in shares]
     return shares
 
 
-def project(p1: float, p0: float, n1: float, n0: float, margin: Margin) -> tuple[float, float]:
-    """The point (canary, control) on the margin closest to the alternative (p1, p0), weighing by the counts.
+def projector(p0: float, n1: float, n0: float, margin: Margin) -> Callable[[float], tuple[float, float]]:
+    """For alternatives (p1, p0): from p1 to the point (canary, control) on the margin that is closest,
+    weighing by the counts.
 
-    A root of a monotone function: Newton steps inside a bracket that every step narrows. It is the engine's
-    innermost loop.
+    The point is where the derivative n1 rho (q - p1) / (q (1 - q)) + n0 (p - p0) / (p (1 - p)) of the
+    distance is 0, q = rho p + delta: the one root of a cubic between p0 and the share that p1 lies on. It is
+    the engine's innermost loop: Newton steps inside a bracket that every step narrows.
     """
     rho, delta = margin
     if rho == 0:
-        return delta, p0
-    least, most = (-delta / rho if delta < 0 else 0.0) + _EPS, (1 - delta) / rho
-    most = (most if most < 1 else 1.0) - _EPS
-    other = (p1 - delta) / rho
-    low, high = (p0, other) if p0 < other else (other, p0)
-    low = least if low < least else most if low > most else low
-    high = least if high < least else most if high > most else high
-    p = (n1 * rho * other + n0 * p0) / (n1 * rho + n0)  # exact when delta is 0 and the shares are small
-    if not low < p < high:
-        p = 0.5 * (low + high)
-    n1_rho = n1 * rho
-    for _ in range(64):
-        q = rho * p + delta
-        vq, vp = q * (1 - q), p * (1 - p)
-        slope = n1_rho * (q - p1) / vq + n0 * (p - p0) / vp
-        if slope > 0:
-            high = p
-        else:
-            low = p
-        bend = n1_rho * rho * (q * (q - 2 * p1) + p1) / (vq * vq) + n0 * (p * (p - 2 * p0) + p0) / (vp * vp)
-        step = slope / bend
-        p -= step
-        if p < low or p > high:
-            p = 0.5 * (low + high)
-            step = high - low
-        near = 1e-6 * (vp if rho * vp < vq else vq / rho)  # relative to 0 and 1, on both arms
-        if -near <= step <= near:
-            break  # Newton squares the error: what is left is 1e-12
-    return rho * p + delta, p
+        return lambda _p1: (delta, p0)
+    # t = 0 is where the line enters the unit square: p = t + a, q = rho t + b, neither cancels near 0
+    a, b = (-delta / rho, 0.0) if delta < 0 else (0.0, delta)
+    last = (1 - b) / rho
+    most, least = (last if last < 1 - a else 1 - a) - _EPS, _EPS
+    n1_rho, start = n1 * rho, p0 - a
+    p_0, p_1 = a * (1 - a), 1 - 2 * a  # p (1 - p) = p_0 + p_1 t - t^2
+    q_0, q_1, q_2 = b * (1 - b), rho * (1 - 2 * b), -rho * rho
+    k0, k1 = -n0 * start * q_0, n0 * (q_0 - start * q_1) + n1_rho * rho * p_0
+    k2, k3 = n0 * (q_1 - start * q_2) + n1_rho * rho * p_1, n0 * q_2 - n1_rho * rho
+
+    def closest(p1: float) -> tuple[float, float]:
+        gap, end = n1_rho * (b - p1), (p1 - b) / rho
+        c0, c1, c2 = k0 + gap * p_0, k1 + gap * p_1, k2 - gap
+        low, high = (start, end) if start < end else (end, start)
+        low = least if low < least else most if low > most else low
+        high = least if high < least else most if high > most else high
+        t = (n1_rho * end + n0 * start) / (n1_rho + n0)
+        t = t if low < t < high else 0.5 * (low + high)
+        p, q = t + a, rho * t + b
+        vp, vq = p * (1 - p), q * (1 - q)
+        weight1, weight0 = n1_rho * rho * vp, n0 * vq
+        t = (weight1 * end + weight0 * start) / (weight1 + weight0)  # exact for normal shares
+        t = t if low < t < high else 0.5 * (low + high)
+        near = _NEAR * (vp if rho * vp < vq else vq / rho)  # relative to 0 and 1, on both arms
+        for _ in range(64):
+            value = ((k3 * t + c2) * t + c1) * t + c0
+            if value > 0:
+                high = t
+            else:
+                low = t
+            slope = (3 * k3 * t + 2 * c2) * t + c1
+            moved = t - value / slope if slope > 0 else -1.0
+            if moved < low or moved > high:
+                moved = 0.5 * (low + high)
+            step, t = moved - t, moved
+            if -near <= step <= near:
+                break  # Newton squares the error: what is left is 1e-8
+        return rho * t + b, t + a
+
+    return closest
 
 
-def log_factor(block: Block, p1: float, p0: float, margin: Margin) -> float:
-    """Log of the look's factor for the alternative (p1, p0), which must lie outside the null."""
-    n1, n0 = block.n1, block.n0
-    m1, m0 = project(p1, p0, n1, n0, margin)
-    if block.levels1 or block.levels0:
-        return _log_factor_levels(block, p1, p0, m1, m0)
-    x1, x0, log = block.x1, block.x0, math.log
-    total = x1 * log(p1 / m1) + (n1 - x1) * log((1 - p1) / (1 - m1))
-    if m0 != p0:
-        total += x0 * log(p0 / m0) + (n0 - x0) * log((1 - p0) / (1 - m0))
-    return total
+def project(p1: float, p0: float, n1: float, n0: float, margin: Margin) -> tuple[float, float]:
+    """The point (canary, control) on the margin closest to the alternative (p1, p0)."""
+    return projector(p0, n1, n0, margin)(p1)
+
+
+def bettor(block: Block, p0: float, margin: Margin) -> Callable[[float], float]:
+    """From p1 to the log of the look's factor for the alternative (p1, p0), which must lie outside the
+    null."""
+    n1, x1, n0, x0, log = block.n1, block.x1, block.n0, block.x0, math.log
+    y1, y0 = n1 - x1, n0 - x0
+    closest = projector(p0, n1, n0, margin)
+    by_level = bool(block.levels1 or block.levels0)
+
+    def log_factor(p1: float) -> float:
+        m1, m0 = closest(p1)
+        if by_level:
+            return _log_factor_levels(block, p1, p0, m1, m0)
+        total = x1 * log(p1 / m1) + y1 * log((1 - p1) / (1 - m1))
+        return total if m0 == p0 else total + x0 * log(p0 / m0) + y0 * log((1 - p0) / (1 - m0))
+
+    return log_factor
 
 
 def _log_factor_levels(block: Block, p1: float, p0: float, m1: float, m0: float) -> float:
@@ -133,16 +155,24 @@ def _log_factor_levels(block: Block, p1: float, p0: float, m1: float, m0: float)
     return total + sum(count * math.log1p(slope0 * (score - m0)) for score, count in block.levels0 if count)
 
 
-def log_factors(block: Block, p0: float, margin: Margin, worse: bool) -> list[float]:
-    """Log factors against "not worse" (`worse`) or against "worse", one per alternative.
+def log_factors(block: Block, p0: float, margin: Margin) -> tuple[list[float], list[float]]:
+    """Log factors against "not worse" and against "worse", one per alternative.
 
     An alternative inside the null is not bet on (factor 1): its factor would not be fair, and such bets
     promoted bad canaries when they were tried (test_block: an alternative inside the null is not bet on).
     """
-    alternatives = alternatives_worse(p0, margin) if worse else alternatives_better(p0, margin)
     if not block.tells(margin):
-        return [0.0] * len(alternatives)
-    edge = margin.limit(p0)
-    if worse:
-        return [log_factor(block, p1, p0, margin) if p1 > edge + _EPS else 0.0 for p1 in alternatives]
-    return [log_factor(block, p1, p0, margin) if p1 < edge - _EPS else 0.0 for p1 in alternatives]
+        return [0.0] * len(WORSE), [0.0] * (1 + len(BETTER))
+    edge, bet = margin.limit(p0), bettor(block, p0, margin)
+    above, below = edge + _EPS, edge - _EPS
+    worse = [bet(p1) if p1 > above else 0.0 for p1 in alternatives_worse(p0, margin)]
+    better = [bet(p1) if p1 < below else 0.0 for p1 in alternatives_better(p0, margin)]
+    return worse, better
+
+
+def log_factors_worse(block: Block, p0: float, margin: Margin) -> list[float]:
+    """The first half of `log_factors` alone."""
+    if not block.tells(margin):
+        return [0.0] * len(WORSE)
+    above, bet = margin.limit(p0) + _EPS, bettor(block, p0, margin)
+    return [bet(p1) if p1 > above else 0.0 for p1 in alternatives_worse(p0, margin)]

@@ -136,7 +136,7 @@ def _warning(
     reverted, rollouts = itself
     if reverted:
         return (
-            f"{metric.name}: judged against itself, stable would have been reverted in {reverted} of "
+            f"Judged against itself on {metric.name}, stable would have been reverted in {reverted} of "
             f"{rollouts} past rollouts: its pods differ by more than is tolerated. Widen the tolerance, or "
             "find the pod."
         )
@@ -145,8 +145,8 @@ def _warning(
         return None
     often = "never" if math.isinf(needed) else f"only after about {needed:,.0f} looks"
     return (
-        f"{metric.name}: with this traffic and its own noise (design effect {metric.phi:.1f}) an equal "
-        f"canary is proven {often}, {looks} are planned. Widen the tolerance, lengthen the steps, or make it "
+        f"With this traffic and its own noise (design effect {metric.phi:.1f}) an equal canary is proven on "
+        f"{metric.name} {often}, {looks} are planned. Widen the tolerance, lengthen the steps, or make it "
         "not critical."
     )
 

@@ -7,6 +7,7 @@ rate does over time; so nothing about that rate needs to be known or constant.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.reading import ArmTotals, Reading
 from modelrollout.analysis.two_sided import Terms, dump_mixture, load_mixture
 
+_STEPS = 100
+"""Of ten percent each, up to the greatest ratio that is asked whether it would be found."""
 _RATIOS = (
     0.02,
     0.1,
@@ -88,13 +91,15 @@ class CountingTest:
     def noise_known(self) -> bool:
         return self.running.noise.known
 
-    def fold(self, canary: Arm, control: Arm | None) -> CountingTest | Problem:
+    def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> CountingTest | Problem:
         if not isinstance(canary, Events) or not isinstance(control, Events):
             return Problem(ProblemKind.INVALID, "Counted events need events of both arms.")
         tolerated = self.metric.tolerance.ratio
         pair = Pair(canary.exposure, canary.count, control.exposure, control.count)
         phi = self._phi(pair.information)
-        worse = [log_factor(canary, control, psi * tolerated, tolerated) / phi for psi in WORSE]
+        worse = [0.0] * len(WORSE)
+        if blames:
+            worse = [log_factor(canary, control, psi * tolerated, tolerated) / phi for psi in WORSE]
         if self.terms.cap is not None:
             worse = [min(factor, self.terms.cap) for factor in worse]
         better = [log_factor(canary, control, r, tolerated) / phi for r in better_ratios(tolerated)]
@@ -141,11 +146,15 @@ class CountingTest:
         """By how much the ratio must exceed the tolerated one to be seen, at the control's rate so far."""
         e1, e0 = self.canary.exposure, self.control.exposure
         tolerated, wanted = self.metric.tolerance.ratio, math.log(SEARCH / self.risk)
-        for ratio in (tolerated * 1.1**step for step in range(1, 100)):
-            expected = Events(self.control.count * ratio * e1 / e0, e1)
-            if log_factor(expected, Events(self.control.count, e0), ratio, tolerated) >= wanted:
-                return ratio - tolerated
-        return None
+        control = Events(self.control.count, e0)
+
+        def found(step: int) -> bool:
+            ratio = tolerated * 1.1**step
+            expected = Events(control.count * ratio * e1 / e0, e1)
+            return log_factor(expected, control, ratio, tolerated) >= wanted
+
+        step = bisect_left(range(_STEPS), True, lo=1, key=found)
+        return tolerated * 1.1**step - tolerated if step < _STEPS else None
 
     def dump(self) -> dict[str, Any]:
         totals = [self.canary.count, self.canary.exposure, self.control.count, self.control.exposure]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from modelrollout.analysis.metric import Metric
@@ -32,12 +32,21 @@ class Standing:
 
     metric: Metric
     reading: Reading
-    problem: Problem | None
-    """Why this look could not be used for it."""
     used: int
     """Looks folded into its evidence."""
     invalid: int
     noise_known: bool
+    problem: Problem | None = None
+    """Why the latest look could not be used for it."""
+    remark: str = ""
+    """What is to be known of the latest look."""
+
+    summary: str = field(init=False)
+    """The numbers as a sentence without its full stop."""
+
+    def __post_init__(self) -> None:
+        text = summary(self.metric, self.reading)
+        object.__setattr__(self, "summary", f"{text}; {self.remark}" if self.remark else text)
 
     @property
     def proven(self) -> float:
@@ -104,14 +113,14 @@ def _catastrophe(plan: Plan, standings: Mapping[str, Standing], _step: StepProgr
     if log_sum(logs.values()) - math.log(len(logs)) < -math.log(plan.catastrophic_risk):
         return None
     name = max(logs, key=lambda n: logs[n])
-    metric, reading = watched[name].metric, watched[name].reading
+    metric = watched[name].metric
     limit = 100 * (metric.catastrophic or 0.0)
     beyond = (
         f"more than {limit:g} %"
         if metric.tolerance.ratio == 0
         else f"more than {limit:g} points beyond the control"
     )
-    message = f"{name} has broken down, it is bad in {beyond}: {summary(metric, reading)}."
+    message = f"{name} has broken down, it is bad in {beyond}: {watched[name].summary}."
     return Decision(VerdictKind.FAIL, "Catastrophic", message)
 
 
@@ -121,7 +130,7 @@ def _worse(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -
         return None
     parts = _parts(plan, standings, counted=True)
     blamed = sorted((n for n in parts if parts[n] >= total + math.log(_BLAME)), key=lambda n: -parts[n])
-    details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in blamed[:3])
+    details = "; ".join(f"{n}: {standings[n].summary}" for n in blamed[:3])
     message = (
         f"The canary is worse on {names(blamed)} (risk of error {chance(plan.false_revert_risk)}). {details}."
     )
@@ -138,7 +147,7 @@ def _too_early(plan: Plan, standings: Mapping[str, Standing], _step: StepProgres
     message = (
         f"The canary looks worse on {name}, but without history nobody knows how noisy it is: a revert waits "
         f"for {plan.looks_without_history} looks, {standing.used} were used. "
-        f"{summary(standing.metric, standing.reading)}."
+        f"{standing.summary}."
     )
     return Decision(VerdictKind.INSUFFICIENT, "NoiseUnknown", message)
 
@@ -148,7 +157,7 @@ def _suspect(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress)
     held = [n for n, s in standings.items() if not s.metric.reverts and s.reading.log_revert >= limit]
     if not held:
         return None
-    details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in held[:3])
+    details = "; ".join(f"{n}: {standings[n].summary}" for n in held[:3])
     message = (
         f"The canary looks worse on {names(held)}, which only holds a rollout; a person decides. {details}."
     )
@@ -185,7 +194,7 @@ def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -
         )
         return Decision(VerdictKind.INSUFFICIENT, "Dwell", message)
     listed = sorted(plan.critical)
-    details = "; ".join(f"{n}: {summary(standings[n].metric, standings[n].reading)}" for n in listed[:3])
+    details = "; ".join(f"{n}: {standings[n].summary}" for n in listed[:3])
     message = (
         f"The canary is not worse on {names(listed)} (risk of error {chance(plan.miss_risk)}). {details}."
     )
@@ -199,6 +208,6 @@ def _more_needed(plan: Plan, standings: Mapping[str, Standing], step: StepProgre
     done = min(max(last.proven / needed, 0.0), 1.0)
     message = (
         f"Not decided after {step.looks} looks of this step: {behind[0]} has {100 * done:.0f} % of the "
-        f"evidence to pass. {summary(last.metric, last.reading)}."
+        f"evidence to pass. {last.summary}."
     )
     return Decision(VerdictKind.INSUFFICIENT, "MoreLooksNeeded", message)

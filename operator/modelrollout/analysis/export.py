@@ -23,7 +23,8 @@ from modelrollout.analysis.record import Record
 def write(record: Record) -> dict[str, Any]:
     """The record as JSON-able data that `record.read` reads."""
     plan = record.plan
-    top: dict[str, Any] = {"falseRevertRisk": plan.false_revert_risk, "missRisk": plan.miss_risk}
+    top: dict[str, Any] = {"about": record.about} if record.about else {}
+    top |= {"falseRevertRisk": plan.false_revert_risk, "missRisk": plan.miss_risk}
     if plan.planned_looks is not None:
         top["plannedLooks"] = plan.planned_looks
     top["times"] = [[look.start, look.end] for look in record.looks]
@@ -48,6 +49,7 @@ def _written(metric: Metric) -> dict[str, Any]:
         "consequence": (Consequence.REVERT if metric.reverts else Consequence.HOLD).value,
         "cap": metric.cap,
         "restart": metric.restart,
+        "feelsLoad": metric.feels_load,
         "bounds": list(metric.bounds),
         "unit": metric.unit,
     }
@@ -76,8 +78,12 @@ def _written_look(metric: Metric, observation: Observation | None) -> dict[str, 
     if isinstance(checked, Problem):
         return {"problem": {"kind": checked.kind.value, "message": checked.message}}
     canary, control = checked
-    look = {"canary": _written_arm(canary)}
-    return look if control is None else look | {"control": _written_arm(control)}
+    look: dict[str, Any] = {"canary": _written_arm(canary)}
+    if control is not None:
+        look["control"] = _written_arm(control)
+    if metric.feels_load and observation is not None and observation.load is not None:
+        look["load"] = observation.load
+    return look
 
 
 def _written_arm(arm: Arm) -> dict[str, Any]:

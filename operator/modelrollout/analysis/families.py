@@ -21,6 +21,9 @@ from modelrollout.api import spec
 from modelrollout.api.problem import Problem
 from modelrollout.api.quantities import fraction
 
+BREAKDOWN = 0.2
+"""Bad share beyond the control's (beyond 0 for an absolute limit) at which a canary has broken down."""
+
 
 class Unresolvable(ValueError):
     """A metric that cannot be judged as it is written; the message says what to write."""
@@ -113,15 +116,18 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
         raise Unresolvable(f"There is no metric {use}: {_instead(use)}")
     given = metric.model_fields_set
     default = entry.metric
+    tolerance = _tolerance(metric, default.kind) or default.tolerance
     return Resolved(
         Metric(
             name=metric.effective_name,
             kind=default.kind,
-            tolerance=_tolerance(metric, default.kind) or default.tolerance,
+            tolerance=tolerance,
             direction=Direction(metric.direction) if "direction" in given else default.direction,
             weight=fraction(metric.weight),
             critical=default.critical if metric.critical is None else metric.critical,
             consequence=Consequence(metric.on_fail) if metric.on_fail else default.consequence,
+            catastrophic=_breakdown(default.kind, tolerance),
+            load=default.load,
             unit=default.unit,
             sentence=default.sentence,
         ),
@@ -170,6 +176,7 @@ def _own(metric: spec.Metric) -> Resolved:
         weight=fraction(metric.weight),
         critical=metric.critical,
         consequence=Consequence(metric.on_fail) if metric.on_fail else None,
+        catastrophic=_breakdown(kind, tolerance),
         sentence=name,
     )
     return Resolved(judged, recipe)
@@ -210,9 +217,15 @@ def tolerance_of(given: Mapping[str, Any]) -> Tolerance:
     return Tolerance(fraction(given.get("ratio") or "1"), fraction(given.get("absolute") or "0"))
 
 
+def _breakdown(kind: Kind, tolerance: Tolerance) -> float | None:
+    """From where on a share is so bad that one look is enough to revert."""
+    return BREAKDOWN if kind is Kind.RATIO and tolerance.absolute < BREAKDOWN else None
+
+
 # ── reading a pack ──────────────────────────────────────────────────────────────────────────────
 
-_METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "notes", "also"}
+_METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "load"}
+_METRIC_KEYS |= {"notes", "also"}
 _RECIPE_KEYS = {PER, "factor", "warmUp", "lazy"}
 
 
@@ -235,6 +248,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
         direction=Direction(data.get("direction", Direction.INCREASE_IS_BAD.value)),
         critical=data.get("critical"),
         consequence=Consequence(data["onFail"]) if "onFail" in data else None,
+        load=data.get("load"),
         unit=data["unit"],
         sentence=data["sentence"],
     )

@@ -57,7 +57,10 @@ def detectable(
     strength = 2 * (math.log(1 / risk) + math.log(SEARCH)) * phi
     excess = 0.0
     for _ in range(12):
+        before = excess
         p1 = min(max(margin.limit(p0) + excess, 0.0), 0.999)
         variance = p1 * (1 - p1) / n1 + (margin.ratio**2 * p0 * (1 - p0) / n0 if margin.ratio > 0 else 0.0)
         excess = math.sqrt(strength * variance)
+        if abs(excess - before) < 1e-6:
+            break
     return excess if margin.limit(p0) + excess < 1 else None

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from modelrollout.analysis.block import Block, Margin, log_factor
+from modelrollout.analysis.block import Block, Margin, bettor
 from modelrollout.analysis.packing import single
 
 RISK = 0.05
@@ -43,12 +44,14 @@ _SHARES = (
 )
 
 
+@lru_cache(maxsize=256)
 def difference_grid(unit: float) -> tuple[float, ...]:
     """Differences worth telling apart when `unit` is about the margin's size; within -1..1."""
     step = min(unit, 1 / (_MULTIPLES[-1] + 1))
     return tuple(step * multiple for multiple in _GRID)
 
 
+@lru_cache(maxsize=256)
 def share_grid(limit: float) -> tuple[float, ...]:
     """Shares worth telling apart around an absolute limit; above 0 and below 1."""
     return tuple(share for share in (max(m * limit, 1e-7) for m in _SHARES) if share < 0.999)
@@ -69,7 +72,7 @@ def share_bets(
         margin = Margin(ratio, point)
         if abs(bet[0] - margin.limit(bet[1])) < 1e-9:
             return 0.0
-        return log_factor(block, *bet, margin) / phi
+        return bettor(block, bet[1], margin)(bet[0]) / phi
 
     return log_factor_of
 

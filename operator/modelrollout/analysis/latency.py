@@ -9,8 +9,9 @@ hardly any request gets there takes thousands of them, however wide the toleranc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from modelrollout.analysis import arms
@@ -26,7 +27,7 @@ from modelrollout.analysis.observation import Arm, Histogram, Problem, ProblemKi
 from modelrollout.analysis.packing import pack, single, unpack
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.reading import ArmTotals, Reading
-from modelrollout.analysis.two_sided import Terms, TwoSided
+from modelrollout.analysis.two_sided import OWN, Terms, TwoSided
 
 BASELINE_UNITS = 200.0
 """Observations of the control that make a baseline when none was given."""
@@ -39,30 +40,38 @@ class Edges:
     """What decides, frozen before the first bet."""
 
     margins: tuple[EdgeMargin, ...]
+    at: tuple[float, ...]
+    lines: tuple[Margin, ...]
+    shown: int
+    """The edge that people are shown: the one nearest to the control's 95th percentile."""
+    proving: tuple[int, ...]
+    """The edges that a pass needs."""
+    grid: tuple[float, ...]
+    """Differences at the shown edge that are worth telling apart."""
 
-    @property
-    def shown(self) -> int:
-        """The edge that people are shown: the one nearest to the control's 95th percentile."""
-        return min(range(len(self.margins)), key=lambda i: abs(self.margins[i].exceedance - 0.05))
-
-    @property
-    def proving(self) -> tuple[int, ...]:
-        """The edges that a pass needs."""
-        often = tuple(i for i, margin in enumerate(self.margins) if margin.exceedance > RARE)
-        return often or tuple(range(len(self.margins)))
-
-    @property
-    def unit(self) -> float:
-        margin = self.margins[self.shown]
-        return max(margin.absolute + (margin.ratio - 1) * margin.exceedance, _LEAST_UNIT)
+    @classmethod
+    def of(cls, margins: Iterable[EdgeMargin]) -> Edges:
+        """In the precision in which they are stored."""
+        kept = tuple(EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance])) for m in margins)
+        shown = min(range(len(kept)), key=lambda i: abs(kept[i].exceedance - 0.05))
+        often = tuple(i for i, margin in enumerate(kept) if margin.exceedance > RARE)
+        unit = kept[shown].absolute + (kept[shown].ratio - 1) * kept[shown].exceedance
+        return cls(
+            margins=kept,
+            at=tuple(margin.edge for margin in kept),
+            lines=tuple(Margin(margin.ratio, margin.absolute) for margin in kept),
+            shown=shown,
+            proving=often or tuple(range(len(kept))),
+            grid=difference_grid(max(unit, _LEAST_UNIT)),
+        )
 
     def fresh(self, weight: float) -> tuple[TwoSided, ...]:
         return _rounded(tuple(TwoSided.fresh(margin.exceedance, weight) for margin in self.margins))
 
 
 def edges_of(metric: Metric, baseline: Histogram) -> Edges:
-    margins = metric.margins or edge_margins(baseline, metric.tolerance.ratio, metric.tolerance.absolute)
-    return Edges(tuple(EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance])) for m in margins))
+    tolerance = metric.tolerance
+    return Edges.of(metric.margins or edge_margins(baseline, tolerance.ratio, tolerance.absolute))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +116,7 @@ class LatencyTest:
     def noise_known(self) -> bool:
         return self.running.noise.known
 
-    def fold(self, canary: Arm, control: Arm | None) -> LatencyTest | Problem:
+    def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> LatencyTest | Problem:
         if control is None:
             return Problem(ProblemKind.NO_DATA, "There are no series for the control.")
         slow, base = arms.histogram(self.metric, canary), arms.histogram(self.metric, control)
@@ -118,9 +127,9 @@ class LatencyTest:
             return Problem(
                 ProblemKind.NOT_COMPARABLE, f"The bucket edges {named} that decide are no longer counted."
             )
-        return self._fold(self.edges, slow, base)
+        return self._fold(self.edges, slow, base, blames)
 
-    def _fold(self, edges: Edges, slow: Histogram, base: Histogram) -> LatencyTest:
+    def _fold(self, edges: Edges, slow: Histogram, base: Histogram, blames: bool) -> LatencyTest:
         n1, n0 = sum(slow.counts), sum(base.counts)
         above1, above0 = (above_edges(h, edges) for h in (slow, base))
         blocks = [Block(n1, x1, n0, x0) for x1, x0 in zip(above1, above0, strict=True)]
@@ -128,13 +137,12 @@ class LatencyTest:
         pair = Pair(n1, score1, n0, score0)
         phi = self._phi(pair.information)
         evidence = tuple(
-            test.fold(block, Margin(margin.ratio, margin.absolute), phi, self.terms)
-            for test, block, margin in zip(self.evidence, blocks, edges.margins, strict=True)
+            test.fold(block, line, phi, self.terms, blames)
+            for test, block, line in zip(self.evidence, blocks, edges.lines, strict=True)
         )
         shown = edges.shown
         p0 = self.evidence[shown].control.share
         bet = (min(max(p0 + self._difference(5.0), 1e-6), 0.999), p0)
-        grid = difference_grid(edges.unit)
         return replace(
             self,
             evidence=_rounded(evidence),
@@ -143,7 +151,7 @@ class LatencyTest:
             control=self.control.add(n0, score0, score_squares(above0)),
             beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),
             weighted=self.weighted + _weighted(blocks[shown]),
-            interval=self.interval.fold(grid, share_bets(blocks[shown], 1.0, bet, phi)),
+            interval=self.interval.fold(edges.grid, share_bets(blocks[shown], 1.0, bet, phi)),
         )
 
     def _learn(self, base: Histogram) -> LatencyTest | Problem:
@@ -177,7 +185,7 @@ class LatencyTest:
             waiting = Problem(ProblemKind.NO_DATA, message)
             return Reading(nothing, nothing, None, None, 0.0, 0.0, waiting=waiting)
         shown = self.edges.margins[self.edges.shown]
-        margin = Margin(shown.ratio, shown.absolute)
+        margin = self.edges.lines[self.edges.shown]
         phi = self._phi()
         p0 = self.evidence[self.edges.shown].control.share
         n1, n0 = self.canary.n, self.control.n
@@ -186,7 +194,7 @@ class LatencyTest:
             canary=ArmTotals(n1, self.beyond[0]),
             control=ArmTotals(n0, self.beyond[1]),
             estimate=self._difference() if n1 and n0 else None,
-            interval95=self.interval.ends(difference_grid(self.edges.unit), -1.0) if n1 else None,
+            interval95=self.interval.ends(self.edges.grid, -1.0) if n1 else None,
             log_revert=log_sum(t.log_revert for t in self.evidence) - math.log(len(self.evidence)),
             log_promote=min(self.evidence[i].log_promote for i in self.edges.proving),
             phi=phi,
@@ -227,11 +235,9 @@ class LatencyTest:
             learned = [unpack(text, "d") for text in state.get("learning", ())]
             return replace(blank, running=running, learning=Histogram(*learned) if learned else None)
         margins = iter(unpack(state["margins"], "f"))
-        frozen = Edges(
-            tuple(
-                EdgeMargin(edge, next(margins), next(margins), next(margins))
-                for edge in unpack(state["edges"], "d")
-            )
+        frozen = Edges.of(
+            EdgeMargin(edge, next(margins), next(margins), next(margins))
+            for edge in unpack(state["edges"], "d")
         )
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         running = Running.load(metric, doubles, singles)
@@ -243,7 +249,7 @@ class LatencyTest:
             control=Moments.load(doubles),
             beyond=(next(doubles), next(doubles)),
             weighted=next(doubles),
-            evidence=_load_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
+            evidence=_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
             interval=Interval.load(singles, _POINTS),
         )
 
@@ -251,16 +257,24 @@ class LatencyTest:
 def _rounded(evidence: tuple[TwoSided, ...]) -> tuple[TwoSided, ...]:
     """The evidence as it is stored: in single precision, for many edges must fit."""
     numbers = single([number for test in evidence for number in test.dump_own()])
-    return _load_evidence(iter(numbers), evidence[0], len(evidence))
+    parts = (numbers[i : i + OWN] for i in range(0, len(numbers), OWN))
+    return tuple([test.with_own(part) for test, part in zip(evidence, parts, strict=True)])
 
 
-def _load_evidence(numbers: Iterator[float], shared: TwoSided, edges: int) -> tuple[TwoSided, ...]:
+def _evidence(numbers: Iterator[float], shared: TwoSided, edges: int) -> tuple[TwoSided, ...]:
     return tuple(TwoSided.load_own(numbers, shared) for _ in range(edges))
 
 
 def above_edges(histogram: Histogram, edges: Edges) -> list[float]:
     """How many values lie beyond each decision edge, which must all be edges of the histogram."""
-    return [sum(histogram.counts[histogram.edges.index(m.edge) + 1 :]) for m in edges.margins]
+    places = _places(histogram.edges, edges.at)
+    return [sum(histogram.counts[place:]) for place in places]
+
+
+@lru_cache(maxsize=256)
+def _places(edges: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[int, ...]:
+    """Which bucket is the first beyond each of the wanted edges; asked at every look for the same few."""
+    return tuple(edges.index(edge) + 1 for edge in wanted)
 
 
 def score_squares(above: Sequence[float]) -> float:

@@ -95,6 +95,8 @@ class Metric:
     """No single look may multiply the evidence against the canary by more than falseRevertRisk^(-1/3)."""
     restart: bool = True
     """Half of the evidence waits for a regression that begins later."""
+    load: bool | None = None
+    """Whether it grows with the requests that a pod carries. Default: histograms (latency) do."""
     bounds: tuple[float, float] = (0.0, 1.0)
     """mean: the least and the greatest score there can be."""
     unit: str = ""
@@ -110,6 +112,10 @@ class Metric:
         if self.critical is not None:
             return self.critical
         return self.kind in (Kind.RATIO, Kind.HISTOGRAM, Kind.MEAN)
+
+    @property
+    def feels_load(self) -> bool:
+        return self.kind is Kind.HISTOGRAM if self.load is None else self.load
 
     @property
     def reverts(self) -> bool:

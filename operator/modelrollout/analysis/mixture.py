@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _GREATEST = 690.0
 
@@ -34,8 +35,7 @@ class Schedule:
 SINGLE = Schedule(restart=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Mixture:
+class Mixture(NamedTuple):
     """The state of one e-process; restoring these numbers continues it bit for bit."""
 
     log_a: tuple[float, ...]
@@ -51,16 +51,16 @@ class Mixture:
         """The state after one more look with these log factors, one per alternative."""
         look = self.looks + 1
         start = min(schedule.start(look), self.rest)
+        before = self.log_a
         if start > 0:
             log_start = math.log(start)
-            log_a = tuple(s + _log_add(a, log_start) for s, a in zip(log_factors, self.log_a, strict=True))
-        else:
-            log_a = tuple(s + a for s, a in zip(log_factors, self.log_a, strict=True))
+            before = tuple([_log_add(a, log_start) for a in before])
+        log_a = tuple([s + a for s, a in zip(log_factors, before, strict=True)])
         return Mixture(log_a, max(self.rest - start, 0.0), look)
 
     def log_e(self, log_stakes: Sequence[float]) -> float:
         """Log of the e-value; `log_stakes` are the logs of the alternatives' shares pi."""
-        started = log_sum(pi + a for pi, a in zip(log_stakes, self.log_a, strict=True))
+        started = log_sum([pi + a for pi, a in zip(log_stakes, self.log_a, strict=True)])
         return _log_add(started, math.log(self.rest)) if self.rest > 0 else started
 
 
@@ -70,7 +70,8 @@ def log_sum(logs: Iterable[float]) -> float:
     top = max(terms)
     if top == -math.inf:
         return top
-    return top + math.log(sum(math.exp(term - top) for term in terms))
+    exp = math.exp
+    return top + math.log(sum([exp(term - top) for term in terms]))
 
 
 def e_value(log_e: float) -> float:

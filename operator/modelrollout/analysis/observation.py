@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 
 
@@ -65,11 +66,11 @@ class Histogram:
     counts: tuple[float, ...]
 
     def fault(self) -> str | None:
-        edges = self.edges
-        if not edges or not all(map(math.isfinite, edges)) or any(a >= b for a, b in pairwise(edges)):
+        if not _are_edges(self.edges):
             return "The bucket edges must be finite and strictly ascending, and there must be at least one."
-        if len(self.counts) != len(edges) + 1:
-            return f"{len(edges)} bucket edges need {len(edges) + 1} counts, there are {len(self.counts)}."
+        wanted, found = len(self.edges) + 1, len(self.counts)
+        if found != wanted:
+            return f"{wanted - 1} bucket edges need {wanted} counts, there are {found}."
         if not _is_count(*self.counts):
             return "The bucket counts must be finite and at least 0."
         return None
@@ -143,7 +144,15 @@ class Observation:
     canary: Arm | None = None
     control: Arm | None = None
     problem: Problem | None = None
+    load: float | None = None
+    """Requests per pod of the canary over those of the control; None: not known."""
 
 
 def _is_count(*numbers: float) -> bool:
-    return all(math.isfinite(number) and number >= 0 for number in numbers)
+    return math.isfinite(sum(numbers)) and min(numbers) >= 0
+
+
+@lru_cache(maxsize=64)
+def _are_edges(edges: tuple[float, ...]) -> bool:
+    """Asked at every look of the few sets of edges there are."""
+    return bool(edges) and all(map(math.isfinite, edges)) and all(a < b for a, b in pairwise(edges))

@@ -14,8 +14,12 @@ def single(numbers: Sequence[float]) -> tuple[float, ...]:
     """The numbers as single precision keeps them. What is stored so must be computed with so, or a restored
     state would differ from one that was never stored."""
     form = f"<{len(numbers)}f"
-    held = [x if abs(x) < _LARGEST or math.isinf(x) else math.copysign(_LARGEST, x) for x in numbers]
-    return struct.unpack(form, struct.pack(form, *held))
+    try:
+        packed = struct.pack(form, *numbers)
+    except OverflowError:
+        held = (x if abs(x) < _LARGEST or math.isinf(x) else math.copysign(_LARGEST, x) for x in numbers)
+        packed = struct.pack(form, *held)
+    return struct.unpack(form, packed)
 
 
 def pack(numbers: Sequence[float], precision: str) -> str:

@@ -47,8 +47,9 @@ class Reading:
 class Test(Protocol):
     """The evidence on one metric. Immutable; `fold` gives the evidence after one more look."""
 
-    def fold(self, canary: Arm, control: Arm | None) -> Self | Problem:
-        """A problem leaves the evidence as it was."""
+    def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> Self | Problem:
+        """A problem leaves the evidence as it was. `blames` False: nothing of this look counts against the
+        canary, because something else explains it; evidence for it is collected."""
         ...
 
     def restart_promotion(self) -> Self: ...

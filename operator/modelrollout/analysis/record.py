@@ -7,12 +7,12 @@ The operator exports it (see `export`) and `modelrollout replay` reads it. JSON:
                   "prior": {"rate": 0.005, "weight": 200}, "weight": 1.0, "phi": 1.0,
                   "looks": [{"canary": {"bad": 3, "total": 100}, "control": {"bad": 0, "total": 100}}]}]}
 
-Optional at the top: `interval` (seconds per look, 30) or `times` ([[start, end], ...], unix seconds), and
-`steps` ([{"look": 21, "dwell": 600}, ...]: promotion evidence begins anew before that look).
-Optional per metric: direction, critical, consequence, catastrophic, cap, restart, bounds, unit, baseline and
-margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory` (with phiShort and
-phiExposure), one learned before the rollout that its own looks may raise. What is absent has the operator's
-default.
+Optional at the top: `about` (a line for people), `interval` (seconds per look, 30) or `times` ([[start, end],
+...], unix seconds), and `steps` ([{"look": 21, "dwell": 600}, ...]: promotion evidence begins anew before
+that look). Optional per metric: direction, critical, consequence, catastrophic, cap, restart, feelsLoad,
+bounds, unit, baseline and margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory`
+(with phiShort and phiExposure), one learned before the rollout that its own looks may raise. What is absent
+has the operator's default.
 
 An arm of a look is, by kind:
 
@@ -22,6 +22,7 @@ An arm of a look is, by kind:
     mean       {"values": [0, 0.5, 1], "counts": [2, 8, 10]} or {"sum": 14, "n": 20}
     scalar     {"value": 0.31} or {"sum": 31, "n": 100}
 
+A look of it may have "load": requests per pod of the canary over those of the control.
 A look that could not be used is {"problem": {"kind": "NoData", "message": "..."}}.
 """
 
@@ -67,6 +68,8 @@ class Record:
     observations: tuple[Mapping[str, Observation], ...]
     """Per look."""
     steps: tuple[StepStart, ...] = ()
+    about: str = ""
+    """Which rollout, for people."""
 
 
 def read(data: Any) -> Record:
@@ -82,13 +85,13 @@ def read(data: Any) -> Record:
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise Malformed(f"Every metric needs the same number of looks; there are: {listed}.")
-    plan = _plan(top, tuple(metrics))
+    plan, about = _plan(top, tuple(metrics)), top.text("about", "")
     count = len(columns[0]) if columns else 0
     looks, steps = _times(top, count), tuple(_step(shape, count) for shape in top.shapes("steps", ()))
     top.done()
     names = [metric.name for metric in metrics]
     observations = tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-    return Record(plan, looks, observations, steps)
+    return Record(plan, looks, observations, steps, about)
 
 
 def _plan(top: Shape, metrics: tuple[Metric, ...]) -> Plan:
@@ -124,6 +127,7 @@ def _metric(shape: Shape) -> Metric:
             catastrophic=shape.number("catastrophic", None),
             cap=shape.flag("cap", True),
             restart=shape.flag("restart", True),
+            load=shape.flag("feelsLoad", None),
             bounds=_bounds(shape),
             unit=shape.text("unit", ""),
             **learned,
@@ -180,7 +184,8 @@ def _observation(metric: Metric, shape: Shape) -> Observation:
     canary = _arm(metric.kind, shape.shape("canary"))
     alone = metric.kind in (Kind.RATIO, Kind.MEAN) and metric.tolerance.ratio == 0
     control = shape.shape("control", None) if alone else shape.shape("control")
-    observation = Observation(canary, _arm(metric.kind, control) if control is not None else None)
+    other = _arm(metric.kind, control) if control is not None else None
+    observation = Observation(canary, other, load=shape.number("load", None))
     refused = arms.check(metric, observation)
     if isinstance(refused, Problem) and refused.kind is ProblemKind.INVALID:
         raise Malformed(f'metric "{metric.name}", {shape.place.rpartition(": ")[2]}: {refused.message}')

@@ -12,6 +12,16 @@ from modelrollout.analysis.verdict import Evidence, MetricEvidence, Verdict
 
 def replay(record: Record) -> Iterator[Verdict]:
     """The verdict after every look of the record, in order; looks after a Fail are judged as well."""
+    return (verdict for _, verdict in _folded(record))
+
+
+def judged(record: Record) -> Evidence:
+    """The evidence after the last look."""
+    after = [evidence for evidence, _ in _folded(record)]
+    return after[-1] if after else Evidence.fresh(record.plan)
+
+
+def _folded(record: Record) -> Iterator[tuple[Evidence, Verdict]]:
     evidence = Evidence.fresh(record.plan)
     dwells = {step.look: step.dwell for step in record.steps}
     pairs = zip(record.looks, record.observations, strict=True)
@@ -19,7 +29,7 @@ def replay(record: Record) -> Iterator[Verdict]:
         if number in dwells:
             evidence = evidence.restart_promotion(dwells[number])
         evidence, verdict = evidence.fold(look, observations)
-        yield verdict
+        yield evidence, verdict
 
 
 def as_json(verdict: Verdict) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class ScalarTest:
     def noise_known(self) -> bool:
         return True  # measured as it goes: that is what `Series.effective` and the first 20 looks are for
 
-    def fold(self, canary: Arm, control: Arm | None) -> ScalarTest | Problem:
+    def fold(self, canary: Arm, control: Arm | None, _blames: bool = True) -> ScalarTest | Problem:
         y1, y0 = arms.value(canary), arms.value(control) if control is not None else None
         if y1 is None or y0 is None:
             return Problem(ProblemKind.NO_TRAFFIC, "The sum is over no values in one arm.")

@@ -7,11 +7,13 @@ users reach an arm which should have none is a reason to take it away.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modelrollout.analysis.dispersion import Jumps, Pair
 from modelrollout.analysis.mixture import Mixture, Schedule, e_value
 from modelrollout.analysis.packing import pack, unpack
 
@@ -21,8 +23,8 @@ RISK = 0.001
 """At most this share of correctly split rollouts is ever called mismatched."""
 STRAY = 0.05
 """Of all requests, what an arm of weight 0 may get: people try a revision out before its users come."""
-
-
+_CAP = -math.log(RISK) / 3
+"""Log of the greatest factor of one look: how sticky sessions are, a few looks must show first."""
 _STAKES = (-math.log(len(ODDS)),) * len(ODDS)
 _SCHEDULE = Schedule(restart=True)
 
@@ -36,12 +38,14 @@ class SplitProof:
     expected: float = 0.0
     """Arrivals that the weights would have given the canary."""
     total: float = 0.0
+    jumps: Jumps = field(default_factory=Jumps)
+    """Of the share, in standard deviations of one request around the weight: sticky sessions bring many
+    requests with one choice, so that the share wanders more than single requests would make it."""
     cursor: float | None = None
 
-    def fold(self, end: float, arrivals: tuple[float, float], weight: float, phi: float = 1.0) -> SplitProof:
+    def fold(self, end: float, arrivals: tuple[float, float], weight: float) -> SplitProof:
         """One look up to `end` (unix seconds): `arrivals` at (canary, control) under `weight` in 0..1.
 
-        `phi` >= 1 is the design effect of the arrivals: sticky sessions bring many requests with one choice.
         At a weight of 0 more than STRAY is a mismatch, and less never is; a weight of 1 tests nothing.
         ValueError when the look is part of the proof already.
         """
@@ -52,16 +56,26 @@ class SplitProof:
         n1, n0 = arrivals
         if weight >= 1 or n1 + n0 <= 0:
             return replace(self, cursor=end)
-        # one-sided at 0: a bet on less than nothing keeps its stake
-        bets = [odds if weight or odds > 1 else 1.0 for odds in ODDS]
-        factors = [log_share_factor(n1, n0, weight or STRAY, odds) / phi for odds in bets]
+        jumps = self.jumps
+        if weight > 0:
+            factors = [min(log_share_factor(n1, n0, weight, odds) / self.phi, _CAP) for odds in ODDS]
+            surplus = (n1 - weight * (n1 + n0)) / math.sqrt(weight * (1 - weight))
+            jumps = jumps.fold(Pair(n1 + n0, surplus, 0.0, 0.0, alone=True))
+        else:  # a bet on less than nothing keeps its stake, and no session can have brought anybody
+            factors = [log_share_factor(n1, n0, STRAY, odds) if odds > 1 else 0.0 for odds in ODDS]
         return SplitProof(
             self.evidence.fold(factors, _SCHEDULE),
             self.canary + n1,
             self.expected + weight * (n1 + n0),
             self.total + n1 + n0,
+            jumps,
             end,
         )
+
+    @property
+    def phi(self) -> float:
+        """Design effect of the arrivals, from the looks so far."""
+        return self.jumps.phi(1.0, 0.0)
 
     @property
     def e(self) -> float:
@@ -81,15 +95,18 @@ class SplitProof:
 
     def to_state(self) -> dict[str, Any]:
         numbers = [*self.evidence.log_a, self.evidence.rest, self.canary, self.expected, self.total]
+        numbers += self.jumps.dump()
         return {"looks": self.evidence.looks, "cursor": self.cursor, "d": pack(numbers, "d")}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> SplitProof:
-        """The proof as stored; ValueError or KeyError when it was not."""
-        *log_a, rest, canary, expected, total = unpack(state["d"], "d")
-        cursor = state["cursor"]
-        evidence = Mixture(tuple(log_a), rest, int(state["looks"]))
-        return cls(evidence, canary, expected, total, None if cursor is None else float(cursor))
+        """The proof as stored; KeyError, StopIteration or ValueError when it was not."""
+        numbers = iter(unpack(state["d"], "d"))
+        log_a, rest = tuple(itertools.islice(numbers, len(ODDS))), next(numbers)
+        totals = (next(numbers), next(numbers), next(numbers))
+        jumps, cursor = Jumps.load(numbers), state["cursor"]
+        evidence = Mixture(log_a, rest, int(state["looks"]))
+        return cls(evidence, *totals, jumps, None if cursor is None else float(cursor))
 
 
 def log_share_factor(n1: float, n0: float, weight: float, odds: float) -> float:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelrollout.analysis.block import (
     BETTER,
@@ -29,8 +32,7 @@ class Terms:
     """Log of the greatest factor of one look against the canary; None: no cap."""
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """What is known of the control's bad share before a look: discounted past counts."""
 
     bad: float
@@ -46,8 +48,7 @@ class Control:
         return Control(FORGET * self.bad + block.x0, FORGET * self.total + block.n0)
 
 
-@dataclass(frozen=True, slots=True)
-class TwoSided:
+class TwoSided(NamedTuple):
     """Both e-processes on one margin, betting from the same past."""
 
     control: Control
@@ -60,22 +61,20 @@ class TwoSided:
         fresh = Mixture.fresh
         return cls(Control(prior * weight, weight), fresh(len(WORSE)), fresh(1 + len(BETTER)))
 
-    def fold(self, block: Block, margin: Margin, phi: float, terms: Terms) -> TwoSided:
+    def fold(self, block: Block, margin: Margin, phi: float, terms: Terms, blames: bool = True) -> TwoSided:
         """One more look; `phi` >= 1 must come from earlier looks only."""
-        p0 = self.control.share
-        worse = [factor / phi for factor in log_factors(block, p0, margin, worse=True)]
-        cap = terms.cap
-        if cap is not None:
-            worse = [factor if factor < cap else cap for factor in worse]
-        better = [factor / phi for factor in log_factors(block, p0, margin, worse=False)]
+        worse, better = log_factors(block, self.control.share, margin)
+        if not blames:
+            worse = [0.0] * len(WORSE)
+        most = math.inf if terms.cap is None else terms.cap
         return TwoSided(
             self.control.fold(block),
-            self.revert.fold(worse, terms.schedule),
-            self.promote.fold(better, SINGLE),
+            self.revert.fold([f / phi if f / phi < most else most for f in worse], terms.schedule),
+            self.promote.fold([f / phi for f in better], SINGLE),
         )
 
     def restart_promotion(self) -> TwoSided:
-        return replace(self, promote=Mixture.fresh(1 + len(BETTER)))
+        return self._replace(promote=Mixture.fresh(1 + len(BETTER)))
 
     @property
     def log_revert(self) -> float:
@@ -107,11 +106,20 @@ class TwoSided:
 
     @classmethod
     def load_own(cls, numbers: Iterator[float], shared: TwoSided) -> TwoSided:
-        control = Control(next(numbers), shared.control.total)
-        worse = tuple(next(numbers) for _ in WORSE)
-        better = tuple(next(numbers) for _ in range(1 + len(BETTER)))
-        revert = Mixture(worse, shared.revert.rest, shared.revert.looks)
-        return cls(control, revert, Mixture(better, shared.promote.rest, shared.promote.looks))
+        return shared.with_own(tuple(itertools.islice(numbers, OWN)))
+
+    def with_own(self, own: tuple[float, ...]) -> TwoSided:
+        """With these numbers, as `dump_own` gave them, and what is shared from here."""
+        worse, better = own[1 : 1 + len(WORSE)], own[1 + len(WORSE) :]
+        return TwoSided(
+            Control(own[0], self.control.total),
+            Mixture(worse, self.revert.rest, self.revert.looks),
+            Mixture(better, self.promote.rest, self.promote.looks),
+        )
+
+
+OWN = 2 + len(WORSE) + len(BETTER)
+"""How many numbers `dump_own` gives."""
 
 
 def dump_mixture(mixture: Mixture) -> list[float]:

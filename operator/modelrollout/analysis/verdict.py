@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelrollout.analysis import arms
+from modelrollout.analysis import arms, load
 from modelrollout.analysis.decision import (
     Decision,
     Standing,
@@ -32,7 +32,6 @@ from modelrollout.analysis.mixture import e_value
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.reading import ArmTotals, Reading, Test
-from modelrollout.analysis.words import summary
 
 __all__ = ["AlreadyFolded", "Evidence", "MetricEvidence", "StateMismatch", "Verdict", "VerdictKind"]
 
@@ -121,16 +120,18 @@ class Evidence:
         AlreadyFolded for a look that begins before the last one ended; ValueError for an unknown metric.
         """
         self._refuse(look, observations)
-        entries, problems = {}, {}
+        entries, problems, remarks = {}, {}, {}
         for metric in self.plan.metrics:
             seen = observations.get(metric.name)
             entries[metric.name], problem = _fold(metric, self.entries[metric.name], seen)
             if problem is not None:
                 problems[metric.name] = problem
+            elif seen is not None and (remark := load.remark(metric, seen.load)):
+                remarks[metric.name] = remark
         start = look.start if self.step.start is None else self.step.start
         step = replace(self.step, start=start, looks=self.step.looks + 1)
         after = replace(self, entries=entries, cursor=look.end, looks=self.looks + 1, step=step)
-        return after._judge(problems)
+        return after._judge(problems, remarks)
 
     def _refuse(self, look: Look, observations: Mapping[str, Observation]) -> None:
         if not (math.isfinite(look.start) and math.isfinite(look.end) and look.start < look.end):
@@ -145,11 +146,26 @@ class Evidence:
         if unknown := set(observations) - set(self.entries):
             raise ValueError(f"No metric of the plan is called {', '.join(sorted(unknown))}.")
 
-    def _judge(self, problems: Mapping[str, Problem]) -> tuple[Evidence, Verdict]:
-        standings = {
-            metric.name: _standing(metric, self.entries[metric.name], problems.get(metric.name))
-            for metric in self.plan.metrics
+    def standings(
+        self, problems: Mapping[str, Problem] | None = None, remarks: Mapping[str, str] | None = None
+    ) -> Mapping[str, Standing]:
+        """Where each metric stands now; `problems` and `remarks` are about the latest look."""
+        problems, remarks = problems or {}, remarks or {}
+        return {
+            metric.name: Standing(
+                metric,
+                entry.test.reading(),
+                entry.used,
+                entry.invalid,
+                entry.test.noise_known,
+                problems.get(metric.name),
+                remarks.get(metric.name, ""),
+            )
+            for metric, entry in ((metric, self.entries[metric.name]) for metric in self.plan.metrics)
         }
+
+    def _judge(self, problems: Mapping[str, Problem], remarks: Mapping[str, str]) -> tuple[Evidence, Verdict]:
+        standings = self.standings(problems, remarks)
         seconds = (self.cursor or 0.0) - (self.step.start or 0.0)
         progress = StepProgress(self.step.looks, seconds, self.step.dwell)
         decision = self.failed or decide(self.plan, standings, progress)
@@ -230,15 +246,11 @@ def _fold(metric: Metric, entry: _Entry, observation: Observation | None) -> tup
     if isinstance(checked, Problem):
         invalid = entry.invalid + (checked.kind is ProblemKind.INVALID)
         return replace(entry, invalid=invalid), checked
-    test = entry.test.fold(*checked)
+    blames = load.blames(metric, observation.load if observation else None)
+    test = entry.test.fold(*checked, blames)
     if isinstance(test, Problem):
         return entry, test
     return replace(entry, test=test, used=entry.used + 1), arms.silence(metric, *checked)
-
-
-def _standing(metric: Metric, entry: _Entry, problem: Problem | None) -> Standing:
-    reading = entry.test.reading()
-    return Standing(metric, reading, problem, entry.used, entry.invalid, entry.test.noise_known)
 
 
 def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:
@@ -260,7 +272,7 @@ def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:
         tolerated=reading.tolerated,
         detectable=reading.detectable,
         reason=_reason(standing, reading, against, proven),
-        message=standing.problem.message if standing.problem else f"{summary(metric, reading)}.",
+        message=standing.problem.message if standing.problem else f"{standing.summary}.",
     )
 
 
@@ -282,5 +294,5 @@ def _fingerprint(plan: Plan) -> str:
 
 def _fixed(m: Metric) -> list[object]:
     tolerance = [m.tolerance.ratio, m.tolerance.absolute, m.catastrophic, *m.bounds]
-    ways = [m.watch_noise, m.cap, m.restart, m.is_critical, m.reverts]
+    ways = [m.watch_noise, m.cap, m.restart, m.is_critical, m.reverts, m.feels_load]
     return [m.name, m.kind, m.direction, *tolerance, m.weight, *ways]

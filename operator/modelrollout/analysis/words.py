@@ -34,7 +34,14 @@ def _shares(metric: Metric, reading: Reading) -> str:
         text += f"; {'share' if alone else 'difference'} {_points(reading.estimate, alone)}, {between}"
     if reading.limit is not None:
         text += f"; tolerated up to {_percent(reading.limit)}"
-    return text
+    if reading.detectable is not None:
+        text += f", {_percent(reading.detectable)} more would be found"
+    return text + _noise(reading)
+
+
+def _noise(reading: Reading) -> str:
+    """Nothing where requests are as good as independent."""
+    return f"; noise {reading.phi:.2g} times that of independent requests" if reading.phi >= 1.05 else ""
 
 
 def _counting(metric: Metric, reading: Reading) -> str:
@@ -47,7 +54,9 @@ def _counting(metric: Metric, reading: Reading) -> str:
         low, high = reading.interval95
         upper = "more" if math.isinf(high) else f"{high:g}"
         text += f"; {reading.estimate:.3g} times the control's rate, 95 % between {low:g} and {upper}"
-    return f"{text}; tolerated up to {reading.limit:g} times" if reading.limit is not None else text
+    if reading.limit is not None:
+        text += f"; tolerated up to {reading.limit:g} times"
+    return text + _noise(reading)
 
 
 def _scalar(metric: Metric, reading: Reading) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 COMMANDS = {
     "operator": "run the operator",
     "plan": "say how long each step of a rollout will take, and what it can find",
+    "record": "count a rollout's looks again from Prometheus and write them down",
     "replay": "judge recorded looks and show verdict and evidence per look",
 }
 

@@ -7,15 +7,14 @@ import asyncio
 import math
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from modelrollout.analysis.families import problems
 from modelrollout.analysis.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec, Step
+from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.engine import forecast
 from modelrollout.sources.prometheus import ProviderError
 
@@ -40,26 +39,12 @@ def main(argv: Sequence[str]) -> int:
         metadata = resource["metadata"]
         namespace = options.namespace or metadata.get("namespace", "default")
         known = what_is_known(spec, namespace, metadata["name"], options.rate)
-    except (Unplannable, ProviderError) as error:
+    except (Unreadable, Unplannable, ProviderError) as error:
         print(f"modelrollout plan: {error}", file=sys.stderr)
         return 2
     for line in report(spec, known):
         print(line)
     return 0
-
-
-def read(file: str) -> dict[str, Any]:
-    """The one ModelRollout in the file."""
-    try:
-        documents = list(yaml.safe_load_all(Path(file).read_text(encoding="utf-8")))
-    except OSError as error:
-        raise Unplannable(f"{file} cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Unplannable(f"{file} is no YAML: {error}.") from error
-    found = [doc for doc in documents if isinstance(doc, dict) and doc.get("kind") == "ModelRollout"]
-    if len(found) != 1:
-        raise Unplannable(f"{file} holds {len(found)} ModelRollouts; give a file that holds exactly one.")
-    return dict(found[0])
 
 
 def spec_of(resource: dict[str, Any], prometheus: str | None) -> Spec:

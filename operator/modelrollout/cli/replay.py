@@ -62,6 +62,7 @@ def _outcome(record: Record, verdict: Verdict | None) -> str:
     needed = (
         f"A revert needs {1 / plan.revert_risk:g} against the canary, a pass {1 / plan.miss_risk:g} for it."
     )
-    lines = [f"\n{verdict.kind.value}: {verdict.message}", needed]
+    about = [record.about] if record.about else []
+    lines = ["", *about, f"{verdict.kind.value}: {verdict.message}", needed]
     lines += [f"  {name}: {metric.message}" for name, metric in verdict.metrics.items()]
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.observation import Events, Histogram, Levels, Ratio, Sum
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.planner import Stage, StageForecast, demands, forecast
+from modelrollout.analysis.schedule import look_ending_by
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
 from modelrollout.rollout.steps import expand
@@ -68,8 +69,8 @@ async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
     interval = float(seconds(spec.analysis.interval))
     source = LookSource()
     try:
-        settled = time.time() - await source.settle(question)
-        past = await source.history(question, settled, interval, int(PAST // interval))
+        newest = look_ending_by(time.time(), interval, await source.settle(question))
+        past = await source.history(question, newest.end, interval, int(PAST // interval))
     finally:
         await source.close()
     return _learned(tuple(each.metric for each in resolved), past, interval, spec.analysis)
@@ -97,7 +98,7 @@ def _learned(
         for metric in metrics
         if past.get(metric.name)
     }
-    warnings = tuple(f"{one.metric.name}: {one.warning}" for one in found if one.warning)
+    warnings = tuple(one.warning for one in found if one.warning)
     return Known(tuple(one.metric for one in found), units, warnings)
 
 

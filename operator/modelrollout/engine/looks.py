@@ -14,21 +14,22 @@ from typing import Any
 
 import structlog
 
-from modelrollout.analysis.calibration import calibrate
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.looked import Looked
+from modelrollout.analysis.schedule import look_ending_by
+from modelrollout.engine.accelerators import per_pod
+from modelrollout.engine.case import Case, case_of, planned_looks, question_of, stage_of
 from modelrollout.engine.findings import NOTHING, Findings, failed
 from modelrollout.engine.keys import RolloutKey
-from modelrollout.engine.trial import Trial, case_of, judgement_of, question_of, stage_of
+from modelrollout.engine.learning import learn
+from modelrollout.engine.trial import Trial
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import Plan
-from modelrollout.sources.looks import LookSource
+from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.prometheus import ProviderError
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
 
-HISTORY = 480
-"""Looks of the control's past from which its noise is learned."""
 LEARNERS = 2
 """Rollouts whose control's past is read at the same time. It takes seconds of one core, and who comes later
 waits a little rather than everybody else's passes."""
@@ -76,13 +77,14 @@ class Looks:
             return
         stage = stage_of(view, plan)
         if trial is None:
-            trial = self._trials[at] = Trial(case, question_of(view, case), stage)
+            planned = planned_looks(plan.status.plan, case.analysis)
+            trial = self._trials[at] = Trial(case, _question(view, case), stage, planned)
             trial.restore(view.status.evidence)
         trial.enter(stage)
         if plan.drop_look:
             trial.drop(self._clock())
         if plan.collect and at not in self._tasks:
-            trial.question = question_of(view, case)
+            trial.question = _question(view, case)
             self._tasks[at] = asyncio.create_task(self._judge(at, trial), name=f"looks of {at}")
         elif not plan.collect:
             trial.drop(self._clock())
@@ -132,17 +134,13 @@ class Looks:
     async def _learn(self, trial: Trial) -> None:
         """Fresh evidence, with the noise of the control's own past in it."""
         case, question = trial.case, trial.question
-        plan = judgement_of(case, question)
-        past = await self._source.history(question, trial.stage.since, case.interval, HISTORY)
-        metrics = []
-        for metric in plan.metrics:
-            learned = await asyncio.to_thread(
-                calibrate, metric, past.get(metric.name, ()), plan, case.planned_looks
-            )
-            if learned.warning:
-                log.warning(learned.warning, reason="Untestable")
-            metrics.append(learned.metric)
-        trial.evidence = Evidence.fresh(judgement_of(case, question, tuple(metrics)))
+        settle = await self._source.settle(question)
+        until = look_ending_by(trial.stage.since, case.interval, settle).end
+        trial.looked = Looked(until)
+        learned = await learn(self._source, case, question, trial.planned_looks, until)
+        for warning in learned.warnings.values():
+            log.warning(warning, reason="Untestable")
+        trial.evidence, trial.warnings = learned.evidence, learned.warnings
 
     async def _look(self, at: RolloutKey, trial: Trial) -> None:
         look = trial.next_look()
@@ -158,3 +156,8 @@ class Looks:
             "look", end=look.end, verdict=verdict.kind.value, reason=verdict.reason, message=verdict.message
         )
         self.on_news(at)
+
+
+def _question(view: View, case: Case) -> Question:
+    of_arm = (per_pod(view.deployments.get(revision)) for revision in (case.canary, case.control))
+    return question_of(view.key, view.spec, case, (next(of_arm), next(of_arm)))

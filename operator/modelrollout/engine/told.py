@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.reading import ArmTotals
@@ -25,8 +25,10 @@ def told(
     *,
     interval: float,
     critical: Sequence[str],
+    warnings: Mapping[str, str],
 ) -> AnalysisStatus | None:
-    """The analysis part of status; None before the first look. `interval` is a look's length in seconds.
+    """The analysis part of status; None before the first look. `interval` is a look's length in seconds,
+    `warnings` are what the control's past says against a metric.
 
     `failure` is why nothing at all could be counted at `failed_at`; it holds the rollout like a look in
     which the provider failed.
@@ -43,7 +45,9 @@ def told(
         looks=verdict.looks,
         last_look=stamp(cursor),
         eta=eta(verdict, critical, interval, cursor),
-        metrics=[metric_told(each, queries.get(name)) for name, each in verdict.metrics.items()],
+        metrics=[
+            metric_told(each, queries.get(name), warnings.get(name)) for name, each in verdict.metrics.items()
+        ],
     )
 
 
@@ -57,11 +61,11 @@ def eta(verdict: Verdict, critical: Sequence[str], interval: float, cursor: floa
     return stamp(cursor + spent * (1 / slowest - 1))
 
 
-def metric_told(evidence: MetricEvidence, query: str | None) -> MetricStatus:
+def metric_told(evidence: MetricEvidence, query: str | None, warning: str | None = None) -> MetricStatus:
     return MetricStatus(
         name=evidence.name,
         verdict=evidence.reason,
-        message=evidence.message,
+        message=f"{evidence.message} {warning}" if warning else evidence.message,
         canary=_arm(evidence.canary),
         control=_arm(evidence.control),
         limit=f"{evidence.tolerated:.4g}" if evidence.tolerated is not None else None,

@@ -11,134 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelrollout.analysis.counters.arms import Arms, Split
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.observation import Look
-from modelrollout.analysis.plan import Plan as Judgement
 from modelrollout.analysis.policy import on_insufficient
 from modelrollout.analysis.schedule import first_look, next_look
 from modelrollout.analysis.split import SplitProof
 from modelrollout.analysis.verdict import Evidence, StateMismatch, Verdict
-from modelrollout.api.quantities import fraction, seconds
-from modelrollout.api.spec import Analysis, Step
-from modelrollout.api.times import unix
-from modelrollout.engine.accelerators import per_pod
+from modelrollout.engine.case import Case, Stage, judgement_of
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.told import told
-from modelrollout.engine.view import View
-from modelrollout.rollout.model import Plan
 from modelrollout.sources.looks import Counted, Question
 
-FEWEST_PLANNED = 20
 SHORTEST = 1 / 3
 """Of a whole look; what a stage's first look must have."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is judged. Another case has evidence of its own; the same case goes on through all its steps."""
-
-    started_at: str
-    control: str
-    canary: str
-    analysis: Analysis
-    planned_looks: int
-
-    @property
-    def interval(self) -> float:
-        return float(seconds(self.analysis.interval))
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where in its plan the rollout is; at each stage promotion has to be proven anew."""
-
-    name: str
-    since: float
-    """Unix seconds; looks that began before saw other traffic."""
-    weight: float
-    """Share of requests meant for the canary."""
-    countable: bool
-    """Arrivals follow the weight: no copies, no matches, a route that splits by request, and a canary on
-    trial: once promoted, it is what weight 0 sends everybody to."""
-
-
-def case_of(view: View, plan: Plan) -> Case | None:
-    """What there is to judge after this pass; None when nothing is."""
-    status, analysis = plan.status, view.spec.analysis
-    if analysis is None or status.started_at is None or status.stable is None:
-        return None
-    if status.phase == "Watching" and status.previous is not None:
-        control, canary = status.previous.revision, status.stable.revision
-    elif status.canary is not None:
-        control, canary = status.stable.revision, status.canary.revision
-    else:
-        return None
-    return Case(status.started_at, control, canary, analysis, _planned(status.plan, analysis))
-
-
-def stage_of(view: View, plan: Plan) -> Stage:
-    """Where the rollout is after this pass."""
-    status = plan.status
-    step = status.step
-    name, since = "guard", status.phase_since or status.started_at
-    if step is not None and step.started_at is not None and status.phase != "Watching":
-        name, since = f"{step.index}@{step.started_at}", step.started_at
-    moments = [unix(moment) for moment in (since, status.weight.drift_at) if moment]
-    return Stage(
-        name=name,
-        since=max(moments, default=0.0),
-        weight=status.weight.desired / 100,
-        countable=status.canary is not None
-        and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
-    )
-
-
-def question_of(view: View, case: Case) -> Question:
-    """What is asked about the case at each look."""
-    traffic, analysis = view.spec.traffic, case.analysis
-    split = Split.SERVICES
-    if view.splits_by_pods:
-        split = Split.PODS
-    elif traffic.istio is not None and traffic.istio.destination_rule:
-        split = Split.SUBSETS
-    arms = Arms(
-        namespace=view.key.namespace,
-        rollout=view.key.name,
-        service=traffic.service,
-        stable=case.control,
-        canary=case.canary,
-        split=split,
-        accelerators=(
-            per_pod(view.deployments.get(case.canary)),
-            per_pod(view.deployments.get(case.control)),
-        ),
-    )
-    return Question(
-        address=analysis.prometheus.address,
-        timeout=float(seconds(analysis.prometheus.timeout)),
-        metrics=resolve(analysis.metrics),
-        arms=arms,
-        warm_up=float(seconds(analysis.warm_up)),
-        arrivals=arrivals(analysis.metrics),
-    )
-
-
-def judgement_of(case: Case, question: Question, learned: tuple[Metric, ...] = ()) -> Judgement:
-    """How the case is judged; `learned` are the metrics with what the control's past said put into them."""
-    return Judgement(
-        metrics=learned or tuple(resolved.metric for resolved in question.metrics),
-        false_revert_risk=fraction(case.analysis.false_revert_risk),
-        miss_risk=fraction(case.analysis.miss_risk),
-        planned_looks=case.planned_looks,
-    )
-
-
-def _planned(steps: list[Step], analysis: Analysis) -> int:
-    """Looks that the plan's shortest stays take, twice. From the spec alone, so that a restart agrees."""
-    dwell = sum(seconds(step.for_) for step in steps if step.for_)
-    return max(math.ceil(2 * dwell / seconds(analysis.interval)), FEWEST_PLANNED)
 
 
 @dataclass
@@ -148,8 +33,13 @@ class Trial:
     case: Case
     question: Question
     stage: Stage
+    planned_looks: int
+    """Fixed when the trial begins, for edits of later steps must not touch what was promised."""
     evidence: Evidence | None = None
     """None until the control's past was asked."""
+    warnings: Mapping[str, str] = field(default_factory=dict)
+    """By metric: what the control's past says against its tolerance."""
+    looked: Looked = field(default_factory=Looked)
     proof: SplitProof = field(default_factory=SplitProof)
     verdict: Verdict | None = None
     failure: str | None = None
@@ -160,13 +50,19 @@ class Trial:
 
     def restore(self, state: Mapping[str, Any] | None) -> bool:
         """Take up evidence stored for this very case; False when there is none and the past must be asked."""
-        if not state or state.get("case") != self._name():
+        if not state or state.get("case") != self.case.name:
             return False
         try:
-            self.evidence = Evidence.from_state(judgement_of(self.case, self.question), state["evidence"])
+            planned = int(state["plannedLooks"])
+            judgement = judgement_of(self.case, self.question, planned)
+            self.evidence = Evidence.from_state(judgement, state["evidence"])
+            self.looked = Looked.from_state(state["looked"])
+            self.warnings = dict(state["warnings"])
             self.proof = SplitProof.from_state(state["proof"])
-        except (StateMismatch, KeyError, TypeError, ValueError):
+        except (StateMismatch, KeyError, StopIteration, TypeError, ValueError):
+            self.evidence = None
             return False
+        self.planned_looks = planned
         self.stage = replace(self.stage, name=str(state.get("stage", "")))
         return True
 
@@ -174,14 +70,15 @@ class Trial:
         if self.evidence is None:
             return None
         return {
-            "case": self._name(),
+            "case": self.case.name,
             "stage": self.stage.name,
+            "plannedLooks": self.planned_looks,
+            "accelerators": list(self.question.arms.accelerators),
             "evidence": self.evidence.to_state(),
+            "looked": self.looked.to_state(),
+            "warnings": dict(self.warnings),
             "proof": self.proof.to_state(),
         }
-
-    def _name(self) -> str:
-        return f"{self.case.control}>{self.case.canary}@{self.case.started_at}"
 
     def enter(self, stage: Stage) -> None:
         """The rollout is at this stage now; at a new one promotion begins anew, revert evidence goes on."""
@@ -215,6 +112,10 @@ class Trial:
             return False
         self.failure = None
         self.evidence, self.verdict = self.evidence.fold(look, counted.observations)
+        begins = self.verdict.step_looks == 1 < self.verdict.looks
+        self.looked = self.looked.fold(
+            look, self.case.interval, begins_step=begins, answered=counted.answered
+        )
         arrived = counted.arrived
         if arrived is not None and self.stage.countable and (self.proof.cursor or 0.0) < look.end:
             self.proof = self.proof.fold(look.end, (arrived.canary, arrived.control), self.stage.weight)
@@ -238,6 +139,7 @@ class Trial:
                 self.failed_at,
                 interval=self.case.interval,
                 critical=tuple(critical),
+                warnings=self.warnings,
             ),
             quiet=verdict is not None and on_insufficient(policy, verdict, tuple(critical)) == "promote",
             split_mismatch=self.proof.mismatch,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,18 +14,17 @@ from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
 from modelrollout.analysis.observation import Look
 from modelrollout.sources.counters import Counters
-from modelrollout.sources.question import HORIZON, REACH_STEP, Question, pods, reach
+from modelrollout.sources.question import HORIZON, Question, pods, reach
 
 STRETCH = 1800.0
 """Seconds of history in one question."""
 
 
 async def past(
-    counters: Counters, question: Question, before: float, interval: float, looks: int
+    counters: Counters, question: Question, until: float, interval: float, looks: int
 ) -> dict[str, list[Halves]]:
     """See `LookSource.history`."""
-    end = math.floor(before / interval) * interval
-    times = [Look(end - (i + 1) * interval, end - i * interval) for i in reversed(range(looks))]
+    times = [Look(until - (i + 1) * interval, until - i * interval) for i in reversed(range(looks))]
     found: dict[str, list[Halves]] = {metric.name: [] for metric in question.metrics}
     per_question = max(1, int(STRETCH // interval))
     for first in range(0, looks, per_question):
@@ -39,7 +37,9 @@ async def past(
 async def _halved(counters: Counters, question: Question, stretch: Sequence[Look]) -> dict[str, list[Halves]]:
     arms = question.arms
     start, end = stretch[0].start, stretch[-1].end
-    at = end + REACH_STEP  # scrapes after the last look tell that it is complete
+    at = end + 2 * (
+        stretch[-1].end - stretch[-1].start
+    )  # scrapes after the last look tell that it is complete
     scrapes = await counters.alone(FAMILIES, pods(arms), at, at - start + HORIZON)
     targets = await counters.compute(lambda: targets_of(scrapes))
     back = reach(targets, arms, end)

@@ -11,7 +11,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from modelrollout.analysis.counters.arms import Arms, By, Untold, matchers, scope
 from modelrollout.analysis.counters.expression import ARM
@@ -48,6 +48,12 @@ class Counted:
     arrived: Arrivals | None = None
     """Requests that began, per arm; None when the control has no such counter."""
 
+    @property
+    def answered(self) -> bool:
+        """Whether the provider answered at least something."""
+        problems = (observation.problem for observation in self.observations.values())
+        return any(p is None or p.kind is not ProblemKind.PROVIDER_ERROR for p in problems)
+
 
 class LookSource:
     """All Prometheus servers of the process."""
@@ -78,18 +84,22 @@ class LookSource:
             return Counted(look, dict.fromkeys((m.name for m in question.metrics), _failed(error)))
         counting = _Counting(self._counters(question), question, look, facts)
         observed = await asyncio.gather(*(counting.observe(metric) for metric in question.metrics))
+        arrived = await counting.arrivals()
+        load = arrived.load if arrived is not None else None
+        loaded = (replace(observation, load=load) for observation in observed)
         names = [metric.name for metric in question.metrics]
-        return Counted(look, dict(zip(names, observed, strict=True)), await counting.arrivals())
+        return Counted(look, dict(zip(names, loaded, strict=True)), arrived)
 
     async def history(
-        self, question: Question, before: float, interval: float, looks: int
+        self, question: Question, until: float, interval: float, looks: int
     ) -> dict[str, list[Halves]]:
-        """Past looks up to `before` of the control's pods in two halves, oldest first, for calibration.
+        """Past looks of the control's pods in two halves, oldest first, for calibration; the last one ends
+        at `until`, and is settled.
 
         A metric that cannot be halved (an expression, one pod, one gateway) has an empty list. Raises
         ProviderError.
         """
-        return await past(self._counters(question), question, before, interval, looks)
+        return await past(self._counters(question), question, until, interval, looks)
 
     async def close(self) -> None:
         await asyncio.gather(*(counters.close() for counters in self._servers.values()))

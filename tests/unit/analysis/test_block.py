@@ -18,6 +18,7 @@ from modelrollout.analysis.block import (
     alternatives_better,
     alternatives_worse,
     log_factors,
+    log_factors_worse,
     project,
 )
 from modelrollout.analysis.information import kl
@@ -27,7 +28,7 @@ MARGINS = [(1, 0), (1, 0.02), (1, -0.05), (0.5, 0), (0, 0.1), (1.5, 0.01), (0.8,
 
 def mixture_factor(block: Block, p0: float, margin: Margin, worse: bool, phi: float = 1.0) -> float:
     stakes = LOG_STAKES_WORSE if worse else LOG_STAKES_BETTER
-    logs = log_factors(block, p0, margin, worse)
+    logs = log_factors(block, p0, margin)[0 if worse else 1]
     return sum(math.exp(stake + log / phi) for stake, log in zip(stakes, logs, strict=True))
 
 
@@ -82,8 +83,8 @@ def test_a_sum_of_scores_never_counts_for_more_than_the_single_scores() -> None:
     whole = Block(20, 11.5, 20, 5.0)
     single = Block(20, 11.5, 20, 5.0, scores1, scores0)
     for by_sum, by_score in zip(
-        log_factors(whole, 0.25, margin, worse=True),
-        log_factors(single, 0.25, margin, worse=True),
+        log_factors_worse(whole, 0.25, margin),
+        log_factors_worse(single, 0.25, margin),
         strict=True,
     ):
         assert by_sum <= by_score + 1e-12
@@ -94,24 +95,22 @@ def test_an_alternative_inside_the_null_is_not_bet_on(margin: tuple[float, float
     """The equal canary is beyond these margins: betting on it as "better" would be a bet inside the null."""
     line = Margin(*margin)
     block = Block(50, 3, 50, 2)
-    for alternative, log in zip(
-        alternatives_better(p0, line), log_factors(block, p0, line, worse=False), strict=True
-    ):
+    for alternative, log in zip(alternatives_better(p0, line), log_factors(block, p0, line)[1], strict=True):
         assert (log == 0.0) == (alternative >= line.limit(p0) - 1e-9)
     assert all(alternative >= line.limit(p0) for alternative in alternatives_worse(p0, line))
 
 
 @pytest.mark.parametrize(("n1", "n0"), [(0, 100), (100, 0), (0, 0)])
 def test_without_traffic_in_an_arm_nothing_is_bet(n1: int, n0: int) -> None:
-    for worse in (True, False):
-        assert set(log_factors(Block(n1, 0, n0, 0), 0.01, Margin(1, 0.005), worse)) == {0.0}
+    for logs in log_factors(Block(n1, 0, n0, 0), 0.01, Margin(1, 0.005)):
+        assert set(logs) == {0.0}
 
 
 def test_an_absolute_limit_needs_no_control() -> None:
     limit = Margin(0.0, 0.01)
     alone, beside = Block(100, 5, 0, 0), Block(100, 5, 1000, 900)
-    assert log_factors(alone, 0.5, limit, worse=True) == log_factors(beside, 0.5, limit, worse=True)
-    assert max(log_factors(alone, 0.5, limit, worse=True)) > 1
+    assert log_factors(alone, 0.5, limit) == log_factors(beside, 0.5, limit)
+    assert max(log_factors_worse(alone, 0.5, limit)) > 1
 
 
 shares = st.floats(1e-6, 0.999)
@@ -143,8 +142,7 @@ def test_the_projection_is_the_closest_point(
 def test_the_factors_survive_counts_from_one_to_a_billion() -> None:
     for n in (1.0, 1e3, 1e6, 1e9):
         for x1, x0 in ((0.0, 0.0), (n, 0.0), (0.0, n), (n, n)):
-            for worse in (True, False):
-                logs = log_factors(Block(n, x1, n, x0), 1e-6, Margin(1, 0.005), worse)
+            for logs in log_factors(Block(n, x1, n, x0), 1e-6, Margin(1, 0.005)):
                 assert all(math.isfinite(log) for log in logs)
 
 

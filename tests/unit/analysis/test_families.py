@@ -67,6 +67,27 @@ def test_an_absolute_limit_judges_the_canary_alone():
     assert one(use="http/success-rate", slo="0.01").metric.tolerance == Tolerance(0.0, 0.01)
 
 
+def test_a_share_of_requests_that_breaks_down_reverts_from_one_look():
+    """The promise of docs/verdicts.md: 20 points beyond the control, beyond 0 for an absolute limit."""
+    own = {"ratio": {"bad": "sum(bad_total{$arm})", "total": "sum(all_total{$arm})"}}
+    assert one(use="http/success-rate").metric.catastrophic == 0.2
+    assert one(name="own", **own, tolerate={"absolute": "0.01"}).metric.catastrophic == 0.2
+    assert one(use="http/success-rate", slo="0.01").metric.catastrophic == 0.2
+    assert one(use="http/success-rate", slo="0.3").metric.catastrophic is None
+    assert one(use="vllm/time-to-first-token").metric.catastrophic is None
+
+
+def test_latencies_and_queues_are_known_to_grow_with_load():
+    grows = {name for name in families.known_metrics() if one(use=name).metric.feels_load}
+    assert grows >= {
+        "vllm/time-to-first-token",
+        "vllm/preemptions",
+        "vllm/rejections",
+        "istio/request-duration",
+    }
+    assert not grows & {"vllm/success-rate", "vllm/restarts", "envoy/success-rate"}
+
+
 @pytest.mark.parametrize(
     ("use", "begins"),
     [

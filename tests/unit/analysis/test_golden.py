@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelrollout.analysis.block import Block, Margin, log_factor, project
+from modelrollout.analysis.block import Block, Margin, bettor, project
 from modelrollout.analysis.fixed_horizon import chi_squared, group_size, two_proportions
 from modelrollout.analysis.record import read
 from modelrollout.analysis.replay import replay
@@ -54,7 +54,7 @@ def test_the_closest_point_of_the_null_and_the_factor(
     p1, p0, n1, n0, rho, delta = setting
     margin = Margin(rho, delta)
     assert project(p1, p0, n1, n0, margin) == pytest.approx((canary, control), abs=5e-7)
-    assert log_factor(Block(n1, 5, n0, 1), p1, p0, margin) == pytest.approx(factor, abs=5e-7)
+    assert bettor(Block(n1, 5, n0, 1), p0, margin)(p1) == pytest.approx(factor, abs=5e-7)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_calibration_says_when_the_control_would_have_been_reverted() -> None:
     torn: list[tuple[Arm, Arm]] = [(Ratio(40, 400), Ratio(2, 400))] * 120
     result = calibrate(replace(FRESH, watch_noise=False), torn, PLAN, 60)
     assert result.reverted == result.rollouts == 2
-    assert "judged against itself" in str(result.warning)
+    assert "Judged against itself" in str(result.warning)
 
 
 def test_a_short_past_claims_nothing() -> None:

@@ -145,6 +145,20 @@ def test_the_split_is_judged_fairly() -> None:
     assert mismatched <= 1
 
 
+def test_sticky_sessions_are_no_mismatch() -> None:
+    """Every choice brings twenty requests: the share wanders, and the weight is kept all the same."""
+    rng, mismatched = random.Random(7), 0
+    for _ in range(100):
+        proof = SplitProof()
+        for i in range(40):
+            sessions = sum(rng.random() < 0.1 for _ in range(10))
+            proof = proof.fold(float(i + 1), (20.0 * sessions, 200.0 - 20 * sessions), 0.1)
+        assert proof.phi > 5
+        mismatched += proof.mismatch is not None
+    assert mismatched <= 3
+    assert split(0.4, 40).mismatch is not None  # the same for all looks: no stickiness explains it
+
+
 def test_the_proof_is_folded_once_and_stored_bit_for_bit() -> None:
     proof = split(0.15, 5)
     again = SplitProof.from_state(proof.to_state())

@@ -8,12 +8,13 @@ import pytest
 from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.observation import Look, Observation, Ratio
+from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.verdict import Evidence
 from modelrollout.api.spec import Analysis
 from modelrollout.api.times import unix
+from modelrollout.engine.case import Case, Stage, judgement_of
 from modelrollout.engine.told import eta
-from modelrollout.engine.trial import Case, Stage, Trial, judgement_of
+from modelrollout.engine.trial import Trial
 from modelrollout.sources.looks import Counted, Question
 
 ANALYSIS = Analysis.model_validate(
@@ -23,7 +24,7 @@ ANALYSIS = Analysis.model_validate(
         "metrics": [{"use": "http/success-rate", "tolerate": {"absolute": "0.01"}}],
     }
 )
-CASE = Case("2026-11-21T09:00:00Z", "old", "new", ANALYSIS, 20)
+CASE = Case("2026-11-21T09:00:00Z", "old", "new", ANALYSIS)
 FIRST = Stage("0@a", since=1000.0, weight=0.1, countable=True)
 SECOND = Stage("1@b", since=2000.0, weight=0.5, countable=True)
 
@@ -40,8 +41,8 @@ def question():
 
 
 def fresh(stage=FIRST):
-    trial = Trial(CASE, question(), stage)
-    trial.evidence = Evidence.fresh(judgement_of(CASE, trial.question))
+    trial = Trial(CASE, question(), stage, 20)
+    trial.evidence = Evidence.fresh(judgement_of(CASE, trial.question, 20))
     trial.enter(stage)
     return trial
 
@@ -114,7 +115,7 @@ def test_a_restart_goes_on_where_the_stored_evidence_ends():
             fold(trial, bad=2)
     state = died.to_state()
     fold(died, bad=1)  # not stored before the death, so counted again
-    again = Trial(CASE, question(), FIRST)
+    again = Trial(CASE, question(), FIRST, 20)
     assert again.restore(state)
     again.enter(FIRST)
     for trial in (lived, again):
@@ -123,11 +124,54 @@ def test_a_restart_goes_on_where_the_stored_evidence_ends():
     assert again.to_state() == lived.to_state()
 
 
+def test_a_plan_that_was_edited_or_is_over_changes_nothing_about_the_evidence():
+    """The looks that were planned when the trial began are part of what was promised."""
+    trial = fresh()
+    fold(trial)
+    again = Trial(CASE, question(), SECOND, planned_looks=99)
+    assert again.restore(trial.to_state())
+    assert again.planned_looks == 20
+
+
+def test_the_times_of_the_looks_are_stored_with_what_began_and_what_was_not_answered():
+    trial = fresh()
+    for _ in range(2):
+        fold(trial)
+    trial.enter(SECOND)
+    fold(trial)
+    lost = Observation(problem=Problem(ProblemKind.PROVIDER_ERROR, "no answer"))
+    trial.fold(Counted(trial.next_look(), {"http/success-rate": lost}))
+    again = Trial(CASE, question(), SECOND, 20)
+    again.restore(trial.to_state())
+    assert [(run.start, run.end, run.begins_step, run.answered) for run in again.looked.runs] == [
+        (1000, 1050, False, True),
+        (2000, 2010, True, True),
+        (2010, 2040, False, False),
+    ]
+
+
+def test_what_the_past_says_against_a_tolerance_is_told_with_the_metric_also_after_a_restart():
+    trial = fresh()
+    trial.warnings = {"http/success-rate": "An equal canary is proven never."}
+    fold(trial)
+    again = Trial(CASE, question(), FIRST, 20)
+    again.restore(trial.to_state())
+    fold(again)
+    (metric,) = again.findings().analysis.metrics
+    assert metric.message.endswith(". An equal canary is proven never.")
+
+
+def test_a_case_is_known_again_by_its_name():
+    assert Case.named(CASE.name, ANALYSIS) == CASE
+    with pytest.raises(ValueError, match="names no case"):
+        Case.named("old>new", ANALYSIS)
+
+
 def test_a_death_between_two_steps_restarts_promotion_once():
     trial = fresh()
     for _ in range(3):
         fold(trial)
-    again = Trial(CASE, question(), SECOND)
+    again = Trial(CASE, question(), SECOND, 20)
     assert again.restore(trial.to_state())
     again.enter(SECOND)
     again.enter(SECOND)
@@ -139,11 +183,11 @@ def test_a_death_between_two_steps_restarts_promotion_once():
     "state", [None, {}, {"case": "another"}, {"case": "old>new@2026-11-21T09:00:00Z", "evidence": {}}]
 )
 def test_evidence_of_another_case_or_damaged_is_not_taken_up(state):
-    assert not Trial(CASE, question(), FIRST).restore(state)
+    assert not Trial(CASE, question(), FIRST, 20).restore(state)
 
 
 def test_a_provider_that_cannot_tell_the_past_is_a_verdict_that_holds():
-    trial = Trial(CASE, question(), FIRST)
+    trial = Trial(CASE, question(), FIRST, 20)
     assert trial.findings().analysis is None
     trial.fail("No answer from http://prometheus:9090.", now=1234.0)
     told = trial.findings().analysis
@@ -153,7 +197,7 @@ def test_a_provider_that_cannot_tell_the_past_is_a_verdict_that_holds():
 
 def test_a_split_that_is_not_the_one_asked_for_is_a_mismatch():
     trial = fresh()
-    for _ in range(3):
+    for _ in range(4):
         fold(trial, canary_share=0.3)
     assert "The canary received 30 % of" in trial.findings().split_mismatch
 
@@ -168,7 +212,7 @@ def test_users_who_reach_a_canary_before_its_time_are_a_mismatch():
 
 def test_where_copies_or_matches_add_to_the_weight_the_split_is_not_judged():
     trial = fresh(Stage("0@a", 1000.0, 0.1, countable=False))
-    for _ in range(3):
+    for _ in range(4):
         fold(trial, canary_share=0.3)
     assert trial.findings().split_mismatch is None
 

@@ -146,14 +146,15 @@ class _Told:
     def _why_none(self, recipe: Recipe, scraped: Mapping[Place, Target], families: Collection[str]) -> str:
         look = self.window.look
         names = " or ".join(sorted(families)) or "up"
-        if recipe.by is By.REVISION and not scraped:
+        known = [target for target in scraped.values() if target.attempts[0] <= look.end]
+        if recipe.by is By.REVISION and not known:
             return (
                 f"Prometheus has neither a scraped pod nor a series of {names} with {{{self.wanted}}}: does "
                 "its scrape configuration copy the namespace and the pod labels modelrollout.io/rollout and "
                 "/revision to namespace, rollout and revision?"
             )
-        down = sum(not target.answered(look.start, look.end) for target in scraped.values())
-        if scraped and down == len(scraped):
+        down = sum(not target.answered(look.start, look.end) for target in known)
+        if known and down == len(known):
             return f"None of the {down} known pods of the {self.side} answered a scrape during the look."
         return f"Nothing that was scraped during the look has a series of {names} with {{{self.wanted}}}."
 

@@ -9,15 +9,15 @@ from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window, pod_seconds
 from modelrollout.analysis.counters.observe import counted_arm
 from modelrollout.analysis.counters.recipe import Recipe
+from modelrollout.analysis.load import shown
 
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
     canary: float
     control: float
-    canary_load: float | None = None
-    """Requests per second and pod; None where no pod is known."""
-    control_load: float | None = None
+    load: float | None = None
+    """Requests per pod of the canary over those of the control; see `analysis.load.shown`."""
 
 
 def arrivals(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> Arrivals | None:
@@ -27,23 +27,18 @@ def arrivals(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> Arriva
     if counts["control"] is None:
         return None
     canary, control = counts["canary"] or 0.0, counts["control"]
-    return Arrivals(
-        canary,
-        control,
-        _load(canary, arms, "canary", facts, window),
-        _load(control, arms, "control", facts, window),
-    )
+    seconds = [_pod_seconds(arms, side, facts, window) for side in _SIDES]
+    return Arrivals(canary, control, shown((canary, seconds[0]), (control, seconds[1])))
 
 
 _SIDES: tuple[Side, Side] = ("canary", "control")
 
 
-def _load(count: float, arms: Arms, side: Side, facts: Facts, window: Window) -> float | None:
-    seconds = sum(
+def _pod_seconds(arms: Arms, side: Side, facts: Facts, window: Window) -> float:
+    return sum(
         pod_seconds(target, window)
         for target in facts.scraped.values()
         if target.labels.get("namespace") == arms.namespace
         and target.labels.get("rollout") == arms.rollout
         and target.labels.get("revision") == arms.revision(side)
     )
-    return count / seconds if seconds > 0 else None

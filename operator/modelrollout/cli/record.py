@@ -1,0 +1,69 @@
+"""`modelrollout record`: count a rollout's looks again and write them down, for `modelrollout replay`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from kubernetes.aio.config import ConfigException
+
+from modelrollout.analysis.export import write
+from modelrollout.cli.manifest import Unreadable, read
+from modelrollout.cluster.client import Cluster, connection
+from modelrollout.cluster.errors import ClusterError
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.recount import Recounted, Unrecorded, recount
+from modelrollout.sources.prometheus import ProviderError
+
+
+def main(argv: Sequence[str]) -> int:
+    """The record on stdout, 0 when it gives the evidence that is in status and 1 when not; 2 with a sentence
+    on stderr when there is nothing to record."""
+    parser = argparse.ArgumentParser(
+        prog="modelrollout record",
+        description="Count the looks of a rollout, in progress or over, again from Prometheus and print the "
+        "record that `modelrollout replay` judges. Writes nothing to the cluster.",
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("name", metavar="NAME", nargs="?", help="a ModelRollout in the cluster of KUBECONFIG")
+    what.add_argument("-f", "--file", help='or its manifest with its status; "-" reads from standard input')
+    parser.add_argument("-n", "--namespace", default="default", help="of NAME; default: `default`")
+    parser.add_argument("--prometheus", metavar="URL", help="another address than the manifest's, from here")
+    options = parser.parse_args(argv)
+    try:
+        found = asyncio.run(_recounted(options))
+    except (Unreadable, Unrecorded, ProviderError, ClusterError, ConfigException) as error:
+        print(f"modelrollout record: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(write(found.record), allow_nan=False))
+    print(_agreement(found), file=sys.stderr)
+    return 1 if found.differences else 0
+
+
+async def _recounted(options: argparse.Namespace) -> Recounted:
+    resource = read(options.file) if options.file else await _fetched(options.namespace, options.name)
+    return await recount(resource, options.prometheus)
+
+
+async def _fetched(namespace: str, name: str) -> dict[str, Any]:
+    at = RolloutKey(namespace, name)
+    async with Cluster(await connection()) as cluster:
+        resource = await cluster.get(at.ref, at.namespace)
+    if resource is None:
+        raise Unrecorded(f"There is no ModelRollout {name} in the namespace {namespace}.")
+    return resource
+
+
+def _agreement(found: Recounted) -> str:
+    looks = f"{len(found.record.looks)} looks"
+    if not found.differences:
+        return f"{looks}: they give the evidence that is in status."
+    told = "\n".join(f"  {difference}" for difference in found.differences)
+    return (
+        f"{looks}, and they do not give the evidence that is in status: Prometheus has lost samples since, "
+        f"got them late, or was asked at another address.\n{told}"
+    )

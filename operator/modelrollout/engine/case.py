@@ -1,0 +1,138 @@
+"""What is judged, where in its plan it is, and what is asked about it: from a rollout's spec and status."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from modelrollout.analysis.counters.arms import Arms, Split
+from modelrollout.analysis.families import arrivals, resolve
+from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.plan import Plan as Judgement
+from modelrollout.api.quantities import fraction, seconds
+from modelrollout.api.spec import Analysis, Spec, Step
+from modelrollout.api.times import unix
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.view import View
+from modelrollout.rollout.model import Plan
+from modelrollout.sources.question import Question
+
+FEWEST_PLANNED = 20
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is judged. Another case has evidence of its own; the same case goes on through all its steps."""
+
+    started_at: str
+    control: str
+    canary: str
+    analysis: Analysis
+
+    @property
+    def interval(self) -> float:
+        return float(seconds(self.analysis.interval))
+
+    @property
+    def name(self) -> str:
+        """As stored evidence is labelled: the analysis is not in it, the evidence knows its own."""
+        return f"{self.control}>{self.canary}@{self.started_at}"
+
+    @classmethod
+    def named(cls, name: str, analysis: Analysis) -> Case:
+        """The case of this name. ValueError when it is none."""
+        control, _, rest = name.partition(">")
+        canary, found, started_at = rest.partition("@")
+        if not found:
+            raise ValueError(f"{name!r} names no case; control>canary@time was expected.")
+        return cls(started_at, control, canary, analysis)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where in its plan the rollout is; at each stage promotion has to be proven anew."""
+
+    name: str
+    since: float
+    """Unix seconds; looks that began before saw other traffic."""
+    weight: float
+    """Share of requests meant for the canary."""
+    countable: bool
+    """Arrivals follow the weight: no copies, no matches, a route that splits by request, and a canary on
+    trial: once promoted, it is what weight 0 sends everybody to."""
+
+
+def case_of(view: View, plan: Plan) -> Case | None:
+    """What there is to judge after this pass; None when nothing is."""
+    status, analysis = plan.status, view.spec.analysis
+    if analysis is None or status.started_at is None or status.stable is None:
+        return None
+    if status.phase == "Watching" and status.previous is not None:
+        control, canary = status.previous.revision, status.stable.revision
+    elif status.canary is not None:
+        control, canary = status.stable.revision, status.canary.revision
+    else:
+        return None
+    return Case(status.started_at, control, canary, analysis)
+
+
+def stage_of(view: View, plan: Plan) -> Stage:
+    """Where the rollout is after this pass."""
+    status = plan.status
+    step = status.step
+    name, since = "guard", status.phase_since or status.started_at
+    if step is not None and step.started_at is not None and status.phase != "Watching":
+        name, since = f"{step.index}@{step.started_at}", step.started_at
+    moments = [unix(moment) for moment in (since, status.weight.drift_at) if moment]
+    return Stage(
+        name=name,
+        since=max(moments, default=0.0),
+        weight=status.weight.desired / 100,
+        countable=status.canary is not None
+        and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
+    )
+
+
+def question_of(at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[float, float]) -> Question:
+    """What is asked about the case at each look; `accelerators` per pod of (canary, control)."""
+    traffic, analysis = spec.traffic, case.analysis
+    split = Split.SERVICES
+    if traffic.gateway is None and traffic.istio is None:
+        split = Split.PODS
+    elif traffic.istio is not None and traffic.istio.destination_rule:
+        split = Split.SUBSETS
+    arms = Arms(
+        namespace=at.namespace,
+        rollout=at.name,
+        service=traffic.service,
+        stable=case.control,
+        canary=case.canary,
+        split=split,
+        accelerators=accelerators,
+    )
+    return Question(
+        address=analysis.prometheus.address,
+        timeout=float(seconds(analysis.prometheus.timeout)),
+        metrics=resolve(analysis.metrics),
+        arms=arms,
+        warm_up=float(seconds(analysis.warm_up)),
+        arrivals=arrivals(analysis.metrics),
+    )
+
+
+def judgement_of(
+    case: Case, question: Question, planned_looks: int, learned: tuple[Metric, ...] = ()
+) -> Judgement:
+    """How the case is judged; `learned` are the metrics with what the control's past said put into them."""
+    return Judgement(
+        metrics=learned or tuple(resolved.metric for resolved in question.metrics),
+        false_revert_risk=fraction(case.analysis.false_revert_risk),
+        miss_risk=fraction(case.analysis.miss_risk),
+        planned_looks=planned_looks,
+    )
+
+
+def planned_looks(steps: list[Step], analysis: Analysis) -> int:
+    """Looks that the plan's shortest stays take, twice."""
+    dwell = sum(seconds(step.for_) for step in steps if step.for_)
+    return max(math.ceil(2 * dwell / seconds(analysis.interval)), FEWEST_PLANNED)

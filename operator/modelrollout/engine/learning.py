@@ -1,0 +1,42 @@
+"""What the control's own past says about a case, put into its metrics before the first look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modelrollout.analysis.calibration import calibrate
+from modelrollout.analysis.verdict import Evidence
+from modelrollout.engine.case import Case, judgement_of
+from modelrollout.sources.looks import LookSource, Question
+
+HISTORY = 480
+"""Looks of the control's past from which its noise is learned."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    evidence: Evidence
+    """Before the first look, with the control's shares and noise in it."""
+    warnings: Mapping[str, str]
+    """By metric: why its tolerance can hardly be tested on this service."""
+
+
+async def learn(
+    source: LookSource, case: Case, question: Question, planned_looks: int, until: float
+) -> Learned:
+    """From the looks of the control up to the one that ended at `until`. Asked again it is the same.
+
+    Raises:
+        ProviderError: the past could not be read.
+    """
+    plan = judgement_of(case, question, planned_looks)
+    past = await source.history(question, until, case.interval, HISTORY)
+    found = [
+        await asyncio.to_thread(calibrate, metric, past.get(metric.name, ()), plan, planned_looks)
+        for metric in plan.metrics
+    ]
+    learned = judgement_of(case, question, planned_looks, tuple(each.metric for each in found))
+    warnings = {each.metric.name: each.warning for each in found if each.warning}
+    return Learned(Evidence.fresh(learned), warnings)
