@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from modelrollout.analysis.edges import edge_margins, exceedances
 from modelrollout.analysis.metric import EdgeMargin
@@ -82,13 +83,18 @@ def logit_noise(
     shocks = rng.standard_normal(shape) * math.sqrt(1 - lag * lag)
     for t in range(1, shape[1]):
         u[:, t] = lag * u[:, t - 1] + shocks[:, t]
-    sample = stats.norm.ppf((np.arange(2001) + 0.5) / 2001) * sd
+    sample = _normal_sample() * sd
     low, high = -15.0, 5.0
     for _ in range(60):
         middle = 0.5 * (low + high)
         above = (1 / (1 + np.exp(-(middle + sample)))).mean() > mean
         low, high = (low, middle) if above else (middle, high)
     return np.asarray(1 / (1 + np.exp(-(0.5 * (low + high) + sd * u))))
+
+
+@cache
+def _normal_sample() -> Array:
+    return np.array([NormalDist().inv_cdf((i + 0.5) / 2001) for i in range(2001)])
 
 
 @dataclass(frozen=True)
@@ -100,9 +106,13 @@ class Slow:
 
     def beyond(self) -> Array:
         """The share of requests beyond each edge."""
-        usual = stats.norm.sf(np.log(TTFT / (0.3 * self.factor)) / 0.6)
-        stalled = stats.norm.sf(np.log(TTFT / (3.0 * self.factor)) / 0.6)
-        return np.asarray((1 - self.tail) * usual + self.tail * stalled)
+        usual, stalled = (_above(TTFT / (median * self.factor)) for median in (0.3, 3.0))
+        return (1 - self.tail) * usual + self.tail * stalled
+
+
+def _above(ratios: Array) -> Array:
+    """The share of a lognormal with sigma 0.6 beyond these multiples of its median."""
+    return np.array([0.5 * math.erfc(math.log(ratio) / (0.6 * math.sqrt(2))) for ratio in ratios])
 
 
 def latencies(rng: np.random.Generator, size: Size, n: int, slow: Slow) -> Array:
