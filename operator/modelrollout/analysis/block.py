@@ -21,6 +21,8 @@ LOG_STAKES_BETTER = (math.log(0.5), *(math.log(0.5 / len(BETTER)),) * len(BETTER
 
 _EPS, _NEAR = 1e-9, 1e-4
 _LEAST, _GREATEST = 1e-7, 0.999
+_LOST = -20.0
+"""Log of a factor after which a bet is lost: what starts anew with every look is worth far more."""
 
 
 class Margin(NamedTuple):
@@ -63,10 +65,11 @@ def alternatives_better(p0: float, margin: Margin) -> list[float]:
 
 def _beside(p0: float, margin: Margin, ratios: tuple[float, ...]) -> list[float]:
     """Shares whose odds are these ratios of the odds at the margin."""
-    q = min(max(margin.limit(p0), _EPS), 1 - _EPS)
+    q = margin.limit(p0)
+    q = _EPS if q < _EPS else 1 - _EPS if q > 1 - _EPS else q
     odds = q / (1 - q)
     shares = [psi * odds / (1 + psi * odds) for psi in ratios]
-    if min(shares) < _LEAST or max(shares) > _GREATEST:
+    if shares[0] < _LEAST or shares[-1] < _LEAST or shares[0] > _GREATEST or shares[-1] > _GREATEST:
         return [min(max(share, _LEAST), _GREATEST) for share in shares]
     return shares
 
@@ -77,7 +80,7 @@ def projector(p0: float, n1: float, n0: float, margin: Margin) -> Callable[[floa
 
     The point is where the derivative n1 rho (q - p1) / (q (1 - q)) + n0 (p - p0) / (p (1 - p)) of the
     distance is 0, q = rho p + delta: the one root of a cubic between p0 and the share that p1 lies on. It is
-    the engine's innermost loop: Newton steps inside a bracket that every step narrows.
+    the engine's innermost loop.
     """
     rho, delta = margin
     if rho == 0:
@@ -85,43 +88,51 @@ def projector(p0: float, n1: float, n0: float, margin: Margin) -> Callable[[floa
     # t = 0 is where the line enters the unit square: p = t + a, q = rho t + b, neither cancels near 0
     a, b = (-delta / rho, 0.0) if delta < 0 else (0.0, delta)
     last = (1 - b) / rho
-    most, least = (last if last < 1 - a else 1 - a) - _EPS, _EPS
-    n1_rho, start = n1 * rho, p0 - a
+    least, most = _EPS, (last if last < 1 - a else 1 - a) - _EPS
+    n1_rho, n1_rho_rho, start = n1 * rho, n1 * rho * rho, p0 - a
     p_0, p_1 = a * (1 - a), 1 - 2 * a  # p (1 - p) = p_0 + p_1 t - t^2
     q_0, q_1, q_2 = b * (1 - b), rho * (1 - 2 * b), -rho * rho
-    k0, k1 = -n0 * start * q_0, n0 * (q_0 - start * q_1) + n1_rho * rho * p_0
-    k2, k3 = n0 * (q_1 - start * q_2) + n1_rho * rho * p_1, n0 * q_2 - n1_rho * rho
+    k0, k1 = -n0 * start * q_0, n0 * (q_0 - start * q_1) + n1_rho_rho * p_0
+    k2, k3 = n0 * (q_1 - start * q_2) + n1_rho_rho * p_1, n0 * q_2 - n1_rho_rho
+    begin, units = least if start < least else most if start > most else start, n1_rho + n0
 
     def closest(p1: float) -> tuple[float, float]:
-        gap, end = n1_rho * (b - p1), (p1 - b) / rho
-        c0, c1, c2 = k0 + gap * p_0, k1 + gap * p_1, k2 - gap
-        low, high = (start, end) if start < end else (end, start)
-        low = least if low < least else most if low > most else low
-        high = least if high < least else most if high > most else high
-        t = (n1_rho * end + n0 * start) / (n1_rho + n0)
-        t = t if low < t < high else 0.5 * (low + high)
+        end = (p1 - b) / rho
+        end = least if end < least else most if end > most else end
+        t = (n1_rho * end + n0 * begin) / units
         p, q = t + a, rho * t + b
         vp, vq = p * (1 - p), q * (1 - q)
-        weight1, weight0 = n1_rho * rho * vp, n0 * vq
-        t = (weight1 * end + weight0 * start) / (weight1 + weight0)  # exact for normal shares
-        t = t if low < t < high else 0.5 * (low + high)
+        weight1, weight0 = n1_rho_rho * vp, n0 * vq
+        t = (weight1 * end + weight0 * begin) / (weight1 + weight0)  # exact for normal shares
         near = _NEAR * (vp if rho * vp < vq else vq / rho)  # relative to 0 and 1, on both arms
-        for _ in range(64):
-            value = ((k3 * t + c2) * t + c1) * t + c0
-            if value > 0:
-                high = t
-            else:
-                low = t
+        gap = n1_rho * (b - p1)
+        c0, c1, c2 = k0 + gap * p_0, k1 + gap * p_1, k2 - gap
+        for _ in range(8):
             slope = (3 * k3 * t + 2 * c2) * t + c1
-            moved = t - value / slope if slope > 0 else -1.0
-            if moved < low or moved > high:
-                moved = 0.5 * (low + high)
-            step, t = moved - t, moved
-            if -near <= step <= near:
-                break  # Newton squares the error: what is left is 1e-8
+            if slope <= 0:
+                break
+            step = (((k3 * t + c2) * t + c1) * t + c0) / slope
+            t -= step
+            if -near <= step <= near and (begin <= t <= end or end <= t <= begin):
+                return rho * t + b, t + a  # Newton squares the error: what is left is 1e-8
+        t = _root((c0, c1, c2, k3), min(begin, end), max(begin, end))
         return rho * t + b, t + a
 
     return closest
+
+
+def _root(cubic: tuple[float, float, float, float], low: float, high: float) -> float:
+    """Where the cubic, lowest power first, comes from below 0 to above it: halving, which never fails."""
+    c0, c1, c2, c3 = cubic
+    for _ in range(200):
+        t = 0.5 * (low + high)
+        if not low < t < high:
+            break
+        if ((c3 * t + c2) * t + c1) * t + c0 > 0:
+            high = t
+        else:
+            low = t
+    return 0.5 * (low + high)
 
 
 def project(p1: float, p0: float, n1: float, n0: float, margin: Margin) -> tuple[float, float]:
@@ -155,24 +166,32 @@ def _log_factor_levels(block: Block, p1: float, p0: float, m1: float, m0: float)
     return total + sum(count * math.log1p(slope0 * (score - m0)) for score, count in block.levels0 if count)
 
 
-def log_factors(block: Block, p0: float, margin: Margin) -> tuple[list[float], list[float]]:
-    """Log factors against "not worse" and against "worse", one per alternative.
+def log_factors(
+    block: Block, p0: float, margin: Margin, phi: float = 1.0, *, proves: bool = True
+) -> tuple[list[float], list[float]]:
+    """Log factors against "not worse" and, when it `proves`, against "worse", one per alternative, tempered
+    by the design effect `phi`.
 
     An alternative inside the null is not bet on (factor 1): its factor would not be fair, and such bets
     promoted bad canaries when they were tried (test_block: an alternative inside the null is not bet on).
     """
+    worse, better = [0.0] * len(WORSE), [0.0] * (1 + len(BETTER))
     if not block.tells(margin):
-        return [0.0] * len(WORSE), [0.0] * (1 + len(BETTER))
+        return worse, better
     edge, bet = margin.limit(p0), bettor(block, p0, margin)
     above, below = edge + _EPS, edge - _EPS
-    worse = [bet(p1) if p1 > above else 0.0 for p1 in alternatives_worse(p0, margin)]
-    better = [bet(p1) if p1 < below else 0.0 for p1 in alternatives_better(p0, margin)]
+    worse = _until_lost([p1 if p1 > above else None for p1 in alternatives_worse(p0, margin)], bet, phi)
+    if proves:
+        equal, *others = (p1 if p1 < below else None for p1 in alternatives_better(p0, margin))
+        better = _until_lost([equal], bet, phi) + _until_lost(others, bet, phi)
     return worse, better
 
 
-def log_factors_worse(block: Block, p0: float, margin: Margin) -> list[float]:
-    """The first half of `log_factors` alone."""
-    if not block.tells(margin):
-        return [0.0] * len(WORSE)
-    above, bet = margin.limit(p0) + _EPS, bettor(block, p0, margin)
-    return [bet(p1) if p1 > above else 0.0 for p1 in alternatives_worse(p0, margin)]
+def _until_lost(alternatives: list[float | None], bet: Callable[[float], float], phi: float) -> list[float]:
+    """Log factors of alternatives that grow stronger, 0 where None. Once a bet is lost those on still
+    stronger ones are lost without asking: a factor of 0 instead of next to nothing is always fair."""
+    logs, last = [], 0.0
+    for p1 in alternatives:
+        last = -math.inf if last < _LOST else 0.0 if p1 is None else bet(p1) / phi
+        logs.append(last)
+    return logs

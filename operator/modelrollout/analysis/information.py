@@ -61,6 +61,6 @@ def detectable(
         p1 = min(max(margin.limit(p0) + excess, 0.0), 0.999)
         variance = p1 * (1 - p1) / n1 + (margin.ratio**2 * p0 * (1 - p0) / n0 if margin.ratio > 0 else 0.0)
         excess = math.sqrt(strength * variance)
-        if abs(excess - before) < 1e-6:
+        if abs(excess - before) <= 1e-3 * excess:
             break
     return excess if margin.limit(p0) + excess < 1 else None

@@ -8,20 +8,19 @@ hardly any request gets there takes thousands of them, however wide the toleranc
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from modelrollout.analysis import arms
-from modelrollout.analysis.block import Block, Margin
+from modelrollout.analysis.block import LOG_STAKES_WORSE, Block, Margin
 from modelrollout.analysis.dispersion import Moments, Pair, Running
 from modelrollout.analysis.edges import RARE, edge_margins
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.metric import Direction, EdgeMargin, Metric
-from modelrollout.analysis.mixture import log_sum
+from modelrollout.analysis.mixture import log_mean_e
 from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.observation import Arm, Histogram, Problem, ProblemKind
 from modelrollout.analysis.packing import pack, single, unpack
@@ -137,8 +136,8 @@ class LatencyTest:
         pair = Pair(n1, score1, n0, score0)
         phi = self._phi(pair.information)
         evidence = tuple(
-            test.fold(block, line, phi, self.terms, blames)
-            for test, block, line in zip(self.evidence, blocks, edges.lines, strict=True)
+            test.fold(block, line, phi, self.terms, blames=blames, proves=i in edges.proving)
+            for i, (test, block, line) in enumerate(zip(self.evidence, blocks, edges.lines, strict=True))
         )
         shown = edges.shown
         p0 = self.evidence[shown].control.share
@@ -195,7 +194,7 @@ class LatencyTest:
             control=ArmTotals(n0, self.beyond[1]),
             estimate=self._difference() if n1 and n0 else None,
             interval95=self.interval.ends(self.edges.grid, -1.0) if n1 else None,
-            log_revert=log_sum(t.log_revert for t in self.evidence) - math.log(len(self.evidence)),
+            log_revert=log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE),
             log_promote=min(self.evidence[i].log_promote for i in self.edges.proving),
             phi=phi,
             limit=min(margin.limit(p0), 1.0),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import add
 from typing import NamedTuple
 
 _GREATEST = 690.0
@@ -51,22 +52,29 @@ class Mixture(NamedTuple):
         """The state after one more look with these log factors, one per alternative."""
         look = self.looks + 1
         start = min(schedule.start(look), self.rest)
-        before = self.log_a
+        before: Iterable[float] = self.log_a
         if start > 0:
-            log_start = math.log(start)
-            before = tuple([_log_add(a, log_start) for a in before])
-        log_a = tuple([s + a for s, a in zip(log_factors, before, strict=True)])
+            new, exp, log1p = math.log(start), math.exp, math.log1p
+            before = [new + log1p(exp(a - new)) if a < new else a + log1p(exp(new - a)) for a in self.log_a]
+        log_a = tuple(map(add, log_factors, before))
         return Mixture(log_a, max(self.rest - start, 0.0), look)
 
     def log_e(self, log_stakes: Sequence[float]) -> float:
         """Log of the e-value; `log_stakes` are the logs of the alternatives' shares pi."""
-        started = log_sum([pi + a for pi, a in zip(log_stakes, self.log_a, strict=True)])
+        started = log_sum(list(map(add, log_stakes, self.log_a)))
         return _log_add(started, math.log(self.rest)) if self.rest > 0 else started
+
+
+def log_mean_e(mixtures: Sequence[Mixture], log_stakes: Sequence[float]) -> float:
+    """Log of the average e-value of e-processes that have started the same masses."""
+    stake, rest = -math.log(len(mixtures)), mixtures[0].rest
+    started = stake + log_sum([pi + a for m in mixtures for pi, a in zip(log_stakes, m.log_a, strict=True)])
+    return _log_add(started, math.log(rest)) if rest > 0 else started
 
 
 def log_sum(logs: Iterable[float]) -> float:
     """log of the sum of exp."""
-    terms = list(logs)
+    terms = logs if isinstance(logs, list) else list(logs)
     top = max(terms)
     if top == -math.inf:
         return top

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelrollout.analysis import arms
-from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Margin, log_factors_worse
+from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Margin, log_factors
 from modelrollout.analysis.dispersion import Moments, Pair, Running
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets, share_grid
@@ -83,12 +83,12 @@ class SharesTest:
         phi = self._phi(pair.information)
         catastrophe = self.catastrophe
         if fixed.catastrophic is not None and blames:
-            factors = log_factors_worse(block, p0, fixed.catastrophic)
-            catastrophe = catastrophe.fold([factor / phi for factor in factors], fixed.terms.schedule)
+            worse, _ = log_factors(block, p0, fixed.catastrophic, phi, proves=False)
+            catastrophe = catastrophe.fold(worse, fixed.terms.schedule)
         ratio = 0.0 if alone else 1.0
         return replace(
             self,
-            evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms, blames),
+            evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms, blames=blames),
             catastrophe=catastrophe,
             running=self.running.fold(pair),
             canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -61,16 +60,27 @@ class TwoSided(NamedTuple):
         fresh = Mixture.fresh
         return cls(Control(prior * weight, weight), fresh(len(WORSE)), fresh(1 + len(BETTER)))
 
-    def fold(self, block: Block, margin: Margin, phi: float, terms: Terms, blames: bool = True) -> TwoSided:
-        """One more look; `phi` >= 1 must come from earlier looks only."""
-        worse, better = log_factors(block, self.control.share, margin)
+    def fold(
+        self,
+        block: Block,
+        margin: Margin,
+        phi: float,
+        terms: Terms,
+        *,
+        blames: bool = True,
+        proves: bool = True,
+    ) -> TwoSided:
+        """One more look; `phi` >= 1 must come from earlier looks only. It may count against the canary when
+        it `blames`, and for it when it `proves`."""
+        worse, better = log_factors(block, self.control.share, margin, phi, proves=proves)
         if not blames:
             worse = [0.0] * len(WORSE)
-        most = math.inf if terms.cap is None else terms.cap
+        elif (cap := terms.cap) is not None:
+            worse = [factor if factor < cap else cap for factor in worse]
         return TwoSided(
             self.control.fold(block),
-            self.revert.fold([f / phi if f / phi < most else most for f in worse], terms.schedule),
-            self.promote.fold([f / phi for f in better], SINGLE),
+            self.revert.fold(worse, terms.schedule),
+            self.promote.fold(better, SINGLE),
         )
 
     def restart_promotion(self) -> TwoSided:

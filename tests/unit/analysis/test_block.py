@@ -17,8 +17,8 @@ from modelrollout.analysis.block import (
     Margin,
     alternatives_better,
     alternatives_worse,
+    bettor,
     log_factors,
-    log_factors_worse,
     project,
 )
 from modelrollout.analysis.information import kl
@@ -83,8 +83,8 @@ def test_a_sum_of_scores_never_counts_for_more_than_the_single_scores() -> None:
     whole = Block(20, 11.5, 20, 5.0)
     single = Block(20, 11.5, 20, 5.0, scores1, scores0)
     for by_sum, by_score in zip(
-        log_factors_worse(whole, 0.25, margin),
-        log_factors_worse(single, 0.25, margin),
+        log_factors(whole, 0.25, margin)[0],
+        log_factors(single, 0.25, margin)[0],
         strict=True,
     ):
         assert by_sum <= by_score + 1e-12
@@ -110,7 +110,7 @@ def test_an_absolute_limit_needs_no_control() -> None:
     limit = Margin(0.0, 0.01)
     alone, beside = Block(100, 5, 0, 0), Block(100, 5, 1000, 900)
     assert log_factors(alone, 0.5, limit) == log_factors(beside, 0.5, limit)
-    assert max(log_factors_worse(alone, 0.5, limit)) > 1
+    assert max(log_factors(alone, 0.5, limit)[0]) > 1
 
 
 shares = st.floats(1e-6, 0.999)
@@ -143,7 +143,21 @@ def test_the_factors_survive_counts_from_one_to_a_billion() -> None:
     for n in (1.0, 1e3, 1e6, 1e9):
         for x1, x0 in ((0.0, 0.0), (n, 0.0), (0.0, n), (n, n)):
             for logs in log_factors(Block(n, x1, n, x0), 1e-6, Margin(1, 0.005)):
-                assert all(math.isfinite(log) for log in logs)
+                assert all(math.isfinite(log) or log == -math.inf for log in logs)
+                assert math.isfinite(logs[0])
+
+
+def test_a_lost_bet_is_lost_on_all_stronger_alternatives_too() -> None:
+    """It saves work, and it is the truth but for a factor of less than one in a hundred million."""
+    margin, block = Margin(1.24, 0.002), Block(2000, 400, 2000, 400)
+    bet = bettor(block, 0.2, margin)
+    asked = [bet(p1) for p1 in alternatives_worse(0.2, margin)]
+    found, _ = log_factors(block, 0.2, margin)
+    assert -math.inf in found
+    for log, truth in zip(found, asked, strict=True):
+        assert log == truth or (log == -math.inf and truth < -18)
+    tempered, _ = log_factors(block, 0.2, margin, phi=500.0)
+    assert -math.inf not in tempered
 
 
 def test_stronger_alternatives_lie_further_out() -> None:
