@@ -91,6 +91,8 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
     total = sum(stage.seconds for _, stage in forecasts)
     waits = " and the time that a person takes" if any(step.pause for step, _ in forecasts) else ""
     lines.append(f"all   about {duration(total)}{waits}, beside the time that pods need to load the model")
+    if unplanned := [metric.name for metric in known.metrics if not known.is_planned(metric)]:
+        lines.append(f"not planned, for want of a past to plan from: {', '.join(unplanned)}")
     return [*lines, *(f"warning: {warning}" for warning in known.warnings)]
 
 

@@ -19,6 +19,10 @@ from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.recount import Recounted, Unrecorded, recount
 from modelrollout.sources.prometheus import ProviderError
 
+ELSEWHERE = (
+    "Set KUBECONFIG, or pipe the resource in: kubectl get mr NAME -o yaml | modelrollout record --file -"
+)
+
 
 def main(argv: Sequence[str]) -> int:
     """The record on stdout, 0 when it gives the evidence that is in status and 1 when not; 2 with a sentence
@@ -36,7 +40,10 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(argv)
     try:
         found = asyncio.run(_recounted(options))
-    except (Unreadable, Unrecorded, ProviderError, ClusterError, ConfigException) as error:
+    except ConfigException as error:
+        print(f"modelrollout record: no cluster to ask ({error}). {ELSEWHERE}", file=sys.stderr)
+        return 2
+    except (Unreadable, Unrecorded, ProviderError, ClusterError) as error:
         print(f"modelrollout record: {error}", file=sys.stderr)
         return 2
     print(json.dumps(write(found.record), allow_nan=False))

@@ -10,10 +10,10 @@ from modelrollout.analysis.calibration import calibrate
 from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.metric import Kind, Metric
 from modelrollout.analysis.observation import Events, Histogram, Levels, Ratio, Sum
 from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.planner import Stage, StageForecast, demands, forecast
+from modelrollout.analysis.planner import Stage, StageForecast, bounds_of, demands, forecast
 from modelrollout.analysis.schedule import look_ending_by
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
@@ -37,6 +37,11 @@ class Known:
     units: Mapping[str, float]
     """Units per second over all pods, by metric."""
     warnings: tuple[str, ...] = ()
+
+    def is_planned(self, metric: Metric) -> bool:
+        """Whether the forecasts know how long it takes; what cannot keep a step waiting needs none."""
+        timeless = not metric.is_critical or metric.kind is Kind.SCALAR
+        return timeless or (metric.name in self.units and bool(bounds_of(metric)))
 
 
 def assumed(analysis: Analysis, rate: float) -> Known:
@@ -128,7 +133,8 @@ def steps_of(spec: Spec, known: Known) -> list[tuple[Step, StageForecast]]:
 
 
 def _stage(step: Step) -> Stage:
-    dwell = float(seconds(step.for_)) if step.for_ else 0.0
+    waits = step.pause.duration if step.pause is not None else step.for_
+    dwell = float(seconds(waits)) if waits else 0.0
     if step.mirror is not None:
         return Stage(step.mirror / 100, 1.0, dwell)
     weight = step.weight or 0

@@ -8,7 +8,7 @@ import random
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.analysis.metric import Kind, Metric, Tolerance
@@ -35,7 +35,6 @@ GOOD, BAD = ratios(0, 100, 0, 100), ratios(40, 100, 0, 100)
 LOST = Observation(problem=Problem(ProblemKind.PROVIDER_ERROR, "Prometheus did not answer within 5 s."))
 
 
-@settings(max_examples=10, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 7), st.integers(1, 4), st.sampled_from([1.0, 1.6, 4.0]))
 def test_restored_evidence_goes_on_bit_for_bit(seed: int, before: int, after: int, bad: float) -> None:
     rng, plan = random.Random(seed), every_kind()
@@ -94,7 +93,6 @@ empty = st.sampled_from(
 full = st.builds(lambda a, b: ratios(a, 100, b, 100), st.integers(0, 9), st.integers(0, 5))
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(full, max_size=6), st.lists(st.tuples(st.integers(0, 6), empty), max_size=6))
 def test_looks_without_information_change_nothing(
     seen: list[Observation], gaps: list[tuple[int, Observation]]
@@ -238,7 +236,6 @@ EXTREME = (
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(EXTREME), st.lists(st.tuples(wild_arms, wild_arms), min_size=1, max_size=5))
 def test_no_numbers_break_the_engine(
     metric: tuple[Kind, Tolerance], arms: list[tuple[Arm | None, Arm | None]]

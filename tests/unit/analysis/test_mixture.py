@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Block, Margin
@@ -46,7 +46,6 @@ looks = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(looks, st.floats(1, 20))
 def test_no_look_gains_more_than_the_cap(blocks: list[tuple[int, float, int, float]], phi: float) -> None:
     evidence = TwoSided.fresh(0.01, 200)

@@ -54,3 +54,15 @@ def test_a_prometheus_that_does_not_answer_is_named(capsys):
     options = ["--prometheus", "http://127.0.0.1:9", "--namespace", "prod"]
     assert main(["plan", "-f", str(EXAMPLE), *options]) == 2
     assert "127.0.0.1:9" in capsys.readouterr().err
+
+
+def test_what_has_no_past_to_plan_from_is_named(capsys):
+    main(["plan", "-f", str(EXAMPLE), "--rate", "20"])
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "not planned, for want of a past to plan from: vllm/time-to-first-token"
+
+
+def test_a_pause_with_an_end_takes_its_time(capsys):
+    main(["plan", "-f", str(EXAMPLE.parent / "bluegreen-service.yaml"), "--rate", "20"])
+    lines = capsys.readouterr().out.splitlines()
+    assert ["pause", "10m00s"] in [line.split()[1:3] for line in lines]
