@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.noise import Noise
@@ -97,17 +97,16 @@ class Jumps:
         here = (pair.n1, pair.n0, pair.difference)
         n1, n0, difference = self.last
         if n1 == 0:
-            return self._rounded(replace(self, last=here))
+            return self._rounded((self.count, self.squares, self.spread1, self.spread0), here)
         before = Pair(n1, 0.0, n0, 0.0, pair.alone).information
         weight = pair.information * before / (pair.information + before)
-        after = Jumps(
+        after = (
             self.count + 1,
             self.squares + weight * (pair.difference - difference) ** 2,
             self.spread1 + weight * (1 / pair.n1 + 1 / n1),
             self.spread0 + (0.0 if pair.alone else weight * (1 / pair.n0 + 1 / n0)),
-            here,
         )
-        return self._rounded(after)
+        return self._rounded(after, here)
 
     def phi(self, variance1: float, variance0: float) -> float:
         """At least 1, given the variance of one unit of the canary and of the control."""
@@ -118,8 +117,10 @@ class Jumps:
         return max((self.squares + prior) / (independent + prior), 1.0)
 
     @staticmethod
-    def _rounded(jumps: Jumps) -> Jumps:
-        return Jumps.load(iter(single(jumps.dump())))
+    def _rounded(sums: Sequence[float], last: tuple[float, float, float]) -> Jumps:
+        """In the precision in which it is stored."""
+        count, squares, spread1, spread0, n1, n0, difference = single((*sums, *last))
+        return Jumps(count, squares, spread1, spread0, (n1, n0, difference))
 
     def dump(self) -> list[float]:
         return [self.count, self.squares, self.spread1, self.spread0, *self.last]

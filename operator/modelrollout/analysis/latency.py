@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from modelrollout.analysis import arms
@@ -266,14 +267,15 @@ def _evidence(numbers: Iterator[float], shared: TwoSided, edges: int) -> tuple[T
 
 def above_edges(histogram: Histogram, edges: Edges) -> list[float]:
     """How many values lie beyond each decision edge, which must all be edges of the histogram."""
-    places = _places(histogram.edges, edges.at)
-    return [sum(histogram.counts[place:]) for place in places]
+    beyond = list(accumulate(reversed(histogram.counts)))
+    return [beyond[place] for place in _places(histogram.edges, edges.at)]
 
 
 @lru_cache(maxsize=256)
 def _places(edges: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[int, ...]:
-    """Which bucket is the first beyond each of the wanted edges; asked at every look for the same few."""
-    return tuple(edges.index(edge) + 1 for edge in wanted)
+    """Which bucket, counted from the last one, is the first beyond each of the wanted edges; asked at every
+    look for the same few."""
+    return tuple(len(edges) - 1 - edges.index(edge) for edge in wanted)
 
 
 def score_squares(above: Sequence[float]) -> float:
