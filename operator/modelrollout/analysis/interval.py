@@ -93,17 +93,16 @@ class Interval:
         """One more look; `log_factor_of` gives the look's log factor against a point of the grid."""
         if log_factor_of is None:
             return self
-        log_m = list(self.log_m)
-        for k in range(self.low, self.high + 1):
-            log_m[k] += log_factor_of(grid[k])
         low, high = self.low, self.high
+        log_m, alive = list(self.log_m), range(low, high + 1)
+        log_m[low : high + 1] = single([log_m[k] + log_factor_of(grid[k]) for k in alive])
         while low <= high and log_m[low] >= _LIMIT:
             low += 1
         while high >= low and log_m[high] >= _LIMIT:
             high -= 1
         if low > high:  # no constant difference explains all looks: it has changed, begin anew
             return Interval.fresh(len(grid))
-        return Interval(single(log_m), low, high)
+        return Interval(tuple(log_m), low, high)
 
     def ends(self, grid: Sequence[float], least: float, most: float = 1.0) -> tuple[float, float]:
         """The interval; `least` and `most` are the extreme values there can be (-1 and 1 for differences)."""

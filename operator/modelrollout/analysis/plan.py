@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 from modelrollout.analysis.metric import Metric
 
@@ -11,7 +12,7 @@ CATASTROPHIC_SHARE = 0.1
 """The part of falseRevertRisk that the catastrophic rule spends when a metric has such a limit."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """Fixed before the first look; the same plan must be given to restore stored evidence."""
 
@@ -39,14 +40,14 @@ class Plan:
         if self.planned_looks is not None and self.planned_looks < 1:
             raise ValueError(f"plannedLooks is {self.planned_looks}; it must be at least 1.")
 
-    @property
+    @cached_property
     def critical(self) -> tuple[str, ...]:
         """The metrics that must be proven before a step passes. When none is named all are: a step never
         passes because nothing was looked at."""
         named = tuple(metric.name for metric in self.metrics if metric.is_critical)
         return named or tuple(metric.name for metric in self.metrics)
 
-    @property
+    @cached_property
     def catastrophic_risk(self) -> float:
         """What the catastrophic rule may spend of falseRevertRisk."""
         watched = any(m.catastrophic is not None and m.reverts for m in self.metrics)
