@@ -22,6 +22,10 @@ STALE_HEARTBEAT = 30.0
 _OBJECT = ("namespace", "name")
 
 
+Shown = dict[tuple[Gauge, str], int]
+"""Of one rollout: the gauges and their last label, and what they show."""
+
+
 class Telemetry:
     """All instruments of one process, on a registry of their own."""
 
@@ -58,7 +62,7 @@ class Telemetry:
             "modelrollout_api_request_seconds", "Duration of requests to the API server.", "verb"
         )
         self.looks = self._counter("modelrollout_looks", "Looks taken, by result.", "result")
-        self._shown: dict[tuple[str, str], tuple[str | None, str | None, int, int | None]] = {}
+        self._shown: dict[tuple[str, str], Shown] = {}
         self._turned = time.monotonic()
         self.synced: Callable[[], bool] = lambda: False
         """Whether each rollout that the watches have shown was looked at once."""
@@ -94,23 +98,25 @@ class Telemetry:
         observed: int | None,
     ) -> None:
         """The state of one rollout after a pass; states it is no longer in disappear."""
-        state = (phase, verdict, desired, observed)
-        if self._shown.get((namespace, name)) == state:
-            return
-        self.forget(namespace, name)
-        self._shown[namespace, name] = state
+        state: Shown = {(self.weight, "desired"): desired}
         if phase:
-            self.phase.labels(namespace, name, phase).set(1)
+            state[self.phase, phase] = 1
         if verdict:
-            self.verdict.labels(namespace, name, verdict).set(1)
-        self.weight.labels(namespace, name, "desired").set(desired)
+            state[self.verdict, verdict] = 1
         if observed is not None:
-            self.weight.labels(namespace, name, "observed").set(observed)
+            state[self.weight, "observed"] = observed
+        before = self._shown.get((namespace, name), {})
+        if before == state:
+            return
+        self._shown[namespace, name] = state
+        for gauge, last in before.keys() - state.keys():
+            gauge.remove(namespace, name, last)
+        for (gauge, last), value in state.items():
+            gauge.labels(namespace, name, last).set(value)
 
     def forget(self, namespace: str, name: str) -> None:
-        self._shown.pop((namespace, name), None)
-        for gauge in (self.phase, self.verdict, self.weight):
-            gauge.remove_by_labels({"namespace": namespace, "name": name})
+        for gauge, last in self._shown.pop((namespace, name), {}):
+            gauge.remove(namespace, name, last)
 
     # ── being asked ─────────────────────────────────────────────────────────────────────────────
 

@@ -1,0 +1,40 @@
+"""What the operator shows of a rollout is what it is now: no state that it has left stays on the page."""
+
+import pytest
+
+from modelrollout.telemetry import Telemetry
+
+CHAT = {"namespace": "ns", "name": "chat"}
+
+
+@pytest.fixture
+def telemetry():
+    return Telemetry()
+
+
+def shown(telemetry, name):
+    """Last label -> value of all series of a gauge."""
+    (family,) = (family for family in telemetry.registry.collect() if family.name == name)
+    return {list(sample.labels.values())[-1]: sample.value for sample in family.samples}
+
+
+def test_a_phase_that_was_left_disappears(telemetry):
+    telemetry.show(**CHAT, phase="Progressing", verdict="Insufficient", desired=5, observed=5)
+    telemetry.show(**CHAT, phase="Stable", verdict=None, desired=0, observed=0)
+    assert shown(telemetry, "modelrollout_phase") == {"Stable": 1}
+    assert shown(telemetry, "modelrollout_verdict") == {}
+    assert shown(telemetry, "modelrollout_canary_weight_percent") == {"desired": 0, "observed": 0}
+
+
+def test_a_weight_that_cannot_be_read_is_not_shown_as_the_last_one(telemetry):
+    telemetry.show(**CHAT, phase="Progressing", verdict=None, desired=5, observed=5)
+    telemetry.show(**CHAT, phase="Progressing", verdict=None, desired=25, observed=None)
+    assert shown(telemetry, "modelrollout_canary_weight_percent") == {"desired": 25}
+
+
+def test_a_rollout_that_is_gone_takes_nothing_of_the_others_with_it(telemetry):
+    telemetry.show(**CHAT, phase="Stable", verdict=None, desired=0, observed=0)
+    telemetry.show(namespace="ns", name="other", phase="Reverted", verdict="Fail", desired=0, observed=0)
+    telemetry.forget("ns", "chat")
+    assert shown(telemetry, "modelrollout_phase") == {"Reverted": 1}
+    assert shown(telemetry, "modelrollout_verdict") == {"Fail": 1}
