@@ -93,35 +93,57 @@ class Meter:
         fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / 100
 
-    def rss(self):
-        for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+    def rss(self, field="VmRSS"):
+        """MiB; `VmHWM` is the highest it has been."""
+        lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+
+def watch(plane, path, stopped):
+    """Objects of a collection: those there are, and then each as it changes."""
+    query = {"watch": "1", "timeoutSeconds": "2"}
+    with plane.client(timeout=10) as http:
+        listed = http.get(path).raise_for_status().json()
+        yield from listed["items"]
+        query["resourceVersion"] = listed["metadata"]["resourceVersion"]
+        while not stopped.is_set():
+            with contextlib.suppress(httpx.HTTPError), http.stream("GET", path, params=query) as stream:
+                for line in stream.iter_lines():
+                    changed = json.loads(line)["object"]
+                    query["resourceVersion"] = changed["metadata"]["resourceVersion"]
+                    yield changed
 
 
 class Fleet:
-    """All rollouts of the bench, in one namespace."""
+    """All rollouts of the bench, as a watch shows them: polling would load the API server."""
 
-    def __init__(self, scene, names):
+    def __init__(self, plane, scene, names, stopped):
         self.scene, self.names = scene, names
-        self.began, self.ended = {}, {}
+        self._statuses, self._moments = {}, {}
+        self._changed = threading.Condition()
+        path = PATHS[KIND].format(scene.namespace)
+        threading.Thread(target=self._follow, args=(watch(plane, path, stopped),), daemon=True).start()
+
+    def _follow(self, rollouts):
+        for each in rollouts:
+            with self._changed:
+                self._statuses[each["metadata"]["name"]] = each.get("status") or {}
+                self._moments[each["metadata"]["name"]] = time.time()
+                self._changed.notify_all()
 
     def statuses(self):
-        with contextlib.suppress(httpx.HTTPError):  # a busy API server is asked again
-            return {item["metadata"]["name"]: item.get("status") or {} for item in self.scene.list(KIND)}
-        return {}
+        with self._changed:
+            return dict(self._statuses)
 
     def wait(self, what, seconds, names=None):
-        """Wait until `what(status)` holds for all; moments at which it was first seen, by name."""
-        seen, wanted, deadline = {}, set(names or self.names), time.monotonic() + seconds
-        while wanted - seen.keys():
-            for name, status in self.statuses().items():
-                if name in wanted and name not in seen and what(status):
-                    seen[name] = time.time()
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.25)
+        """Wait until `what(status)` holds for all; moments at which it was seen to, by name."""
+        seen, waiting, deadline = {}, set(names or self.names), time.monotonic() + seconds
+        with self._changed:
+            while waiting and time.monotonic() < deadline:
+                for name in [name for name in waiting if what(self._statuses.get(name, {}))]:
+                    seen[name] = self._moments[name]
+                    waiting.discard(name)
+                self._changed.wait(0.5)
         return seen
 
 
@@ -150,19 +172,20 @@ def bench(given, folder):
         prometheus.set_targets([(exporter.address, {})])
         namespace = stack.enter_context(namespace_on(plane))
         plane.kubeconfig = plane.kubeconfig_for("bench-operator", groups=["system:masters"])
-        operator = stack.enter_context(Operator(plane, folder, namespaces=[namespace], lease=namespace))
-        operator.wait_ready()
+        quiet = ["--log-level", "info"]  # as the chart has it
+        operator = Operator(plane, folder, namespaces=[namespace], lease=namespace, flags=quiet)
+        stack.enter_context(operator).wait_ready()
         scene = Scene(stack.enter_context(plane.client()), namespace)
         stopped = threading.Event()
         stack.callback(stopped.set)
         threading.Thread(target=obey, args=(plane, namespace, exporter, stopped), daemon=True).start()
-        run(given, scene, operator, audit=Audit(record), exporter=exporter, prometheus=prometheus)
+        fleet = Fleet(plane, scene, [f"r{n:03}" for n in range(given.rollouts)], stopped)
+        run(given, fleet, operator, audit=Audit(record), exporter=exporter, prometheus=prometheus)
 
 
-def run(given, scene, operator, *, audit, exporter, prometheus):
-    names = [f"r{n:03}" for n in range(given.rollouts)]
+def run(given, fleet, operator, *, audit, exporter, prometheus):
+    scene, names, meter = fleet.scene, fleet.names, Meter(operator.process.pid)
     aborted = names[: given.aborts]
-    fleet, meter = Fleet(scene, names), Meter(operator.process.pid)
     ideal = len(WEIGHTS) * given.step
     say(f"{given.rollouts} rollouts, {len(WEIGHTS)} steps of {given.step} s, a look every {given.interval} s")
     started = time.time()
@@ -182,7 +205,7 @@ def run(given, scene, operator, *, audit, exporter, prometheus):
     began = fleet.wait(lambda status: (status.get("step") or {}).get("startedAt"), 60)
     time.sleep(given.step * 1.5)
     latencies = [abort(scene, name) for name in aborted]
-    peak = meter.rss()
+    rss = meter.rss()
     done = fleet.wait(
         lambda status: status.get("phase") == "Stable" and "two" in status["stable"]["model"],
         ideal * 4,
@@ -196,7 +219,7 @@ def run(given, scene, operator, *, audit, exporter, prometheus):
     asked = [(verb, what) for verb, what, _ in audit.requests(started)]
     tell(given, asked, seconds, took=took, ideal=ideal)
     say(f"  requests/s, CPU at rest             {rest[0]:.2f}, {100 * rest[1]:.1f} %")
-    say(f"  RSS, CPU while running              {peak:.0f} MiB, {100 * cpu:.1f} %")
+    say(f"  RSS (peak), CPU while running       {rss:.0f} ({meter.rss('VmHWM'):.0f}) MiB, {100 * cpu:.1f} %")
     passes = operator.metric("modelrollout_pass_seconds_count")
     say(f"  passes per rollout, mean            {passes / given.rollouts:.0f}, {pass_mean(operator):.1f} ms")
     if latencies:
@@ -222,17 +245,9 @@ def revisions(status):
 
 def obey(plane, namespace, exporter, stopped):
     """The data plane: requests follow the weights of the routes, at once."""
-    path = PATHS["HTTPRoute"].format(namespace)
-    query = {"watch": "1", "timeoutSeconds": "2"}
-    with plane.client(timeout=10) as http:
-        query["resourceVersion"] = http.get(path).json()["metadata"]["resourceVersion"]
-        while not stopped.is_set():
-            with http.stream("GET", path, params=query) as stream:
-                for line in stream.iter_lines():
-                    route = json.loads(line)["object"]
-                    query["resourceVersion"] = route["metadata"]["resourceVersion"]
-                    name = route["metadata"]["name"]
-                    exporter.weigh(name, canary_percent(route, name))
+    for route in watch(plane, PATHS["HTTPRoute"].format(namespace), stopped):
+        name = route["metadata"]["name"]
+        exporter.weigh(name, canary_percent(route, name))
 
 
 class Scraped:
