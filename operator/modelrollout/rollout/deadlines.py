@@ -44,6 +44,8 @@ def _step(view: View) -> Iterator[float]:
     stay = (step.for_ or "0s") if step.pause is None else step.pause.duration
     if stay is not None:
         yield started + seconds(stay)
+    if (awaited := judge.awaited(view)) is not None:
+        yield awaited
     if analysis is not None and judge.needs_verdict(view):
         yield started + seconds(analysis.max_step_duration)
 

@@ -136,7 +136,8 @@ def _judging(view: View) -> Doing:
         return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=annotation, number=number)
     if view.observed.split_mismatch:
         return _do("Progressing", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
-    if not judge.stayed(view):
+    awaited = judge.awaited(view)
+    if not judge.stayed(view) or (awaited is not None and view.now < awaited and not judge.late(view)):
         until = stamp(
             unix(view.step.started_at) + seconds((step.pause and step.pause.duration) or step.for_ or "0s")
         )

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Step
 from modelrollout.api.status import AnalysisStatus
+from modelrollout.api.times import unix
 from modelrollout.rollout.view import View
+
+COUNTED = 2
+"""Looks after which the last one of a stay has been counted."""
 
 
 def current(view: View) -> Step | None:
@@ -36,6 +41,17 @@ def stayed(view: View) -> bool:
             return False
         duration = step.pause.duration
     return view.past(view.step.started_at, duration)
+
+
+def awaited(view: View) -> float | None:
+    """Until when a verdict may well come: the looks that were open when the stay ended are counted a little
+    later, and until then there is nothing new to tell people."""
+    step, analysis = current(view), view.spec.analysis
+    if step is None or step.for_ is None or view.step is None or view.step.started_at is None:
+        return None
+    if analysis is None or not needs_verdict(view):
+        return None
+    return unix(view.step.started_at) + seconds(step.for_) + COUNTED * seconds(analysis.interval)
 
 
 def passed(view: View) -> bool:

@@ -71,7 +71,7 @@ class Observed:
     found: Mapping[str, Any] | None = None
     """Our part of the route as it is now (`Router.remember`), kept before the first change."""
     selector: str = ""
-    """Label selector of the serving revision's pods, for the scale subresource."""
+    """Label selector of all pods of the rollout."""
     deleting: bool = False
 
 

@@ -10,8 +10,9 @@ from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.doing import Doing
 from modelrollout.rollout.drift import drifting
+from modelrollout.rollout.model import Role
 from modelrollout.rollout.view import View, but
-from modelrollout.traffic.router import Problem
+from modelrollout.traffic.router import REVISION_LABEL, Problem
 
 _MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})
 _VERDICTS = {"Pass": "Passed", "Fail": "Failed"}
@@ -29,7 +30,7 @@ def report(view: View, what: Doing, problem: Problem | None) -> Status:
         previous=_counted(view, status.previous),
         weight=but(status.weight, observed=view.read.canary if view.read is not None else None),
         replicas=view.replicas if problem is None else view.wanted(view.stable),
-        selector=observed.selector,
+        selector=f"{observed.selector},{REVISION_LABEL}={view.stable}" if view.stable else "",
         analysis=_analysis(view),
     )
     after = View(view.spec, fresh, observed, view.now)
@@ -83,13 +84,21 @@ def _said(status: say.Truth, reason: Reason, **facts: object) -> Finding:
 
 
 def _available(view: View) -> Finding:
-    """Both sides have the pods that their share of the users needs."""
+    """Both sides reach the pods that their share of the users needs.
+
+    By what each Service lists itself: one that was just pointed at another revision lists its pods a moment
+    later, and nobody is sent there before.
+    """
     weight = view.desired.canary
-    stable = holds(view.listed("stable"), 100 - weight, view.replicas)
-    if stable and (not weight or view.listed("canary")):
+    stable = holds(_reached(view, "stable"), 100 - weight, view.replicas)
+    if stable and (not weight or _reached(view, "canary")):
         return _said("True", say.ENOUGH_READY, revision=view.stable)
     ready = view.ready(view.stable)
     return _said("False", say.TOO_FEW_READY, revision=view.stable, ready=ready, wanted=view.replicas)
+
+
+def _reached(view: View, role: Role) -> int:
+    return view.observed.endpoints.get(role, {}).get(view.selected(role) or "", 0)
 
 
 def _promoted(view: View, what: Doing) -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from modelrollout.api import conditions
@@ -50,6 +52,40 @@ def test_a_step_in_progress_writes_nothing_until_something_happens() -> None:
     before = operator.writes
     operator.judged(500, "Insufficient")
     assert operator.writes == before
+
+
+def test_looks_that_were_open_when_the_stay_ended_are_waited_for_without_a_write() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    operator.judged(30, "Insufficient")
+    before = operator.writes
+    operator.judged(600, "Insufficient")
+    assert operator.writes == before
+    operator.judged(60, "Insufficient")
+    assert condition(operator, conditions.PROGRESSING) == ("True", "Judging")
+
+
+def test_the_write_that_promotes_a_revision_makes_it_the_one_that_the_scale_subresource_counts() -> None:
+    operator = on_trial()
+    operator.wait(3 * 3600)
+    promoted = next(
+        p.status for p in operator.plans if p.status.stable and p.status.stable.revision == SECOND
+    )
+    assert promoted.selector == f"modelrollout.io/rollout=chat,modelrollout.io/revision={SECOND}"
+
+
+def test_a_service_that_was_just_pointed_elsewhere_and_that_nobody_is_sent_to_is_no_loss() -> None:
+    """A pod counts while every Service that selects it lists it; the slices follow a moment later."""
+    operator = on_trial()
+    command(operator, "promote", "full")
+    while operator.world.services["stable"] != SECOND:
+        operator.run_once()
+        if operator.world.services["stable"] != SECOND:
+            operator.wait(60)
+    observed = operator.world.observe()
+    fleets = {**observed.fleets, SECOND: replace(observed.fleets[SECOND], ready=0)}
+    spec, now = operator.world.spec, operator.world.now
+    operator.status = decide(spec, operator.status, replace(observed, fleets=fleets), now).status
+    assert condition(operator, conditions.AVAILABLE)[0] == "True"
 
 
 def test_every_quarter_of_the_pods_is_told_to_who_waits_for_them() -> None:

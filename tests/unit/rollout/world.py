@@ -168,7 +168,7 @@ class World:
             quiet=self.quiet,
             split_mismatch=self.split_mismatch,
             found={"rules": "as found"},
-            selector="app=chat",
+            selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,
         )
 
