@@ -16,7 +16,7 @@ from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
 from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.shared import Shared
 
-KEEP = 120.0
+KEEP = 30.0
 """Seconds for which an answer is kept: rollouts ask for the same look within a few."""
 WATCHED = 900.0
 """Seconds for which a rollout that asked is fetched along with the others."""
