@@ -10,7 +10,6 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-import kopf
 import structlog
 
 from modelrollout import logs
@@ -19,12 +18,9 @@ from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
 from modelrollout.engine.events import Events
+from modelrollout.engine.kinds import owner_of, trim
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
-from modelrollout.engine.observe import owner_of, trim
-from modelrollout.operator import handlers
-from modelrollout.operator import settings as kopf_settings
-from modelrollout.serving.labels import ROLLOUT_LABEL
 from modelrollout.settings import Settings, parse
 from modelrollout.telemetry import Telemetry
 
@@ -35,6 +31,8 @@ STEP_DOWN = 5.0
 SWITCH = 0.0005
 """Seconds after which a counting thread lets the event loop go on; Python's 5 ms would be felt by an abort,
 which crosses the loop a dozen times."""
+HEAD_START = 2.0
+"""Seconds in which rollouts that waited for a leader go on, before kopf's own start takes the processor."""
 FAREWELL = 2.0
 """Seconds for the Events that still wait when the process is told to end."""
 
@@ -48,6 +46,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def serve(settings: Settings) -> int:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)  # until kopf takes the signals over
     telemetry = Telemetry()
     configuration = await connection()
     async with (
@@ -68,38 +69,34 @@ async def serve(settings: Settings) -> int:
             on_change=telemetry.leads,
         )
         log.info("waiting for the lease", lease=settings.lease_name, identity=settings.identity)
-        if not await _until_told_to_end(lease.acquire()):
+        if not await _unless(stop, lease.acquire()):
             return 0
         async with Cluster(configuration, on_call=telemetry.called, fence=lease.fence) as cluster:
-            return await _lead(settings, lease, cluster, telemetry)
+            return await _lead(settings, lease, cluster, telemetry, stop)
 
 
-async def _lead(settings: Settings, lease: Lease, cluster: Cluster, telemetry: Telemetry) -> int:
+async def _lead(
+    settings: Settings, lease: Lease, cluster: Cluster, telemetry: Telemetry, stop: asyncio.Event
+) -> int:
     """Everything the leader does. kopf cancels tasks that begin after its own, so ours begin before."""
     cache = Cache(owner_of, trim)
     events = Events(cluster, telemetry)
-    looks = Looks(telemetry)
-    loop = Loop(cluster=cluster, cache=cache, looks=looks, events=events, telemetry=telemetry)
+    turn = asyncio.Lock()
+    looks = Looks(telemetry, turn)
+    loop = Loop(cluster=cluster, cache=cache, looks=looks, events=events, telemetry=telemetry, turn=turn)
     looks.on_news = loop.wake
     telemetry.synced = loop.synced
-    stop = asyncio.Event()
     holding = asyncio.create_task(_hold(lease, stop), name="lease")
     background = [
         holding,
         asyncio.create_task(events.post(), name="events"),
     ]
     try:
-        await kopf.operator(
-            registry=handlers(loop),
-            settings=kopf_settings(ROLLOUT_LABEL, clusterwide=not settings.namespace),
-            standalone=True,
-            # kopf would ask the system for a user name, and a container's number has none
-            identity=settings.identity,  # type: ignore[arg-type]
-            clusterwide=not settings.namespace,
-            namespaces=settings.namespace,
-            stop_flag=stop,
-        )
-        await events.drain(FAREWELL)
+        if await _unless(stop, loop.take_stock(settings.namespace)):
+            background.append(asyncio.create_task(loop.catch_up(), name="catching up"))
+            await asyncio.wait(background[-1:], timeout=HEAD_START)
+            await _watch(settings, loop, stop)
+            await events.drain(FAREWELL)
         return 1 if lease.lost else 0
     finally:
         for task in background:
@@ -107,6 +104,24 @@ async def _lead(settings: Settings, lease: Lease, cluster: Cluster, telemetry: T
         await asyncio.gather(*background, return_exceptions=True)
         await looks.close()
         await lease.release()
+
+
+async def _watch(settings: Settings, loop: Loop, stop: asyncio.Event) -> None:
+    import kopf  # only now: to load it takes as long as to catch up
+
+    from modelrollout.operator import handlers
+    from modelrollout.operator import settings as kopf_settings
+
+    await kopf.operator(
+        registry=handlers(loop),
+        settings=kopf_settings(clusterwide=not settings.namespace),
+        standalone=True,
+        # kopf would ask the system for a user name, and a container's number has none
+        identity=settings.identity,  # type: ignore[arg-type]
+        clusterwide=not settings.namespace,
+        namespaces=settings.namespace,
+        stop_flag=stop,
+    )
 
 
 async def _hold(lease: Lease, stop: asyncio.Event) -> None:
@@ -119,16 +134,12 @@ async def _hold(lease: Lease, stop: asyncio.Event) -> None:
         asyncio.get_running_loop().call_later(STEP_DOWN, os._exit, 1)
 
 
-async def _until_told_to_end(work: Coroutine[Any, Any, None]) -> bool:
-    """Await `work`; False when SIGTERM or SIGINT came first. kopf takes the signals over afterwards."""
-    loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    tasks = [asyncio.create_task(work), asyncio.create_task(told.wait())]
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Await `work`; False when `stop` came first."""
+    tasks = [asyncio.create_task(work), asyncio.create_task(stop.wait())]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if told.is_set():
+        if stop.is_set():
             return False
         tasks[0].result()
         return True

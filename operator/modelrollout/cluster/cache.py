@@ -15,6 +15,9 @@ Object = dict[str, Any]
 Key = tuple[str, str, str]
 """Group and resource (`apps/deployments`), namespace, name. No version: kopf may read another than we do."""
 
+See = Callable[[Ref, str, Mapping[str, Any]], object]
+"""Told of an object as somebody saw it: kind and name, namespace, body."""
+
 TOMBSTONES = 4096
 
 

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import aiohttp
@@ -28,6 +28,8 @@ TIMEOUT = 5.0
 """Seconds for one request. With the Lease's 10 s renew deadline before it, no write of ours can land
 after the 15 s at which another replica may lead."""
 LIST_TIMEOUT = 30.0
+PAGE = 500
+"""Objects of a list that are in memory at a time."""
 IDLE_CONNECTION = 75.0
 """Seconds. The API server closes idle connections after 90; a kept one saves an abort the TLS handshake."""
 
@@ -100,15 +102,25 @@ class Cluster:
         except Missing:
             return None
 
+    async def each(self, ref: Ref, namespace: str | None, labels: str = "") -> AsyncIterator[Object]:
+        """Objects of `ref`'s kind with these labels (a selector text), a page at a time; none when the kind
+        does not exist. A namespace of None means all."""
+        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        while True:
+            try:
+                found = await self._call("GET", kind_of(ref), namespace, query=query, timeout=LIST_TIMEOUT)
+            except Missing:
+                return
+            kind = str(found.get("kind", "")).removesuffix("List")
+            for item in found.get("items", []):
+                yield {"apiVersion": ref.api_version, "kind": kind, **item}
+            if not (token := found["metadata"].get("continue")):
+                return
+            query["continue"] = token
+
     async def list(self, ref: Ref, namespace: str | None, labels: str = "") -> list[Object]:
-        """Objects of `ref`'s kind with these labels (a selector text); [] when the kind does not exist."""
-        query = {"labelSelector": labels} if labels else {}
-        try:
-            found = await self._call("GET", kind_of(ref), namespace, query=query, timeout=LIST_TIMEOUT)
-        except Missing:
-            return []
-        kind = str(found.get("kind", "")).removesuffix("List")
-        return [{"apiVersion": ref.api_version, "kind": kind, **item} for item in found.get("items", [])]
+        """The same at once."""
+        return [body async for body in self.each(ref, namespace, labels)]
 
     # ── writing our own objects ─────────────────────────────────────────────────────────────────
 

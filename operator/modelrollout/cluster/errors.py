@@ -15,7 +15,8 @@ class Missing(ClusterError):
 
 
 class Conflict(ClusterError):
-    """Somebody wrote in between (409, or a failed JSON-patch `test`): read again and decide anew."""
+    """Somebody wrote in between (409, a failed JSON-patch `test`, or 410 in the middle of a list): read again
+    and decide anew."""
 
 
 class Refused(ClusterError):
@@ -37,7 +38,7 @@ def error_for(status: int, what: str, body: bytes) -> ClusterError:
     text = f"The API server answered {status} to {what}: {message}"
     if status == 404:
         return Missing(text)
-    if status == 409 or (status == 422 and _is_failed_test(said)):
+    if status in (409, 410) or (status == 422 and _is_failed_test(said)):
         return Conflict(text)
     if status == 429 or status >= 500:
         return Unreachable(text)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Refused
-from modelrollout.engine.observe import CONFIG_MAP, DEPLOYMENT, SERVICE, Observer, named
+from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, named
+from modelrollout.engine.observe import Observer
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import (
@@ -28,10 +29,12 @@ from modelrollout.traffic.router import Patch, Ref, Split
 
 
 class Actor:
-    def __init__(self, cluster: Cluster, cache: Cache, observer: Observer) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, observer: Observer, see: See) -> None:
+        """`see` is shown each object as it was written."""
         self._cluster = cluster
         self._cache = cache
         self._observer = observer
+        self._see = see
 
     async def do(self, view: View, action: Action) -> None:
         """Carry out one action.
@@ -100,6 +103,7 @@ class Actor:
             ref = named(kind, name)
             if kind is DEPLOYMENT or self._cache.get(ref, view.key.namespace) is not None:
                 await self._cluster.delete(ref, view.key.namespace)
+                self._cache.forget(ref, view.key.namespace)  # the watch tells later; nobody asks twice
 
     # ── traffic ─────────────────────────────────────────────────────────────────────────────────
 
@@ -120,7 +124,7 @@ class Actor:
 
     async def _rename_arms(self, view: View) -> None:
         """Where the route itself names revisions (subsets, headers), they move with the Services."""
-        fresh = await self._observer.view(view.key)
+        fresh = self._observer.view(view.key)
         if fresh is None:
             return
         split = fresh.router.read(fresh.objects, fresh.site).split
@@ -129,7 +133,7 @@ class Actor:
 
     async def _set_traffic(self, view: View, split: Split, *, urgent: bool) -> None:
         """Write the split into the route, as it is after what was done before in this pass."""
-        fresh = view if urgent else await self._observer.view(view.key)
+        fresh = view if urgent else self._observer.view(view.key)
         if fresh is not None:
             patches = fresh.router.render(fresh.objects, fresh.site, split)
             await self._patch(fresh, patches, urgent=urgent)
@@ -161,4 +165,4 @@ class Actor:
             self._saw(view, patch.ref, written)
 
     def _saw(self, view: View, ref: Ref, body: dict[str, Any]) -> None:
-        self._cache.see(ref, view.key.namespace, body)
+        self._see(ref, view.key.namespace, body)

@@ -40,8 +40,12 @@ TRY_AGAIN = 10.0
 class Looks:
     """All rollouts under judgement in this process."""
 
-    def __init__(self, telemetry: Telemetry, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, telemetry: Telemetry, turn: asyncio.Lock, clock: Callable[[], float] = time.time
+    ) -> None:
+        """`turn` is held while a look is folded: see `Loop`."""
         self._telemetry = telemetry
+        self._turn = turn
         self._clock = clock
         self._source = LookSource(clock)
         self._trials: dict[RolloutKey, Trial] = {}
@@ -145,8 +149,9 @@ class Looks:
     async def _look(self, at: RolloutKey, trial: Trial) -> None:
         look = trial.next_look()
         counted = await self._source.count(trial.question, look)
-        with self._telemetry.look_seconds.time():
-            folded = trial.fold(counted)
+        async with self._turn:
+            with self._telemetry.look_seconds.time():
+                folded = trial.fold(counted)
         verdict = trial.verdict
         if not folded or verdict is None:
             self._telemetry.looks.labels("Dropped").inc()

@@ -7,8 +7,11 @@ status, in the cluster, and in Prometheus; what is kept in memory between passes
 from __future__ import annotations
 
 import asyncio
+import collections
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
@@ -25,6 +28,7 @@ from modelrollout.engine.keys import FINALIZER, GROUP, RESOURCE, RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.record import Recorder
+from modelrollout.engine.stocktaking import LISTED, take_stock
 from modelrollout.engine.view import View
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Note, Plan, SetTraffic
@@ -34,12 +38,29 @@ from modelrollout.traffic.router import Ref, Unroutable
 log = structlog.get_logger()
 
 
+AT_REST = ("Stable", "Reverted", "Invalid")
+"""Phases in which time alone brings nothing."""
+
+
 class Stop(Protocol):
     """kopf's flag that a daemon must end."""
 
     def __bool__(self) -> bool: ...
 
     def wait(self, timeout: float | None = None) -> Awaitable[Any]: ...
+
+
+@dataclass
+class _Kept:
+    """What is kept between the passes of one rollout; to lose it changes nothing."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    passed: bool = False
+    called: bool = False
+    """A person spoke to it."""
+    complaint: str | None = None
+    """What people were last told that only they can put right."""
 
 
 class Loop:
@@ -53,38 +74,56 @@ class Loop:
         looks: Looks,
         events: Events,
         telemetry: Telemetry,
+        turn: asyncio.Lock,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """`turn`: held while something long is computed, so that the event loop turns in between. A hundred
+        rollouts close their looks at one instant, and a person's abort must not wait for all of them."""
+        self._cluster = cluster
         self._cache = cache
+        self._turn = turn
         self._looks = looks
         self._events = events
         self._telemetry = telemetry
         self._clock = clock
         self._observer = Observer(cluster, cache)
         self._observer.surroundings.on_news = self.wake
-        self._recorder = Recorder(cluster, cache, clock)
-        self._actor = Actor(cluster, cache, self._observer)
-        self._wakes: dict[RolloutKey, asyncio.Event] = {}
-        self._locks: dict[RolloutKey, asyncio.Lock] = {}
-        self._passed: set[RolloutKey] = set()
-        self._complaints: dict[RolloutKey, str] = {}
+        self._recorder = Recorder(cluster, self.see, clock)
+        self._actor = Actor(cluster, cache, self._observer, self.see)
+        self._kept: dict[RolloutKey, _Kept] = collections.defaultdict(_Kept)
 
     # ── being told ──────────────────────────────────────────────────────────────────────────────
 
     def see(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
-        """An object as a watch shows it, before anybody is woken."""
-        self._cache.see(ref, namespace, body)
+        """An object as a list or a watch shows it. Whom it concerns is woken, if it is news: the echo of a
+        write of ours is none, for its answer was seen already."""
+        at = RolloutKey(namespace, ref.name)
+        if ref == at.ref:
+            self._hear(at, body)
+            for other in self._observer.learn(at, body):
+                self.wake(other)
+        if self._cache.see(ref, namespace, body):
+            self._wake_whom(ref, namespace, body)
 
-    def changed(self, ref: Ref, namespace: str, body: Mapping[str, Any], *, gone: bool) -> None:
-        """A child or a target changed: wake whom it concerns."""
-        interested = list(self._cache.interested(ref, namespace, body))
-        if gone:
-            self._cache.forget(ref, namespace, last=body)
-        for name in interested:
-            self.wake(RolloutKey(namespace, name))
+    def gone(self, ref: Ref, namespace: str, last: Mapping[str, Any]) -> None:
+        """A child or a target was deleted."""
+        self._wake_whom(ref, namespace, last)
+        self._cache.forget(ref, namespace, last=last)
+
+    def _wake_whom(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
+        for name in self._cache.interested(ref, namespace, body):
+            at = RolloutKey(namespace, name)
+            if self._cache.get(at.ref, namespace) is not None:  # children outlive their rollout for a while
+                self.wake(at)
+
+    def _hear(self, at: RolloutKey, body: Mapping[str, Any]) -> None:
+        """A person spoke to the rollout, by spec or annotation: its next pass waits for no other's."""
+        known = self._cache.get(at.ref, at.namespace)
+        if known is not None and _asked(known["metadata"]) != _asked(body["metadata"]):
+            self._kept[at].called = True
 
     def wake(self, at: RolloutKey) -> None:
-        self._wakes.setdefault(at, asyncio.Event()).set()
+        self._kept[at].wake.set()
 
     def forget_rollout(self, at: RolloutKey) -> None:
         """The resource is gone from the API: so are our memories of it. Its rivals may go on."""
@@ -92,28 +131,43 @@ class Loop:
         self._cache.drop(at.namespace, at.name)
         self._looks.forget(at)
         self._telemetry.forget(at.namespace, at.name)
-        self._wakes.pop(at, None)
-        self._locks.pop(at, None)
         self._recorder.forget(at)
-        self._observer.forget(at)
-        self._passed.discard(at)
-        self._complaints.pop(at, None)
-        for other in self._observer.rivals_of(at):
+        self._kept.pop(at, None)
+        for other in self._observer.forget(at):
             self.wake(other)
 
     def synced(self) -> bool:
         """Whether each rollout that the watches have shown was looked at once."""
         return all(
-            RolloutKey(namespace, name) in self._passed
+            self._kept[RolloutKey(namespace, name)].passed
             for namespace, name, _ in self._cache.all(GROUP, RESOURCE)
         )
 
+    async def take_stock(self, namespaces: Sequence[str]) -> None:
+        """See everything there is, once, before the first pass; `namespaces`: none for the whole cluster."""
+
+        def found(ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
+            self.see(ref, namespace, body)
+            if ref == (at := RolloutKey(namespace, ref.name)).ref:
+                self._observer.expect(at, body, LISTED)
+
+        await take_stock(self._cluster, namespaces, found)
+        log.info("saw what there is", rollouts=len(list(self._cache.all(GROUP, RESOURCE))))
+
     # ── running ─────────────────────────────────────────────────────────────────────────────────
+
+    async def catch_up(self) -> None:
+        """A pass for each rollout that is on its way, for time has gone by while nobody led."""
+        busy = [
+            RolloutKey(namespace, name)
+            for namespace, name, body in self._cache.all(GROUP, RESOURCE)
+            if (body.get("status") or {}).get("phase") not in AT_REST
+        ]
+        await asyncio.gather(*(self._pass_and_pause(at, Backoff()) for at in busy))
 
     async def drive(self, at: RolloutKey, stopped: Stop) -> None:
         """The daemon of one rollout: passes until stopped, as often as events and time ask for."""
-        structlog.contextvars.bind_contextvars(rollout=str(at))
-        wake = self._wakes.setdefault(at, asyncio.Event())
+        wake = self._kept[at].wake
         backoff = Backoff()
         while not stopped:
             wake.clear()  # before reading, so that a change during the pass causes another one
@@ -125,7 +179,6 @@ class Loop:
 
         Returns at once when our finalizer is gone already: then it was given back before.
         """
-        structlog.contextvars.bind_contextvars(rollout=str(at))
         backoff = Backoff()
         while True:
             resource = self._cache.get(at.ref, at.namespace)
@@ -140,9 +193,11 @@ class Loop:
         self, at: RolloutKey, backoff: Backoff, *, deleting: bool = False
     ) -> float | None:
         """One pass; seconds until the next is due without an event, None when only an event can matter."""
+        structlog.contextvars.bind_contextvars(rollout=str(at))
         started = time.monotonic()
+        kept = self._kept[at]
         try:
-            async with self._locks.setdefault(at, asyncio.Lock()):
+            async with kept.lock:
                 delay = await self._pass(at, deleting)
             backoff.succeeded()
             return delay
@@ -169,15 +224,15 @@ class Loop:
             self._telemetry.errors.labels(type(error).__name__).inc()
             return backoff.failed()
         finally:
-            self._passed.add(at)
+            kept.passed = True
             self._telemetry.pass_seconds.observe(time.monotonic() - started)
 
     def _complain(self, at: RolloutKey, reason: str, message: str) -> None:
         """What stays wrong until a person acts is an Event once, and counted each time."""
         self._telemetry.errors.labels(reason).inc()
         resource = self._cache.get(at.ref, at.namespace)
-        if self._complaints.get(at) != message and resource is not None:
-            self._complaints[at] = message
+        if self._kept[at].complaint != message and resource is not None:
+            self._kept[at].complaint = message
             self._events.tell(at, resource, [Note(reason, message, warning=True)])
 
     async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
@@ -191,16 +246,19 @@ class Loop:
     # ── one pass ────────────────────────────────────────────────────────────────────────────────
 
     async def _pass(self, at: RolloutKey, deleting: bool) -> float | None:
-        view = await self._observer.view(at)
-        if view is None or not _guarded(view.resource) or view.deleting is not deleting:
-            return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
-        now = self._clock()
-        observed = self._observer.observed(view, self._looks.findings(at))
-        plan = decide(view.spec, view.status, observed, now)
+        await self._observer.fetch(at)
+        kept = self._kept[at]
+        async with contextlib.nullcontext() if kept.called else self._turn:
+            kept.called = False
+            view = self._observer.view(at)
+            if view is None or not _guarded(view.resource) or view.deleting is not deleting:
+                return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
+            observed = self._observer.observed(view, self._looks.findings(at))
+            plan = decide(view.spec, view.status, observed, self._clock())
+            self._looks.follow(at, view, plan)
         log.debug(
             "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
         )
-        self._looks.follow(at, view, plan)
         written = await self._record_and_act(view, plan)
         self._events.tell(at, written, plan.notes)
         self._show(at, plan.status, observed.route.split)
@@ -239,6 +297,10 @@ class Loop:
             desired=status.weight.desired,
             observed=split.canary if split else None,
         )
+
+
+def _asked(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
+    return metadata["generation"], metadata.get("annotations")
 
 
 def _guarded(resource: Mapping[str, Any]) -> bool:

@@ -6,17 +6,21 @@ the watch keeps it fresh.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.client import Cluster, kind_of
+from modelrollout.engine.claims import Claims
 from modelrollout.engine.findings import Findings
-from modelrollout.engine.keys import API_VERSION, GROUP, KIND, RESOURCE, RolloutKey
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, POD, SERVICE, named
 from modelrollout.engine.obstacles import obstacle
+from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.model import Fleet, Observed, Role
@@ -25,23 +29,13 @@ from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import (
     REVISION_LABEL,
     ROLLOUT_LABEL,
-    identity,
     role_service_name,
 )
 from modelrollout.serving.readiness import fleet, listed_pods
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Object, Problem, Ref, Site
+from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
 
-DEPLOYMENT = Ref("apps/v1", "deployments", "")
-POD = Ref("v1", "pods", "")
-SERVICE = Ref("v1", "services", "")
-CONFIG_MAP = Ref("v1", "configmaps", "")
-ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
-
-
-def named(kind: Ref, name: str) -> Ref:
-    return dataclasses.replace(kind, name=name)
 
 
 class Observer:
@@ -49,12 +43,15 @@ class Observer:
         self._cluster = cluster
         self._cache = cache
         self.surroundings = Surroundings(cluster)
-        self._claims: dict[RolloutKey, tuple[tuple[str, int], frozenset[str]]] = {}
+        self._reader = Reader()
+        self._claims = Claims()
 
     # ── gathering ───────────────────────────────────────────────────────────────────────────────
 
-    async def view(self, at: RolloutKey) -> View | None:
-        """All objects of one rollout; None when the resource is gone.
+    async def fetch(self, at: RolloutKey) -> None:
+        """Read what no watch can have shown yet, and whether an older rival is still there.
+
+        The rival is asked for by name: should a watch have missed its end, nobody would ever wake this one.
 
         Raises:
             ValueError: the stored spec is not one that this version understands.
@@ -62,15 +59,30 @@ class Observer:
         """
         resource = self._cache.get(at.ref, at.namespace)
         if resource is None:
+            return
+        spec = self._reader.spec(at, resource)
+        for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
+            if self._cache.want(ref, at.namespace, at.name) and self._cache.get(ref, at.namespace) is None:
+                await self._read(ref, at.namespace)
+        for rival in list(self._older_rivals(at, resource)):
+            await self._read(rival.ref, rival.namespace)
+        if self.surroundings.unknown_to(at, resource) and (view := self.view(at)) is not None:
+            await self.surroundings.ask(view)
+
+    def view(self, at: RolloutKey) -> View | None:
+        """All objects of one rollout as they were last seen; None when the resource is gone.
+
+        Raises:
+            ValueError: the stored spec is not one that this version understands.
+        """
+        resource = self._cache.get(at.ref, at.namespace)
+        if resource is None:
             return None
-        spec = Spec.model_validate(resource["spec"])
-        status = Status.model_validate(resource.get("status") or {})
+        spec, status = self._reader.spec(at, resource), self._reader.status(at, resource)
         router = router_for(spec.traffic, spec.strategy)
         service_ref = named(SERVICE, spec.traffic.service)
         role_refs = {role: named(SERVICE, role_service_name(spec.traffic.service, role)) for role in ROLES}
         prompts_ref = named(CONFIG_MAP, spec.prompts.config_map) if spec.prompts else None
-        targets = [service_ref, *role_refs.values(), *router.refs(), *([prompts_ref] if prompts_ref else [])]
-        await self._read_unseen(at, targets)
         role_services = {
             role: body
             for role, ref in role_refs.items()
@@ -97,8 +109,8 @@ class Observer:
             prompts=prompts,
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
-        view = dataclasses.replace(view, site=self.site(view), rival=await self._rival(view))
-        return await self.surroundings.around(view)
+        view = dataclasses.replace(view, site=self.site(view), rival=self._rival(view))
+        return self.surroundings.around(view)
 
     def site(self, view: View) -> Site:
         """Who the arms are, for the router: what the role Services select now."""
@@ -123,10 +135,8 @@ class Observer:
             self._cache.forget(at.ref, at.namespace)
             return
         self._cache.see(at.ref, at.namespace, resource)
-        spec = Spec.model_validate(resource["spec"])
-        router = router_for(spec.traffic, spec.strategy)
-        services = [spec.traffic.service, *(role_service_name(spec.traffic.service, role) for role in ROLES)]
-        for ref in {*router.refs(), *(named(SERVICE, name) for name in services)}:
+        spec = self._reader.spec(at, resource)
+        for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
             await self._read(ref, at.namespace)
         listed = await self._cluster.list(DEPLOYMENT, at.namespace, f"{ROLLOUT_LABEL}={at.name}")
         names = {body["metadata"]["name"] for body in listed}
@@ -135,11 +145,6 @@ class Observer:
         for known in list(self._cache.children(at.namespace, at.name, "deployments")):
             if (name := known["metadata"]["name"]) not in names:
                 self._cache.forget(named(DEPLOYMENT, name), at.namespace)
-
-    async def _read_unseen(self, at: RolloutKey, targets: Iterable[Ref]) -> None:
-        for ref in targets:
-            if self._cache.want(ref, at.namespace, at.name) and self._cache.get(ref, at.namespace) is None:
-                await self._read(ref, at.namespace)
 
     async def _read(self, ref: Ref, namespace: str) -> None:
         body = await self._cluster.get(ref, namespace)
@@ -155,7 +160,6 @@ class Observer:
         found = None
         if view.status.original_traffic is None and all(map(view.objects.get, view.router.refs())):
             found = view.router.remember(view.objects, view.site) or None
-        serving = view.status.stable.revision if view.status.stable else None
         return Observed(
             generation=int(metadata["generation"]),
             revision=view.revision,
@@ -170,7 +174,7 @@ class Observer:
             quiet=findings.quiet,
             split_mismatch=findings.split_mismatch,
             found=found,
-            selector=",".join(f"{k}={v}" for k, v in identity(at.name, serving).items()) if serving else "",
+            selector=f"{ROLLOUT_LABEL}={at.name}",
             deleting=view.deleting,
         )
 
@@ -215,70 +219,52 @@ class Observer:
 
     # ── who else wants the same ──────────────────────────────────────────────────────────────────
 
-    async def _rival(self, view: View) -> Problem | None:
-        """An older rollout that has a target of this one.
-
-        It is asked for by name: should a watch have missed its end, nobody would ever wake this one.
-        """
-        mine = self._claims_of(view.key, view.resource)
-        for other, body in list(self._neighbours(view.key)):
-            common = mine & self._claims_of(other, body)
-            if not common or _age(body) > _age(view.resource):
-                continue
-            await self._read(other.ref, other.namespace)
-            if self._cache.get(other.ref, other.namespace) is not None:
-                return Problem(
-                    "TargetConflict",
-                    f"The ModelRollout {other.name} is older and already moves the traffic of {min(common)}; "
-                    f"only one may. Delete one of the two, or give this one a Service and route of its own.",
-                )
+    def _rival(self, view: View) -> Problem | None:
+        for other, target in self._older_rivals(view.key, view.resource).items():
+            return Problem(
+                "TargetConflict",
+                f"The ModelRollout {other.name} is older and already moves the traffic of {target}; "
+                f"only one may. Delete one of the two, or give this one a Service and route of its own.",
+            )
         return None
 
-    def _claims_of(self, at: RolloutKey, body: Object) -> frozenset[str]:
-        """Targets of a rollout; read once per generation, for every pass asks them of all its neighbours."""
-        version = (body["metadata"]["uid"], body["metadata"]["generation"])
-        known = self._claims.get(at)
-        if known is None or known[0] != version:
-            known = self._claims[at] = (version, _claims_of(body))
-        return known[1]
+    def _older_rivals(self, at: RolloutKey, resource: Object) -> dict[RolloutKey, str]:
+        """Older rollouts that have a target of this one, and which."""
+        return {
+            other: target
+            for other, target in self._claims.rivals(at).items()
+            if (body := self._cache.get(other.ref, other.namespace)) is not None
+            and _age(body) <= _age(resource)
+        }
 
-    def forget(self, at: RolloutKey) -> None:
-        """The rollout is gone."""
-        self._claims.pop(at, None)
+    def learn(self, at: RolloutKey, resource: Object) -> set[RolloutKey]:
+        """A rollout was seen: what it claims must be known to the others before it had a pass itself.
+
+        Returns those who waited for a target that is free now.
+        """
+        return self._claims.learn(at, resource)
+
+    def expect(self, at: RolloutKey, resource: Object, kinds: Collection[Ref]) -> None:
+        """Everything of these kinds will be listed now: keep what the rollout names, it need not be read."""
+        with contextlib.suppress(ValueError):  # who cannot be understood names nothing
+            spec = self._reader.spec(at, resource)
+            for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
+                if kind_of(ref) in kinds:
+                    self._cache.want(ref, at.namespace, at.name)
+
+    def forget(self, at: RolloutKey) -> set[RolloutKey]:
+        """The rollout is gone; returns those who waited for its targets."""
         self.surroundings.forget(at)
-
-    def rivals_of(self, at: RolloutKey) -> list[RolloutKey]:
-        """Who may be waiting for this rollout's target to be free."""
-        return [other for other, _ in self._neighbours(at)]
-
-    def _neighbours(self, at: RolloutKey) -> Iterator[tuple[RolloutKey, Object]]:
-        for namespace, name, body in self._cache.all(GROUP, RESOURCE):
-            if namespace == at.namespace and name != at.name:
-                yield RolloutKey(namespace, name), body
+        self._reader.forget(at)
+        return self._claims.forget(at)
 
 
-def owner_of(body: Mapping[str, Any]) -> str | None:
-    """Which rollout an object belongs to: the label on children; a rollout is its own."""
-    if body.get("kind") == KIND and str(body.get("apiVersion", "")) == API_VERSION:
-        return str(body["metadata"]["name"])
-    labels = body.get("metadata", {}).get("labels") or {}
-    return labels.get(ROLLOUT_LABEL)
-
-
-def trim(resource: str, body: Object) -> dict[str, Any]:
-    """What is kept of an object. Only of objects that others write too is it ever asked who wrote."""
-    kept = dict(body)
-    if resource in ("pods", "deployments", "endpointslices"):
-        kept["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
-    return kept
-
-
-def _claims_of(body: Object) -> frozenset[str]:
-    try:
-        spec = Spec.model_validate(body["spec"])
-    except ValueError:
-        return frozenset()
-    return router_for(spec.traffic, spec.strategy).claims() | {f"services/{spec.traffic.service}"}
+def _targets(spec: Spec, router: Router) -> dict[Ref, None]:
+    """What a rollout names and what stands behind its names, each once."""
+    service = spec.traffic.service
+    names = [service, *(role_service_name(service, role) for role in ROLES)]
+    prompts = [named(CONFIG_MAP, spec.prompts.config_map)] if spec.prompts else []
+    return dict.fromkeys([*(named(SERVICE, name) for name in names), *router.refs(), *prompts])
 
 
 def _age(body: Mapping[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelrollout.api.status import Status
-from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.cache import See
 from modelrollout.cluster.client import Cluster
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
@@ -17,9 +17,10 @@ again from Prometheus is at most this long."""
 
 
 class Recorder:
-    def __init__(self, cluster: Cluster, cache: Cache, clock: Callable[[], float]) -> None:
+    def __init__(self, cluster: Cluster, see: See, clock: Callable[[], float]) -> None:
+        """`see` is shown the resource as it was written."""
         self._cluster = cluster
-        self._cache = cache
+        self._see = see
         self._clock = clock
         self._written_at: dict[RolloutKey, float] = {}
 
@@ -45,7 +46,7 @@ class Recorder:
         version = view.resource["metadata"]["resourceVersion"]
         written = await self._cluster.patch_status(view.key.ref, view.key.namespace, version, wanted)
         self._written_at[view.key] = self._clock()
-        self._cache.see(view.key.ref, view.key.namespace, written)
+        self._see(view.key.ref, view.key.namespace, written)
         return written
 
     def forget(self, at: RolloutKey) -> None:

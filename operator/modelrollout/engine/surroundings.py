@@ -33,22 +33,26 @@ class Surroundings:
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
-    async def around(self, view: View) -> View:
+    def unknown_to(self, at: RolloutKey, resource: Object) -> bool:
+        """Whether this spec has not been looked at so far."""
+        return self._asked.get(at) != _version(resource)
+
+    async def ask(self, view: View) -> None:
+        """Read the objects that the route points to, before a new spec is looked at."""
+        self._asked[view.key] = _version(view.resource)
+        await self._look(view)
+
+    def around(self, view: View) -> View:
         """The view with the objects that its route points to, as far as they are known.
 
-        They are read before a new spec is looked at. While the route is not served they are read again
-        behind the pass's back, for an abort must not wait for them.
+        While the route is not served they are read again behind the pass's back, for an abort must not wait
+        for them.
         """
         if not self._pointed_at(view):
             return view  # such as a VirtualService: nobody says of it whether it is served
-        metadata = view.resource["metadata"]
-        version = (metadata["uid"], int(metadata["generation"]))
         view = self._with_known(view)
-        if self._asked.get(view.key) != version:
-            self._asked[view.key] = version
-            await self._look(view)
-            return self._with_known(view)
-        if view.key not in self._tasks and not view.router.read(view.objects, view.site).settled:
+        known = not self.unknown_to(view.key, view.resource)
+        if known and view.key not in self._tasks and not view.router.read(view.objects, view.site).settled:
             task = self._tasks[view.key] = asyncio.create_task(self._look_again(view))
             task.add_done_callback(lambda _: self._tasks.pop(view.key, None))
         return view
@@ -97,6 +101,10 @@ class Surroundings:
             found = before
         self._known[place] = (self._clock(), found)
         return found != before
+
+
+def _version(resource: Object) -> tuple[str, int]:
+    return resource["metadata"]["uid"], int(resource["metadata"]["generation"])
 
 
 def _place(view: View, ref: Ref) -> Place:

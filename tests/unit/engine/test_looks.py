@@ -1,5 +1,7 @@
 """What a pass hears of the looks, also when hearing fails."""
 
+import asyncio
+
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.telemetry import Telemetry
@@ -15,7 +17,7 @@ class Broken:
 
 
 def test_a_fault_in_telling_holds_the_rollout_and_does_not_keep_a_pass_from_an_abort():
-    looks = Looks(Telemetry(), clock=lambda: 1_800_000_000.0)
+    looks = Looks(Telemetry(), asyncio.Lock(), clock=lambda: 1_800_000_000.0)
     looks._trials[AT] = Broken()
     told = looks.findings(AT).analysis
     assert told.verdict == "ProviderError"

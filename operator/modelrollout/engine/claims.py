@@ -1,0 +1,67 @@
+"""Who wants to move the same traffic: rollouts by what they claim, so that no pass has to ask all others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelrollout.api.spec import Spec
+from modelrollout.engine.keys import RolloutKey
+from modelrollout.traffic.registry import router_for
+
+Place = tuple[str, str]
+"""Namespace and target, such as `httproutes/chat#completions`."""
+
+
+Known = tuple[tuple[str, int], frozenset[Place]]
+"""Uid and generation of the rollout, and what it claims."""
+_NOTHING: Known = (("", 0), frozenset())
+
+
+class Claims:
+    def __init__(self) -> None:
+        self._of: dict[RolloutKey, Known] = {}
+        self._at: dict[Place, set[RolloutKey]] = {}
+
+    def learn(self, at: RolloutKey, body: Mapping[str, Any]) -> set[RolloutKey]:
+        """Take in a rollout as it was seen; its targets are read once per generation.
+
+        Returns those who may go on now, because it no longer claims what they do.
+        """
+        version = (body["metadata"]["uid"], body["metadata"]["generation"])
+        known = self._of.get(at)
+        if known is not None and known[0] == version:
+            return set()
+        waiting = self.forget(at)
+        places = frozenset((at.namespace, target) for target in _targets(body))
+        self._of[at] = version, places
+        for place in places:
+            self._at.setdefault(place, set()).add(at)
+        return waiting - self.rivals(at).keys()
+
+    def forget(self, at: RolloutKey) -> set[RolloutKey]:
+        """The rollout is gone; returns those who claim what it did."""
+        waiting = set(self.rivals(at))
+        _, places = self._of.pop(at, _NOTHING)
+        for place in places:
+            self._at[place].discard(at)
+            if not self._at[place]:
+                del self._at[place]
+        return waiting
+
+    def rivals(self, at: RolloutKey) -> dict[RolloutKey, str]:
+        """Other rollouts, and the first target that both claim."""
+        _, places = self._of.get(at, _NOTHING)
+        found: dict[RolloutKey, str] = {}
+        for place in sorted(places):
+            for other in self._at[place] - {at}:
+                found.setdefault(other, place[1])
+        return found
+
+
+def _targets(body: Mapping[str, Any]) -> frozenset[str]:
+    try:
+        spec = Spec.model_validate(body["spec"])
+    except ValueError:
+        return frozenset()
+    return router_for(spec.traffic, spec.strategy).claims() | {f"services/{spec.traffic.service}"}

@@ -1,0 +1,53 @@
+"""The kinds of objects that a rollout's state depends on; all of them are watched."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from modelrollout.engine.keys import API_VERSION, KIND
+from modelrollout.serving.labels import ROLLOUT_LABEL
+from modelrollout.traffic.router import Object, Ref
+
+DEPLOYMENT = Ref("apps/v1", "deployments", "")
+POD = Ref("v1", "pods", "")
+SERVICE = Ref("v1", "services", "")
+CONFIG_MAP = Ref("v1", "configmaps", "")
+ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
+
+CHILDREN = (
+    DEPLOYMENT,
+    POD,
+    SERVICE,
+    CONFIG_MAP,
+    ENDPOINT_SLICE,
+    Ref("gateway.networking.k8s.io/v1", "httproutes", ""),
+    Ref("gateway.networking.k8s.io/v1", "grpcroutes", ""),
+    Ref("networking.istio.io/v1", "virtualservices", ""),
+    Ref("networking.istio.io/v1", "destinationrules", ""),
+)
+"""Kinds that are not installed are watched from when they are."""
+
+LABELS = dict.fromkeys((DEPLOYMENT, POD, ENDPOINT_SLICE), ROLLOUT_LABEL)
+"""Kinds of which only our children matter: the API server sends us no others."""
+
+
+def named(kind: Ref, name: str) -> Ref:
+    return dataclasses.replace(kind, name=name)
+
+
+def owner_of(body: Mapping[str, Any]) -> str | None:
+    """Which rollout an object belongs to: the label on children; a rollout is its own."""
+    if body.get("kind") == KIND and str(body.get("apiVersion", "")) == API_VERSION:
+        return str(body["metadata"]["name"])
+    labels = body.get("metadata", {}).get("labels") or {}
+    return labels.get(ROLLOUT_LABEL)
+
+
+def trim(resource: str, body: Object) -> dict[str, Any]:
+    """What is kept of an object. Only of objects that others write too is it ever asked who wrote."""
+    kept = dict(body)
+    if resource in ("pods", "deployments", "endpointslices"):
+        kept["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+    return kept
