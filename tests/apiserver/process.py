@@ -48,6 +48,7 @@ class Operator:
             **os.environ,
             "KUBECONFIG": str(plane.kubeconfig),
             "PYTHONPATH": os.pathsep.join([str(REPOSITORY / "operator"), str(REPOSITORY)]),
+            "PYTHONDONTWRITEBYTECODE": "",  # the image has its bytecode: what is measured must not compile
         }
         self.process = None
 
