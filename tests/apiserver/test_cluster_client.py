@@ -8,6 +8,7 @@ import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from modelrollout.cluster import client
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, Unreachable
 from modelrollout.traffic.router import Ref
@@ -83,6 +84,22 @@ async def test_every_request_is_reported_with_verb_resource_and_status(control_p
     await cluster.list(MAP, fresh_namespace)
     await cluster.close()
     assert calls == [("get", "configmaps", 404), ("get", "configmaps", 200)]
+
+
+async def test_a_long_list_is_read_page_by_page_and_whole(control_plane, fresh_namespace, monkeypatch):
+    monkeypatch.setattr(client, "PAGE", 2)
+    calls = []
+    cluster = await connect(control_plane, on_call=lambda *call: calls.append(call[:3]))
+    for name in "abcde":
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"is": "ours"}}}
+        await cluster.apply(Ref("v1", "configmaps", name), fresh_namespace, body)
+    calls.clear()
+    listed = await cluster.list(MAP, fresh_namespace, "is=ours")
+    await cluster.close()
+    assert [(body["kind"], body["metadata"]["name"]) for body in listed] == [
+        ("ConfigMap", n) for n in "abcde"
+    ]
+    assert calls == [("get", "configmaps", 200)] * 3
 
 
 async def test_a_hanging_api_server_is_unreachable_within_the_timeout():

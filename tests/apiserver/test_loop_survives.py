@@ -141,6 +141,20 @@ def test_killed_with_sigkill_it_goes_on_with_the_step_that_was_due(plane_with_ro
     print(f"\nSIGKILL, start again -> next weight: {took:.2f} s")
 
 
+def test_a_new_leader_lists_and_asks_for_no_object_by_name(plane_with_routes, quick, tmp_path):
+    namespace = quick.namespace
+    quick.add(rollout())
+    with Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace) as operator:
+        quick.wait("Stable")
+        operator.kill()
+        operator.start().wait_ready()
+        asked = {
+            resource: operator.metric("modelrollout_api_requests_total", verb="get", resource=resource)
+            for resource in ("modelrollouts", "deployments", "pods", "services", "httproutes")
+        }
+    assert asked == dict.fromkeys(asked, 1)
+
+
 def test_a_standby_takes_over_and_a_leader_that_is_told_to_end_hands_over_at_once(
     plane_with_routes, quick, tmp_path
 ):
