@@ -150,6 +150,7 @@ def test_at_rest_nothing_is_asked_of_the_api_server(plane_with_routes, scene, tm
     namespace = scene.namespace
     scene.add(service(), http_route(), rollout())
     with Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace) as operator:
+        operator.wait_ready()
         scene.wait("Stable")
         operator.wait_ready()
         time.sleep(2)
