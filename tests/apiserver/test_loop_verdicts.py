@@ -58,6 +58,9 @@ def test_zero_traffic_holds_with_its_reason(judged):
     status = judged.scene.status()
     assert status["phase"] == "Progressing"
     assert judged.scene.weight() == 50
+    *_, last = (line for line in judged.operator.lines() if line["event"] == "look")
+    assert last["reason"] == "NoTraffic"
+    assert "see whether users reach it" in last["message"]
 
 
 def test_a_restart_in_mid_step_counts_the_looks_again_at_the_same_instants(judged):

@@ -129,7 +129,9 @@ def silence(metric: Metric, canary: Arm, control: Arm | None) -> Problem | None:
     alone = metric.kind in (Kind.RATIO, Kind.MEAN) and metric.tolerance.ratio == 0
     for name, arm in (("canary", canary), ("control", None if alone else control)):
         if arm is not None and _exposure(arm) == 0:
-            return Problem(ProblemKind.NO_TRAFFIC, f"The {name} had no traffic in this look.")
+            return Problem(
+                ProblemKind.NO_TRAFFIC, f"The {name} had no traffic in this look; see whether users reach it."
+            )
     return None
 
 

@@ -105,7 +105,13 @@ WAITING_FOR_OTHERS = Reason(
 WAITING_FOR_ROUTE = Reason("WaitingForRoute", "Step {step}: the route is to carry {split}{cause}")
 STEP_ENTERED = Reason("StepEntered", "Step {step}: revision {revision} gets {split}")
 DWELLING = Reason("Dwelling", "Step {step}: revision {revision} has {split} at least until {until}")
-JUDGING = Reason("Judging", "Step {step}: revision {revision} has {split}; {verdict}")
+JUDGING = Reason("Judging", "Step {step}: revision {revision} has {split}; {verdict}{undecided}")
+UNDECIDED = {
+    "pause": ". Without a verdict by {until} it waits for a person",
+    "revert": ". Without a verdict by {until} it goes back",
+    "promoteIfQuiet": ". Without a verdict by {until} it goes on if nothing speaks against it",
+}
+"""What `onInsufficient` means for a step, and when."""
 TIMED_PAUSE = Reason("TimedPause", "Step {step}: the plan pauses until {until}")
 PLAN_CHANGED = Reason(
     "PlanChanged", "The plan was edited before the step in progress; it starts again at step {step}"

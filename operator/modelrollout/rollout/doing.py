@@ -157,7 +157,11 @@ def _judging(view: View) -> Doing:
             annotation=annotation,
             number=number,
         )
-    return _do("Progressing", say.JUDGING, verdict=text, **facts)
+    undecided = ""
+    if analysis is not None:
+        until = stamp(unix(view.step.started_at) + seconds(analysis.max_step_duration))
+        undecided = say.UNDECIDED[analysis.on_insufficient].format(until=until)
+    return _do("Progressing", say.JUDGING, verdict=text.rstrip("."), undecided=undecided, **facts)
 
 
 def _promoting(view: View) -> Doing:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelrollout.api.spec import Spec
-from modelrollout.api.times import unix
+from modelrollout.api.times import stamp, unix
 from modelrollout.rollout.model import SetTraffic
 from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.reading import command, condition, moves, weights
@@ -98,6 +98,22 @@ def test_without_metrics_the_dwell_alone_passes_a_step_and_to_the_second() -> No
     operator.wait(1)
     assert at(operator) == "2/4"
     assert operator.world.route == Split(25)
+
+
+def test_a_step_without_a_verdict_says_why_and_until_when_it_waits() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    operator.wait(600)
+    operator.world.judge(
+        "Insufficient", "The canary had no traffic in this look; see whether users reach it."
+    )
+    operator.settle()
+    step = operator.status.step
+    assert step is not None
+    assert step.started_at is not None
+    facts = operator.plans[-1].facts
+    assert "see whether users reach it. Without" in facts["message"]
+    limit = stamp(unix(step.started_at) + 2 * 3600)
+    assert facts["message"].endswith(f"Without a verdict by {limit} it waits for a person")
 
 
 def test_the_next_weight_waits_for_the_pods_that_it_needs() -> None:
