@@ -25,6 +25,8 @@ WEIGHTS = (1, 5, 25, 50, 100)
 KINDS = {"HTTPRoute": "HTTPRoute", "hosts": "VirtualService"}
 SETTLE = 1.0
 """Seconds after a change whose requests count as sent during it, and not to its share."""
+TOKEN, TOKENS, STREAMS = 0.025, 100, 5
+"""Seconds from token to token of a stream, its tokens, and streams begun per second: a dozen are open."""
 ABORT_RATE = 200
 """Requests a second while an abort is timed: few enough that they do not slow it down."""
 PEERS = """
@@ -66,10 +68,11 @@ def shares(chat, requests):
     """Up through the weights and home again, with a line for each; counts of requests and streams."""
     print(f"\n{KINDS[chat.kind]}\n  {'asked':>7} {'requests':>9} {'observed':>9}   95 % interval    failed")
     steps = [step for weight in WEIGHTS for step in ({"weight": weight}, {"pause": {}})]
-    streaming = {"stream": True, "max_tokens": 100}
-    with chat.users(rate=None) as users, chat.users(rate=5, **streaming) as streams:
+    chat.turn(chat.status()["stable"]["revision"], tpot=TOKEN)
+    long = {"stream": True, "max_tokens": TOKENS}
+    with chat.users(rate=None, max_tokens=1) as users, chat.users(rate=STREAMS, **long) as streams:
         measure(users, "0 %", requests)
-        chat.change("two", *steps[:-2], {"weight": 100, "for": "1h"}, tpot=0.02)
+        chat.change("two", *steps[:-2], {"weight": 100, "for": "1h"}, tpot=TOKEN)
         for number, weight in enumerate(WEIGHTS, 1):
             users.phase = f"to {weight} %"
             if number > 1:
@@ -86,7 +89,7 @@ def shares(chat, requests):
         line(users, phase)
     failures = ", ".join(f"{number} x {word}" for word, number in users.tally.failures.items()) or "none"
     print(f"  {users.tally.sent:,} requests, failures: {failures}")
-    print(f"  {streams.tally.sent:,} streams open for seconds each, cut: {streams.tally.failed}")
+    print(f"  {streams.tally.sent:,} streams of {TOKEN * TOKENS:g} s each, cut: {streams.tally.failed}")
     return Counter(
         sent=users.tally.sent, failed=users.tally.failed, streams=streams.tally.sent, cut=streams.tally.failed
     )
