@@ -42,6 +42,17 @@ class Chat(Scene):
         plan = {"strategy": {"canary": {"steps": list(steps)}}} if steps else {}
         self.patch(KIND, {"spec": {**plan, **manifests.model(name, **server), **(spec or {})}})
 
+    def judged(self, metric):
+        """Fields of a spec: the bed's Prometheus is asked for this metric every second."""
+        return {
+            "analysis": {
+                "prometheus": {"address": self.cluster.addresses.prometheus},
+                "interval": "1s",
+                "warmUp": "0s",
+                "metrics": [{"use": metric, "tolerate": {"absolute": "0.05"}}],
+            }
+        }
+
     def wait_at(self, weight, seconds=60):
         """Until a step with this weight is in progress and its clock runs; the status."""
 

@@ -51,14 +51,9 @@ def test_after_an_abort_all_pods_of_the_new_revision_may_be_deleted_by_hand(chat
 @both_apis
 def test_a_revision_that_fails_its_users_is_sent_back_by_the_evidence(chat):
     """FL istio and gatewayapi rollback; AR FailInlineMultiple."""
-    analysis = {
-        "prometheus": {"address": chat.cluster.addresses.prometheus},
-        "interval": "1s",
-        "warmUp": "0s",
-        "metrics": [{"use": "http/success-rate", "tolerate": {"absolute": "0.05"}}],
-    }
     with chat.users(100) as users:
-        chat.change("bad", {"weight": 50, "for": "5m"}, error_rate=0.5, spec={"analysis": analysis})
+        judged = chat.judged("http/success-rate")
+        chat.change("bad", {"weight": 50, "for": "5m"}, error_rate=0.5, spec=judged)
         status = chat.wait("Reverted", 90)
         time.sleep(0.5)
         back = time.time()

@@ -92,22 +92,11 @@ def test_a_service_of_ours_that_somebody_deletes_is_made_again(chat):
     assert set(chat.ask()) == {"one", "two"}
 
 
-def judged_by_the_gateway(chat):
-    return {
-        "analysis": {
-            "prometheus": {"address": chat.cluster.addresses.prometheus},
-            "interval": "1s",
-            "warmUp": "0s",
-            "metrics": [{"use": "envoy/success-rate", "tolerate": {"absolute": "0.05"}}],
-        }
-    }
-
-
 @http_route
 def test_users_who_reach_a_revision_that_should_have_none_send_it_back(chat):
     """Another route leads to the canary's Service while the plan still pauses before all traffic."""
     with chat.users(100) as users:
-        chat.change("two", {"pause": {}}, {"weight": 50}, spec=judged_by_the_gateway(chat))
+        chat.change("two", {"pause": {}}, {"weight": 50}, spec=chat.judged("envoy/success-rate"))
         chat.wait("Paused", 60)
         stray = {
             "name": "stray",
@@ -125,7 +114,7 @@ def test_users_who_reach_a_revision_that_should_have_none_send_it_back(chat):
 def test_a_route_that_the_proxy_refuses_is_found_out_by_counting(chat, cluster):
     """istiod takes what its webhook would refuse, Envoy answers NACK, and no status says so."""
     with chat.users(100) as users, without_istios_webhook(cluster):
-        chat.change("two", {"weight": 5}, {"weight": 60, "for": "1h"}, spec=judged_by_the_gateway(chat))
+        chat.change("two", {"weight": 5}, {"weight": 60, "for": "1h"}, spec=chat.judged("envoy/success-rate"))
         chat.wait_at(5)
         chat.add(refused_by_envoy(chat))
         time.sleep(PUSH)
