@@ -30,6 +30,13 @@ def without_rule(name):
     return route
 
 
+def unnamed():
+    route = http_route()
+    for rule in route["spec"]["rules"]:
+        del rule["name"]
+    return route
+
+
 def crowded():
     route = http_route()
     others = [{"name": f"b{number}", "port": 80, "weight": 0} for number in range(15)]
@@ -68,6 +75,7 @@ def analysed(use="http/success-rate", address="http://127.0.0.1:1"):
         ([service()], rollout(), None, "HTTPRoute chat"),
         ([service(), without_rule("completions")], rollout(), None, "completions"),
         ([service(), http_route(service="elsewhere")], rollout(), None, "chat"),
+        ([service(), unnamed()], rollout(), "RuleNotFound", "its rules: none has a name"),
         ([service(), crowded()], rollout(), "RouteIsFull", "would have 17 backendRefs"),
         ([service(), elsewhere()], rollout(), "BackendInOtherNamespace", "in namespace serving"),
         (
@@ -100,6 +108,7 @@ def analysed(use="http/success-rate", address="http://127.0.0.1:1"):
         "no HTTPRoute",
         "a route without the named rule",
         "a rule that lacks our backends",
+        "a route whose rules have no names",
         "a rule without room for a backend",
         "a backend in another namespace",
         "two rules of one name",
