@@ -110,12 +110,9 @@ def line(users: Load, phase):
         print(f"  {phase:>9} {len(answers):>7} {'':>29} {failed:>4}")
         return
     canary = sum(answer.revision == "two" for answer in answers)
-    low, high = interval(canary, len(answers))
+    low, high = (max(0, 100 * share) for share in interval(canary, len(answers)))
     observed = f"{100 * canary / len(answers):.2f} %"
-    print(
-        f"  {phase:>9} {len(answers):>7} {observed:>9}   {100 * max(low, 0):5.2f} - {100 * high:5.2f} "
-        f"{failed:>10}"
-    )
+    print(f"  {phase:>9} {len(answers):>7} {observed:>9}   {low:5.2f} - {high:5.2f} {failed:>10}")
 
 
 # ── aborts and drift ──────────────────────────────────────────────────────────────────────────────────────
