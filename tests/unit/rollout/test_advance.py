@@ -102,7 +102,7 @@ def test_without_metrics_the_dwell_alone_passes_a_step_and_to_the_second() -> No
 
 def test_a_step_without_a_verdict_says_why_and_until_when_it_waits() -> None:
     operator = on_trial(spec_of(analysis=METRICS))
-    operator.wait(600)
+    operator.wait(700)  # the stay, and the looks that were open at its end
     operator.world.judge(
         "Insufficient", "The canary had no traffic in this look; see whether users reach it."
     )
