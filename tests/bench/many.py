@@ -64,9 +64,12 @@ def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple
     c0 = gap * p_0 - n0 * begin * q_0
     c1 = gap * p_1 + n1_rho * rho * p_0 + n0 * (q_0 - begin * q_1)
     c2, c3 = n0 * (q_1 - begin * q_2) + n1_rho * rho * p_1 - gap, n0 * q_2 - n1_rho * rho
-    low = np.clip(np.minimum(begin, end), least, most)
-    high = np.clip(np.maximum(begin, end), least, most)
-    t = np.clip((n1_rho * end + n0 * begin) / np.maximum(n1_rho + n0, _TINY), low, high)
+    begin, end = np.clip(begin, least, most), np.clip(end, least, most)
+    low, high = np.minimum(begin, end), np.maximum(begin, end)
+    t = (n1_rho * end + n0 * begin) / np.maximum(n1_rho + n0, _TINY)
+    p, q = t + a, rho * t + b
+    weight1, weight0 = n1_rho * rho * p * (1 - p), n0 * q * (1 - q)
+    t = np.clip((weight1 * end + weight0 * begin) / np.maximum(weight1 + weight0, _TINY), low, high)
     for _ in range(_STEPS):
         value = ((c3 * t + c2) * t + c1) * t + c0
         high, low = np.where(value > 0, t, high), np.where(value > 0, low, t)
@@ -75,7 +78,7 @@ def project(p1: Array, p0: Array, n1: Array, n0: Array, margin: Margin) -> tuple
         moved = np.where((slope > 0) & (moved >= low) & (moved <= high), moved, 0.5 * (low + high))
         step, t = moved - t, moved
         p, q = t + a, rho * t + b
-        if not (np.abs(step) > 1e-5 * np.minimum(p * (1 - p), q * (1 - q) / rho)).any():
+        if not (np.abs(step) > 1e-4 * np.minimum(p * (1 - p), q * (1 - q) / rho)).any():
             break
     return rho * t + b, t + a
 
