@@ -102,8 +102,9 @@ def _factors(look: tuple[Array, ...], p0: Array, margin: Margin, worse: bool) ->
     return np.where(outside & tells, log, 0.0)
 
 
-def running_phi(counts: Counts, alone: bool = False, long_run: bool = False) -> Array:
-    """`dispersion.Jumps` (or `dispersion.LongRun`): phi per look, from the looks before it."""
+def running_phi(counts: Counts, alone: bool = False, *, long_run: bool = False, shown: bool = False) -> Array:
+    """`dispersion.Jumps` (or `dispersion.LongRun`): phi per look, from the looks before it. `shown`: as far
+    as the jumps show it."""
     n1, x1, n0, x0 = counts.n1, counts.x1, counts.n0, counts.x0
     q1 = x1 if counts.squares1 is None else counts.squares1
     q0 = x0 if counts.squares0 is None else counts.squares0
@@ -115,6 +116,8 @@ def running_phi(counts: Counts, alone: bool = False, long_run: bool = False) -> 
     independent = spread1 * _variance(*totals[:3]) + spread0 * _variance(*totals[3:])
     prior = PRIOR_LOOKS * independent / np.maximum(seen, 1)
     ratio = (squares + prior) / np.maximum(independent + prior, _TINY)
+    if shown:
+        ratio = ratio * (1 - np.sqrt(3 * seen) / (seen + PRIOR_LOOKS))
     after = np.where((seen >= (2 if long_run else 1)) & (independent > 0), np.maximum(ratio, 1.0), 1.0)
     return np.concatenate([np.ones((len(x1), 1)), after[:, :-1]], 1)
 
@@ -234,11 +237,12 @@ def phi_of(counts: Counts, rules: Rules) -> Array:
         return np.broadcast_to(learned, counts.x1.shape)
     short = learned if rules.short is None else np.asarray(rules.short, float).reshape(-1, 1)
     slow = np.maximum(learned / short, 1.0)
-    phi = np.maximum(learned, running_phi(counts, alone) * slow)
     follows = slow >= SLOW if rules.phi is not None else np.ones_like(learned, bool)
+    phi = np.maximum(learned, running_phi(counts, alone, shown=True) * slow)
     if not follows.any():
         return phi
-    return np.where(follows, np.maximum(phi, running_phi(counts, alone, long_run=True)), phi)
+    whole = np.maximum(running_phi(counts, alone) * slow, running_phi(counts, alone, long_run=True))
+    return np.where(follows, np.maximum(learned, whole), phi)
 
 
 def latency(

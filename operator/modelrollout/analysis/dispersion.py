@@ -110,11 +110,20 @@ class Jumps:
 
     def phi(self, variance1: float, variance0: float) -> float:
         """At least 1, given the variance of one unit of the canary and of the control."""
+        return max(self._ratio(variance1, variance0), 1.0)
+
+    def shown(self, variance1: float, variance0: float) -> float:
+        """The same less its standard error. A few jumps are as often large as small by chance, and where the
+        noise is known, that is no reason to wait longer."""
+        error = math.sqrt(3 * self.count) / (self.count + PRIOR_LOOKS)
+        return max(self._ratio(variance1, variance0) * (1 - error), 1.0)
+
+    def _ratio(self, variance1: float, variance0: float) -> float:
         independent = self.spread1 * variance1 + self.spread0 * variance0
         if self.count == 0 or independent <= 0:
             return 1.0
         prior = PRIOR_LOOKS * independent / self.count
-        return max((self.squares + prior) / (independent + prior), 1.0)
+        return (self.squares + prior) / (independent + prior)
 
     @staticmethod
     def _rounded(sums: Sequence[float], last: tuple[float, float, float]) -> Jumps:
@@ -219,7 +228,9 @@ class Running:
         `information` of that look, by default that of an average one."""
         if information is None:
             information = self.information / max(self.looks, 1.0)
-        long_run = self.long_run.phi(variance1, variance0) if self.long_run is not None else 1.0
+        if self.long_run is None:
+            return self.noise.at(information, self.jumps.shown(variance1, variance0), 1.0)
+        long_run = self.long_run.phi(variance1, variance0)
         return self.noise.at(information, self.jumps.phi(variance1, variance0), long_run)
 
     def dump_doubles(self) -> list[float]:

@@ -155,3 +155,14 @@ def test_every_kind_learns_its_noise() -> None:
     score = Metric("judge", Kind.MEAN, Tolerance(1, 0.03))
     marks = [(Levels((0, 0.5, 1), (5, 3, 2)), Levels((0, 0.5, 1), (6, 2, 2))) for _ in range(60)]
     assert calibrate(score, marks, Plan((score,)), 30).metric.phi == pytest.approx(1.0)
+
+
+def test_what_a_few_jumps_show_by_chance_makes_nobody_wait_where_the_noise_is_known() -> None:
+    rng = np.random.default_rng(6)
+    x = rng.binomial(100, 0.02, (100, 2, 15)).astype(float)
+    runs = [[Pair(100, a, 100, b) for a, b in zip(*arms, strict=True)] for arms in x]
+    known, unknown = (
+        np.array([watch(Noise(phi, phi, None, True), run) for run in runs]) for phi in (1.0, None)
+    )
+    assert known.mean() < 1.03
+    assert unknown.mean() > 1.08
