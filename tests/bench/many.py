@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import HISTORY_LAGS, LAGS, PRIOR_LOOKS, SEEN_SLOW
+from modelrollout.analysis.dispersion import LAGS, PRIOR_LOOKS
 from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
 from modelrollout.analysis.noise import SLOW
+from modelrollout.analysis.past import HISTORY_LAGS, SEEN_SLOW
 from modelrollout.analysis.two_sided import FORGET
 
 Array = npt.NDArray[np.float64]
@@ -165,7 +166,7 @@ def _long_run(n1: Array, n0: Array, h: Array, d: Array, alone: bool) -> tuple[Ar
 
 
 def history_phi(counts: Counts) -> tuple[Array, Array]:
-    """`dispersion.design_effect` and `dispersion.jump_effect` of a history, one each per rollout."""
+    """`past.design_effect` and `past.jump_effect` of a history, one each per rollout."""
     n1, x1, n0, x0 = counts.n1, counts.x1, counts.n0, counts.x0
     h = n1 * n0 / np.maximum(n1 + n0, _TINY)
     d = x1 / np.maximum(n1, _TINY) - x0 / np.maximum(n0, _TINY)

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelrollout.analysis import arms
-from modelrollout.analysis.dispersion import Moments, Pair, design_effect, jump_effect
+from modelrollout.analysis.dispersion import Moments, Pair
 from modelrollout.analysis.information import units_to_pass
 from modelrollout.analysis.latency import above_edges, edges_of, score_squares
 from modelrollout.analysis.metric import Kind, Metric, Prior
 from modelrollout.analysis.observation import Arm, Events, Histogram, Look, Observation, Problem
+from modelrollout.analysis.past import design_effect, jump_effect
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.planner import bounds_of
 from modelrollout.analysis.verdict import Evidence, VerdictKind

@@ -83,7 +83,7 @@ class Metric:
     catastrophic: float | None = None
     """ratio and mean: a bad share that reverts from one look alone, whatever the control does."""
     phi: float | None = None
-    """Design effect >= 1 learned from the control's own history (see `dispersion`); None: unknown."""
+    """Design effect >= 1 learned from the control's own history (see `past`); None: unknown."""
     phi_short: float | None = None
     """The part of `phi` that the jumps from one look to the next show; the rest is slow. None: all of it."""
     phi_exposure: float | None = None

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.reading import Reading
@@ -67,8 +69,11 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
 
 def _trial_of(resource: Mapping[str, Any], prometheus: str | None) -> Trial:
     """The trial as the operator would take it up again."""
-    spec = Spec.model_validate(resource["spec"])
-    status = Status.model_validate(resource.get("status") or {})
+    try:
+        spec = Spec.model_validate(resource.get("spec"))
+        status = Status.model_validate(resource.get("status") or {})
+    except ValidationError as error:
+        raise Unrecorded(f"It is no ModelRollout that this version understands: {error}") from error
     state = status.evidence
     if not state or spec.analysis is None:
         raise Unrecorded("Its status holds no evidence: no look of a trial has been judged yet.")

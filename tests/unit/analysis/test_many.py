@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from modelrollout.analysis.block import Margin
-from modelrollout.analysis.dispersion import Pair, design_effect, jump_effect
+from modelrollout.analysis.dispersion import Pair
 from modelrollout.analysis.metric import EdgeMargin, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.observation import Histogram, Observation
+from modelrollout.analysis.past import design_effect, jump_effect
 from modelrollout.analysis.plan import Plan
 from tests.bench import many
 from tests.bench.worlds import logit_noise

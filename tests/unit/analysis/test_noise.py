@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from modelrollout.analysis.calibration import LEAST_LOOKS, calibrate
-from modelrollout.analysis.dispersion import Pair, Running, design_effect, jump_effect
+from modelrollout.analysis.dispersion import Pair, Running
 from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.observation import Arm, Events, Levels, Ratio, Scalar
+from modelrollout.analysis.past import design_effect, jump_effect
 from modelrollout.analysis.plan import Plan
 from tests.bench.worlds import logit_noise
 from tests.unit.analysis.given import ERRORS, latency_histogram
