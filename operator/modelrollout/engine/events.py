@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -27,11 +28,23 @@ WAITING = 1000
 """Events that may wait for the API server; when more come the newest are only logged."""
 
 
+@dataclass
+class _Waiting:
+    """A note about a rollout that the API server has not been asked to keep yet."""
+
+    at: RolloutKey
+    resource: Mapping[str, Any]
+    note: Note
+    told: datetime.datetime
+
+
 class Events:
     def __init__(self, cluster: Cluster, telemetry: Telemetry) -> None:
         self._cluster = cluster
         self._telemetry = telemetry
-        self._queue: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue(WAITING)
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(WAITING)
+        self._last: dict[RolloutKey, _Waiting] = {}
+        """The latest that waits, by rollout: what comes meanwhile joins it, if it can."""
 
     def tell(self, at: RolloutKey, resource: Mapping[str, Any], notes: Sequence[Note]) -> None:
         """Log and count each note, and queue the Events that tell of them."""
@@ -39,18 +52,27 @@ class Events:
             line = log.warning if note.warning else log.info
             line(note.message, reason=note.reason)
             self._telemetry.notes.labels(note.reason).inc()
-        for note in joined(notes):
-            with contextlib.suppress(asyncio.QueueFull):
-                self._queue.put_nowait((at.namespace, _event(at, resource, note)))
+            self._queue_up(_Waiting(at, resource, note, datetime.datetime.now(datetime.UTC)))
+
+    def _queue_up(self, new: _Waiting) -> None:
+        last = self._last.get(new.at)
+        if last is not None and (both := joined(last.note, new.note)) is not None:
+            last.note = both
+            return
+        with contextlib.suppress(asyncio.QueueFull):
+            self._queue.put_nowait(new)
+            self._last[new.at] = new
 
     async def post(self) -> None:
         """Post what was queued, for ever, one after the other. What cannot be posted is in the log."""
         while True:
-            namespace, body = await self._queue.get()
+            waiting = await self._queue.get()
+            if self._last.get(waiting.at) is waiting:
+                del self._last[waiting.at]
             try:
-                await self._cluster.create(Ref("v1", "events", ""), namespace, body)
+                await self._cluster.create(Ref("v1", "events", ""), waiting.at.namespace, _event(waiting))
             except ClusterError as error:
-                log.warning("event not posted", reason=body["reason"], error=str(error))
+                log.warning("event not posted", reason=waiting.note.reason, error=str(error))
             finally:
                 self._queue.task_done()
 
@@ -61,20 +83,18 @@ class Events:
                 await self._queue.join()
 
 
-def joined(notes: Sequence[Note]) -> list[Note]:
-    """Good news of one pass are one Event, named after the last: a step passed and the next one entered."""
-    told: list[Note] = []
-    for note in notes:
-        if told and not note.warning and not told[-1].warning:
-            told[-1] = Note(note.reason, f"{told[-1].message}. {note.message}")
-        else:
-            told.append(note)
-    return told
+def joined(first: Note, second: Note) -> Note | None:
+    """Good news that follow each other are one Event, named after the last: a step passed and the next one
+    entered. None when they are to be told apart."""
+    if first.warning or second.warning:
+        return None
+    text = f"{first.message}. {second.message}"
+    return Note(second.reason, text) if len(text) <= LONGEST_MESSAGE else None
 
 
-def _event(at: RolloutKey, resource: Mapping[str, Any], note: Note) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    metadata = resource["metadata"]
+def _event(waiting: _Waiting) -> dict[str, Any]:
+    at, note, metadata = waiting.at, waiting.note, waiting.resource["metadata"]
+    told = waiting.told.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -93,7 +113,7 @@ def _event(at: RolloutKey, resource: Mapping[str, Any], note: Note) -> dict[str,
         "source": {"component": "modelrollout"},
         "reportingComponent": "modelrollout.io/operator",
         "reportingInstance": os.environ.get("POD_NAME") or socket.gethostname(),
-        "firstTimestamp": now,
-        "lastTimestamp": now,
+        "firstTimestamp": told,
+        "lastTimestamp": told,
         "count": 1,
     }

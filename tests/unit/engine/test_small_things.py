@@ -33,14 +33,19 @@ def test_a_race_is_retried_at_once_and_a_fight_is_not():
     assert backoff.conflicted() > 0
 
 
-def test_good_news_of_one_pass_are_one_event():
+def test_good_news_that_follow_each_other_are_one_event_named_after_the_last():
     passed, entered = Note("StepPassed", "Step 1/2 is passed"), Note("StepEntered", "Step 2/2: 50 %")
-    assert joined([passed, entered]) == [Note("StepEntered", "Step 1/2 is passed. Step 2/2: 50 %")]
+    assert joined(passed, entered) == Note("StepEntered", "Step 1/2 is passed. Step 2/2: 50 %")
 
 
 def test_a_warning_is_never_joined_with_anything():
     bad, good = Note("AnalysisFailed", "worse", warning=True), Note("StepPassed", "passed")
-    assert joined([bad, good, bad]) == [bad, good, bad]
+    assert joined(bad, good) is joined(good, bad) is joined(bad, bad) is None
+
+
+def test_news_are_not_joined_into_an_event_that_no_api_server_takes_whole():
+    long = Note("StepPassed", "x" * 600)
+    assert joined(long, long) is None
 
 
 @pytest.mark.parametrize(
