@@ -131,7 +131,8 @@ class Status(Wire):
     """The revision that served before the last promotion; kept warm until `keep_warm_until`."""
     keep_warm_until: str | None = None
     draining: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)
-    """Revisions without traffic whose pods finish their streams before they go."""
+    """Revisions without traffic whose pods finish their streams before they go. One that has gone is named
+    until the next write."""
     draining_since: str | None = None
     refused_revision: str | None = None
     """Aborted or failed: does not start again by itself."""

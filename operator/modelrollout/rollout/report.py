@@ -148,7 +148,12 @@ def _analysed(view: View) -> Finding:
 
 
 def worth_writing(before: Status, after: Status) -> bool:
-    """Counts and wordings alone are not worth a write; but who waits for pods sees every quarter of them."""
+    """Counts and wordings alone are not worth a write; but who waits for pods sees every quarter of them.
+
+    Nor is it worth one that a revision sent away has gone at last: the next write takes its name away.
+    """
+    if set(after.draining) <= set(before.draining):
+        before = but(before, draining=after.draining, draining_since=after.draining_since)
     return _essence(before) != _essence(after)
 
 

@@ -11,6 +11,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import HandBack
+from modelrollout.rollout.report import worth_writing
 from modelrollout.traffic.router import Problem
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
@@ -86,6 +87,13 @@ def test_a_service_that_was_just_pointed_elsewhere_and_that_nobody_is_sent_to_is
     spec, now = operator.world.spec, operator.world.now
     operator.status = decide(spec, operator.status, replace(observed, fleets=fleets), now).status
     assert condition(operator, conditions.AVAILABLE)[0] == "True"
+
+
+def test_a_revision_that_is_sent_away_is_worth_a_write_and_one_that_has_gone_is_not() -> None:
+    leaving, gone = Status(draining=["old"], draining_since="2026-11-26T12:00:00Z"), Status()
+    assert worth_writing(gone, leaving)
+    assert not worth_writing(leaving, gone)
+    assert worth_writing(leaving, Status(draining=["older", "old"], draining_since="2026-11-26T12:00:00Z"))
 
 
 def test_every_quarter_of_the_pods_is_told_to_who_waits_for_them() -> None:
