@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 SCRAPERS = ("job", "prometheus", "prometheus_replica", "replica")
@@ -35,8 +35,8 @@ class Series:
     """One counter's samples, oldest first, each with the time at which it was scraped (unix seconds)."""
 
     labels: Mapping[str, str]
-    times: tuple[float, ...]
-    values: tuple[float, ...]
+    times: Sequence[float]
+    values: Sequence[float]
 
     @property
     def family(self) -> str:

@@ -93,7 +93,7 @@ def targets_of(series: Iterable[Series]) -> dict[Place, Target]:
         begun = starts.get(place)
         answered = tuple(t for t, value in zip(up.times, up.values, strict=True) if value == 1)
         known = tuple(zip(begun.times, begun.values, strict=True)) if begun else ()
-        found[place] = Target(up.labels, up.times, answered, known)
+        found[place] = Target(up.labels, tuple(up.times), answered, known)
     return found
 
 
