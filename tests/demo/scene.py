@@ -54,7 +54,7 @@ class Scene:
 
     def _rollout(self, rollout: Object) -> Object:
         spec = rollout["spec"]
-        spec["replicas"] = 1  # two cores carry two loaded models and one that loads
+        spec["replicas"] = 2
         spec["model"] = {"uri": self.server.uri("tiny"), "servedName": "chat"}
         spec["runtime"] = self._runtime()
         spec["traffic"]["armHeaders"] = True  # so that the demo can count who answered
@@ -69,7 +69,7 @@ class Scene:
                 {"use": "envoy/success-rate", "tolerate": {"absolute": "0.08"}},
             ],
         }
-        spec["rollbackWindow"] = "10s"
+        spec["rollbackWindow"] = "5s"
         return rollout
 
     def _runtime(self) -> Object:
