@@ -271,9 +271,16 @@ def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:
         limit=reading.limit,
         tolerated=reading.tolerated,
         detectable=reading.detectable,
-        reason=_reason(standing, reading, against, proven),
+        reason="Worse" if _broken(plan, standing) else _reason(standing, reading, against, proven),
         message=standing.problem.message if standing.problem else f"{standing.summary}.",
     )
+
+
+def _broken(plan: Plan, standing: Standing) -> bool:
+    """Whether the metric alone would revert as a breakdown."""
+    if standing.metric.catastrophic is None or not standing.metric.reverts:
+        return False
+    return (standing.reading.log_catastrophic or 0.0) >= -math.log(plan.catastrophic_risk)
 
 
 def _reason(standing: Standing, reading: Reading, against: float, proven: float) -> str:

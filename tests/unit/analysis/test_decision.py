@@ -75,6 +75,7 @@ def test_a_breakdown_reverts_from_a_single_look_and_an_incident_of_both_does_not
     _, (verdict,) = judge(plan, [{"a": ratios(70, 100, 0, 100)}])
     assert (verdict.kind, verdict.reason) == (VerdictKind.FAIL, "Catastrophic")
     assert "20 points beyond the control" in verdict.message
+    assert verdict.metrics["a"].reason == "Worse", "status blames the metric that reverts"
     _, verdicts = judge(plan, [{"a": ratios(70, 100, 70, 100)}] * 20)
     assert VerdictKind.FAIL not in {v.kind for v in verdicts}
 
