@@ -77,7 +77,7 @@ def play(where: stage.Stage) -> None:
         load.phase = "first model"
         with in_background(load):
             plain(f"\n{RATE} requests a second from now on, until the end.")
-            time.sleep(10)
+            time.sleep(20)
             better = Change("good", "A good new model.", scene.good(), promoted)
             good = follow(where, watch, load, better)
             worse = Change("bad", "A bad one: it really is slower.", scene.bad(), reverted)

@@ -65,8 +65,8 @@ class Scene:
             "warmUp": "5s",
             "maxStepDuration": "5m",
             "metrics": [
-                {"use": "vllm/time-to-first-token", "tolerate": {"ratio": "1.50", "absolute": "0.20"}},
-                {"use": "envoy/success-rate", "tolerate": {"absolute": "0.08"}},
+                {"use": "vllm/time-to-first-token", "tolerate": {"ratio": "1.50", "absolute": "0.15"}},
+                {"use": "envoy/success-rate", "tolerate": {"absolute": "0.05"}},
             ],
         }
         spec["rollbackWindow"] = "5s"
