@@ -97,20 +97,23 @@ def promote_by_hand(view: View) -> Change | None:
 
 
 def advance(view: View) -> Change | None:
-    """On to the next step: the route is as asked, the time is over, and the verdict is Pass."""
+    """On to the next step: the route is as asked, the time is over, and the verdict is Pass.
+
+    The evidence for it stays in status until the next step begins to collect its own.
+    """
     if not _climbing(view) or view.final or view.paused or view.desired != view.asked:
         return None
     if not view.settled or view.observed.split_mismatch:
         return None
+    verdict = evidence(view) if needs_verdict(view) else None
     if passed(view):
-        verdict = evidence(view) if needs_verdict(view) else None
         text = f": {verdict.message}" if verdict is not None and verdict.message else ""
         said = note(say.STEP_PASSED, step=view.progress, verdict=text)
     elif quietly_passed(view) and view.spec.analysis is not None:
         said = note(say.QUIETLY_PASSED, step=view.progress, limit=view.spec.analysis.max_step_duration)
     else:
         return None
-    return view.change(said, step=_at(view, view.index + 1))
+    return view.change(said, step=_at(view, view.index + 1), analysis=verdict or view.status.analysis)
 
 
 def _at(view: View, index: int) -> StepStatus:

@@ -160,6 +160,30 @@ def test_a_pass_of_the_step_before_does_not_count_for_the_next() -> None:
     assert at(operator) == "2/4", "no look has closed since this step began"
 
 
+def test_the_evidence_that_passed_a_step_is_shown_until_the_next_step_collects_its_own() -> None:
+    operator = on_trial(judged())
+    operator.judged(600)
+    shown = [
+        (plan.status.step.index, plan.status.analysis.verdict)
+        for plan in operator.plans
+        if plan.status.step is not None and plan.status.analysis is not None
+    ]
+    entered, then = shown.index((1, "Pass")), shown.index((1, "Insufficient"))
+    assert entered < then, "step 2 is entered by what passed step 1, and then looks for itself"
+
+
+def test_after_promotion_the_verdict_is_that_of_the_last_step_that_was_compared() -> None:
+    operator = on_trial(
+        with_steps({"weight": 50, "for": "10m"}, {"weight": 100, "for": "1m"}, analysis=METRICS)
+    )
+    operator.judged(600)
+    operator.wait(LOADING + 61)
+    assert operator.status.phase in ("Watching", "Stable")
+    assert operator.status.analysis is not None
+    assert operator.status.analysis.verdict == "Pass"
+    assert condition(operator, "Analysed") == ("True", "Passed")
+
+
 def test_a_verdict_without_a_look_counts_for_nothing() -> None:
     operator = on_trial(judged())
     operator.world.judge("Pass")
