@@ -10,7 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import compress, groupby, pairwise
 from statistics import median
 
 from modelrollout.analysis.counters.series import Place, Series
@@ -29,7 +29,8 @@ class Target:
     scrapes: tuple[float, ...]
     """When it answered."""
     starts: tuple[tuple[float, float], ...] = ()
-    """(when scraped, when the process had begun), oldest first; empty where the process does not tell."""
+    """(when first scraped, when the process had begun) for each process seen there, oldest first; empty where
+    processes do not tell."""
 
     def interval(self, until: float = math.inf) -> float | None:
         """Seconds between attempts up to then, as a rule."""
@@ -90,11 +91,18 @@ def targets_of(series: Iterable[Series]) -> dict[Place, Target]:
         (ups if each.family == UP else starts)[Place.of(each.labels)] = each
     found = {}
     for place, up in ups.items():
-        begun = starts.get(place)
-        answered = tuple(t for t, value in zip(up.times, up.values, strict=True) if value == 1)
-        known = tuple(zip(begun.times, begun.values, strict=True)) if begun else ()
-        found[place] = Target(up.labels, tuple(up.times), answered, known)
+        attempts = tuple(up.times)
+        answered = tuple(compress(attempts, (value == 1 for value in up.values)))
+        found[place] = Target(up.labels, attempts, answered, _changes(starts.get(place)))
     return found
+
+
+def _changes(series: Series | None) -> tuple[tuple[float, float], ...]:
+    """The first sample of each value in a row."""
+    if series is None:
+        return ()
+    samples = zip(series.times, series.values, strict=True)
+    return tuple(next(same) for _, same in groupby(samples, key=lambda sample: sample[1]))
 
 
 def implied(series: Iterable[Series]) -> dict[Place, Target]:
