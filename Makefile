@@ -4,6 +4,8 @@ SHELL := bash
 VENV := .venv
 PY := $(VENV)/bin/python
 LOCK := requirements/dev.txt
+# Bytecode is kept, whatever the shell says: without it each start compiles all libraries anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help
 help: ## this list
@@ -18,11 +20,11 @@ demo: $(VENV)/ready ## a real cluster, real vLLM, one good rollout and one bad o
 demo-down: $(VENV)/ready ## remove a kept demo cluster
 	@$(PY) -m tests.bed down
 
-test: lint unit apiserver cluster ## everything that proves it: what CI runs
+test: lint unit tools apiserver cluster ## everything that proves it: what CI runs
 
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
-.PHONY: venv lint unit apiserver cluster crd
+.PHONY: venv lint unit tools apiserver cluster crd
 venv: $(VENV)/ready ## a virtual environment from the lock file
 
 $(VENV)/ready: $(LOCK)
@@ -38,7 +40,10 @@ lint: $(VENV)/ready ## ruff, mypy --strict, import-linter
 	PYTHONPATH=operator $(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready ## the pure rooms, no I/O
-	$(PY) -m pytest -n logical tests/unit
+	$(PY) -m pytest -n logical --maxschedchunk 2 tests/unit
+
+tools: $(VENV)/ready ## what the tests stand on: the load generator and the model server of the tests
+	$(PY) -m pytest tests/tools
 
 apiserver: bed-build ## real etcd, API server and Prometheus; no node
 	$(PY) -m pytest tests/apiserver

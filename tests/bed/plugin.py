@@ -1,8 +1,8 @@
 """pytest plugin: the tiers by folder, and the beds as fixtures.
 
-tests/unit needs nothing, tests/apiserver a control plane, tests/cluster a whole cluster. A tier that this
-machine cannot carry is skipped with the reason; with CI=true in the environment it fails instead, so that
-green means run.
+tests/unit and tests/tools need nothing, tests/apiserver a control plane, tests/cluster a whole cluster. A tier
+that this machine cannot carry is skipped with the reason; with CI=true in the environment it fails instead,
+so that green means run.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from tests.bed.control_plane import ControlPlane, Kubernetes
 from tests.bed.failure import BedUnsupported
 from tests.bed.prometheus import Prometheus
 
-TIERS = ("unit", "apiserver", "cluster", "bench")
+TIERS = ("unit", "tools", "apiserver", "cluster", "bench")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,11 +29,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier and run the quick tiers first."""
+    """Mark each test with its tier and run the quick tiers first; in each, what needs no cluster of the
+    session comes before what does: a test that starts one of its own cannot do so beside it."""
     for item in items:
         if tier := tier_of(item.path):
             item.add_marker(tier)
-    items.sort(key=lambda item: TIERS.index(tier_of(item.path) or "unit"))
+    items.sort(key=lambda item: (TIERS.index(tier_of(item.path) or "unit"), needs_the_cluster(item)))
+
+
+def needs_the_cluster(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and "cluster" in item.fixturenames
 
 
 def tier_of(path: Path) -> str | None:
