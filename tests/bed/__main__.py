@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bed import containerd, debian, folders, node, vllm
+from tests.bed import containerd, debian, folders, node, vllm, vllm_image
 from tests.bed.build import build
 from tests.bed.cluster import OwnCluster, running_cluster
 from tests.bed.failure import BedError
@@ -83,6 +83,12 @@ def run_image(arguments: argparse.Namespace) -> None:
         say(f"{arguments.tag} is loaded into the running cluster.")
 
 
+def run_vllm_image(arguments: argparse.Namespace) -> None:
+    """Make the image that MODELROLLOUT_VLLM_IMAGE can name, for another cluster to load."""
+    reference = vllm_image.write(arguments.archive)
+    say(f"{reference} is in {arguments.archive}: load it there, as by `kind load image-archive`.")
+
+
 def run_prune(_: argparse.Namespace) -> None:
     """Remove finished parts that the present go.mod files, locks and recipes no longer ask for."""
     keep = {piece.folder() for piece in PIECES} | {vllm.folder(), containerd.store()}
@@ -112,6 +118,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("context", type=Path, help="folder with the Dockerfile")
     command.add_argument("tag", help="like bed.local/operator:dev")
     command.set_defaults(run=run_image)
+    command = commands.add_parser("vllm-image", help="vLLM for the CPU as an image for another cluster")
+    command.add_argument("archive", type=Path, help="the docker-archive to write, like vllm.tar")
+    command.set_defaults(run=run_vllm_image)
     command = commands.add_parser("prune", help="remove finished parts that nothing asks for any more")
     command.set_defaults(run=run_prune)
     return top
