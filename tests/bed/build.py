@@ -107,12 +107,17 @@ def make(pieces: list[Piece], with_cluster: bool, progress: Progress) -> None:
             compile_piece(go, progress)
         for other in others:
             other.result()
-        sweeping = lanes.submit(golang.clean)
+        sweeping = lanes.submit(sweep, progress)
         if with_cluster:
             progress.done_seconds += CLUSTER_PARTS
             with progress.doing("making the image store"):
                 containerd.make_store()
         sweeping.result()
+
+
+def sweep(progress: Progress) -> None:
+    with progress.doing("removing Go's caches"):
+        golang.clean()
 
 
 def wait_for(go: GoBuild, others: list[Future[None]]) -> None:
