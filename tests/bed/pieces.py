@@ -81,7 +81,7 @@ PIECES = (
     Piece(
         "kubernetes",
         {name: f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_BINARIES},
-        seconds=480,
+        seconds=340,
         # what the API server does with custom resources is hot in the tests, and is not among these
         not_inlined=("k8s.io/kubernetes/...", "k8s.io/client-go/...", "k8s.io/api/...", "github.com/..."),
         linker=(
@@ -98,7 +98,7 @@ PIECES = (
             "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
             "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
         },
-        seconds=365,
+        seconds=315,
         # netgo: Prometheus asks for it; *_sd: only its Kubernetes discovery; the others leave out validation
         # of what istiod itself made, and tracing pages
         tags="netgo,remove_all_sd,enable_kubernetes_sd,disable_pgv,grpcnotrace",

@@ -1,8 +1,8 @@
 """pytest plugin: the tiers by folder, and the beds as fixtures.
 
-tests/unit and tests/tools need nothing, tests/apiserver a control plane, tests/cluster a whole cluster. A tier
-that this machine cannot carry is skipped with the reason; with CI=true in the environment it fails instead,
-so that green means run.
+tests/unit and tests/tools need nothing, tests/apiserver a control plane, tests/cluster a whole cluster.
+A tier that this machine cannot carry is skipped with the reason; with CI=true in the environment it fails
+instead, so that green means run.
 """
 
 import contextlib

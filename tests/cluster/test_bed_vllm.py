@@ -5,7 +5,7 @@ import httpx
 from tests.bed import images
 from tests.bed.failure import BedError
 from tests.bed.plugin import refuse
-from tests.bed.vllm import ENVIRONMENT, SERVER, vllm
+from tests.bed.vllm import SERVER, vllm
 
 LABELS = {"modelrollout.io/rollout": "chat", "modelrollout.io/revision": "r1"}
 
@@ -18,7 +18,7 @@ def pod(home, model):
         "imagePullPolicy": "Never",
         "command": [str(home.python), *SERVER, f"--model={home.model(model)}"],
         "args": ["--port=8000", "--served-model-name=chat"],
-        "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
+        "env": [{"name": name, "value": value} for name, value in home.environment.items()],
         "ports": [{"name": "http", "containerPort": 8000}],
         "readinessProbe": {"httpGet": {"path": "/health", "port": 8000}, "periodSeconds": 1},
         "volumeMounts": [mount, {"name": "shm", "mountPath": "/dev/shm"}],

@@ -79,6 +79,7 @@ class real_vllm:  # noqa: N801 (a context manager, named like fake_vllm)
             refuse(str(error))
         self.port = free_port()
         self.log = log
+        self.environment = installed.environment
         self.argv = [
             *(str(installed.python), *vllm.SERVER, f"--model={installed.model('tiny')}"),
             *("--served-model-name=chat", "--host=127.0.0.1", f"--port={self.port}", *flags),
@@ -89,7 +90,7 @@ class real_vllm:  # noqa: N801 (a context manager, named like fake_vllm)
             self.process = subprocess.Popen(
                 self.argv,
                 # as users run it: the engine in a process of its own, which decides what SIGTERM does
-                env={**os.environ, **vllm.ENVIRONMENT, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
+                env={**os.environ, **self.environment, "VLLM_ENABLE_V1_MULTIPROCESSING": "1"},
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -12,7 +12,7 @@ from modelrollout.serving.readiness import fleet
 from tests.bed import images
 from tests.bed.failure import BedError
 from tests.bed.plugin import refuse
-from tests.bed.vllm import ENVIRONMENT, SERVER, vllm
+from tests.bed.vllm import SERVER, vllm
 from tests.unit.serving.given import ROLLOUT, spec
 
 HEADS_THAT_KILL = '{"head_dim": 16, "num_attention_heads": 8, "num_key_value_heads": 8}'
@@ -39,7 +39,7 @@ class Models:
                 "image": images.PYTHON,
                 "command": [str(self._home.python), *SERVER],
                 "args": list(args),
-                "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
+                "env": [{"name": name, "value": value} for name, value in self._home.environment.items()],
                 "startupDeadline": deadline,
                 "podTemplate": {"spec": {"containers": [container], "volumes": [volume]}},
             },

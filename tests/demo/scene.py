@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 
 from tests.bed.folders import REPOSITORY
-from tests.bed.vllm import ENVIRONMENT
 from tests.demo.servers import Server
 
 EXAMPLE = REPOSITORY / "examples" / "canary-gateway-api.yaml"
@@ -76,7 +75,6 @@ class Scene:
         """vLLM on the CPU, wherever it comes from."""
         return {
             **self.server.runtime(),
-            "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
             "startupDeadline": "5m",
             "drain": {"timeout": "20s"},
         }

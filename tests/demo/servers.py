@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,6 +48,7 @@ class Mounted:
         return {
             "image": images.PYTHON,
             "command": [str(self.vllm.python), *SERVER],
+            "env": _env(self.vllm.environment),
             "podTemplate": {"spec": {"containers": [container], "volumes": [volume]}},
         }
 
@@ -71,7 +73,7 @@ class Pulled:
             "name": "make-models",
             "image": self.image,
             "command": ["sh", "-ec", self._script()],
-            "env": [{"name": name, "value": value} for name, value in ENVIRONMENT.items()],
+            "env": _env(ENVIRONMENT),
             "volumeMounts": [models, recipe],
         }
         volumes = [
@@ -82,6 +84,7 @@ class Pulled:
         return {
             "image": self.image,
             "command": [self.python, *SERVER],
+            "env": _env(ENVIRONMENT),
             "podTemplate": {
                 "spec": {"initContainers": [maker], "containers": [container], "volumes": volumes}
             },
@@ -107,6 +110,10 @@ class Pulled:
             for name, numbers in MODELS.items()
         ]
         return "\n".join(lines)
+
+
+def _env(variables: Mapping[str, str]) -> list[Object]:
+    return [{"name": name, "value": value} for name, value in variables.items()]
 
 
 def pulled() -> Pulled:
