@@ -26,6 +26,8 @@ from tests.load.load import Load, in_background
 
 RATE = 30
 """Requests per second; two small servers on two cores carry it with room to spare."""
+SERVED = 20
+"""Seconds before each change: without a past of thirty looks a revert waits until it has seen as many."""
 STARTED = time.monotonic()
 Status = dict[str, Any]
 
@@ -77,9 +79,11 @@ def play(where: stage.Stage) -> None:
         load.phase = "first model"
         with in_background(load):
             plain(f"\n{RATE} requests a second from now on, until the end.")
-            time.sleep(20)
+            time.sleep(SERVED)
             better = Change("good", "A good new model.", scene.good(), promoted)
             good = follow(where, watch, load, better)
+            plain(f"\n{SERVED} s of ordinary service: what noise is like is learned from the control's past.")
+            time.sleep(SERVED)
             worse = Change("bad", "A bad one: it really is slower.", scene.bad(), reverted)
             bad = follow(where, watch, load, worse)
             load.phase = "afterwards"

@@ -15,6 +15,7 @@ from modelrollout.rollout.view import View, but
 from modelrollout.traffic.router import REVISION_LABEL, Problem
 
 _MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})
+_SUSPICIONS = ("NoiseUnknown", "HeldByMetric")
 _VERDICTS = {"Pass": "Passed", "Fail": "Failed"}
 
 
@@ -187,7 +188,10 @@ def _rough(
 
 
 def _pressing(analysis: AnalysisStatus | None) -> str | None:
-    """A Pass is written with the step that it passes; only what stands in the way is worth its own write."""
-    return (
-        analysis.verdict if analysis is not None and analysis.verdict in ("Fail", "ProviderError") else None
-    )
+    """A Pass is written with the step that it passes; only what stands in the way is worth its own write, and
+    that the canary looks worse though it may not be sent back for it yet."""
+    if analysis is None:
+        return None
+    if analysis.verdict in ("Fail", "ProviderError"):
+        return analysis.verdict
+    return analysis.reason if analysis.reason in _SUSPICIONS else None

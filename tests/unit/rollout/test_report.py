@@ -65,6 +65,21 @@ def test_looks_that_were_open_when_the_stay_ended_are_waited_for_without_a_write
     assert condition(operator, conditions.PROGRESSING) == ("True", "Judging")
 
 
+@pytest.mark.parametrize("reason", ["NoiseUnknown", "HeldByMetric"])
+def test_a_canary_that_looks_worse_is_told_at_once_and_once(reason: str) -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    operator.judged(30, "Insufficient")
+    before = operator.writes
+    for _ in range(5):
+        operator.wait(30)
+        operator.world.judge("Insufficient", "looks worse")
+        assert operator.world.analysis is not None
+        operator.world.analysis = operator.world.analysis.model_copy(update={"reason": reason})
+        operator.settle()
+    assert operator.writes == before + 1
+    assert said(operator, conditions.ANALYSED) == "looks worse"
+
+
 def test_the_write_that_promotes_a_revision_makes_it_the_one_that_the_scale_subresource_counts() -> None:
     operator = on_trial()
     operator.wait(3 * 3600)
