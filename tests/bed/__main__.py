@@ -91,8 +91,8 @@ def run_vllm_image(arguments: argparse.Namespace) -> None:
 
 def run_prune(_: argparse.Namespace) -> None:
     """Remove finished parts that the present go.mod files, locks and recipes no longer ask for."""
-    keep = {piece.folder() for piece in PIECES} | {vllm.folder(), containerd.store()}
-    for pattern in ("pieces/*-*", "vllm-*", "store-*"):
+    keep = {piece.folder() for piece in PIECES} | {vllm.folder(), vllm.models_folder(), containerd.store()}
+    for pattern in ("pieces/*-*", "vllm-*", "vllm-*/models-*", "store-*"):
         for found in folders.cache_root().glob(pattern):
             if found not in keep and "envoy" not in found.name:
                 shutil.rmtree(found)

@@ -78,7 +78,7 @@ class Vllm:
         return self.folder / "venv" / "bin" / "python"
 
     def model(self, name: str) -> Path:
-        return self.folder / f"models-{models_hash()}" / name
+        return models_folder(self.folder) / name
 
     @property
     def cache(self) -> Path:
@@ -100,9 +100,10 @@ def folder() -> Path:
     return folders.cache_root() / f"vllm-{digest.hexdigest()[:16]}"
 
 
-def models_hash() -> str:
+def models_folder(home: Path | None = None) -> Path:
+    """One folder per recipe of the models, below the environment's."""
     content = (folders.HERE / "tiny_model.py").read_bytes() + json.dumps(dict(MODELS)).encode()
-    return hashlib.sha256(content).hexdigest()[:8]
+    return (home or folder()) / f"models-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def built() -> bool:
