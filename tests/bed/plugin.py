@@ -29,8 +29,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its tier and run the quick tiers first; in the cluster tier, what needs no
-    cluster of the session comes before what does: a test that starts one of its own cannot do so beside it."""
+    """Mark each test with its tier and run the quick tiers first; in the cluster tier, what needs no cluster
+    of the session comes before what does: a test that starts one of its own cannot do so beside it."""
     for item in items:
         if tier := tier_of(item.path):
             item.add_marker(tier)
