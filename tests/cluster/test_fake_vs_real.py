@@ -254,7 +254,7 @@ def last_event(server):
 
 def test_last_of_all_sigterm_cuts_a_stream_so_that_it_cannot_pass_for_whole(pair):
     """Real vLLM ends it by `abort`; by an error, where its engine ended before its front end took the request
-    back; or never, and then the process hangs, too."""
+    back; or, seen once, by silence: then how its process ends is not asked."""
     real, fake = pair
     last = last_event(real)
     if last is not None:
