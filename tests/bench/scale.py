@@ -195,7 +195,6 @@ def bench(given, folder):
 
 def run(given, fleet, operator, *, audit, exporter, prometheus):
     scene, names, meter = fleet.scene, fleet.names, Meter(operator.process.pid)
-    aborted = names[: given.aborts]
     ideal = len(WEIGHTS) * given.step
     say(f"{given.rollouts} rollouts, {len(WEIGHTS)} steps of {given.step} s, a look every {given.interval} s")
     applied = time.time()
@@ -212,8 +211,10 @@ def run(given, fleet, operator, *, audit, exporter, prometheus):
     for name in names:
         scene.change_model("hf://test/two", name)
     threading.Thread(target=scraped.follow, args=(WAIT,), daemon=True).start()
-    fleet.wait(started, WAIT, aborted)  # the first ones: the last of hundreds begin when these have ended
+    fleet.wait(started, WAIT, names[: given.aborts])
     time.sleep(given.step * 1.5)
+    # of hundreds the last may begin when the first have ended
+    aborted = [name for name, status in fleet.statuses().items() if started(status)][: given.aborts]
     latencies = [abort(scene, name) for name in aborted]
     rss = meter.rss()
     done = fleet.wait(

@@ -127,7 +127,7 @@ class Actor:
         fresh = self._observer.view(view.key)
         if fresh is None:
             return
-        split = fresh.router.read(fresh.objects, fresh.site).split
+        split = self._observer.reading(fresh).split
         if split is not None:
             await self._patch(fresh, fresh.router.render(fresh.objects, fresh.site, split))
 

@@ -33,7 +33,7 @@ from modelrollout.serving.labels import (
 )
 from modelrollout.serving.readiness import fleet, listed_pods
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
+from modelrollout.traffic.router import Object, Problem, Reading, Ref, Router, Site
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
@@ -110,7 +110,14 @@ class Observer:
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
         view = dataclasses.replace(view, site=self.site(view), rival=self._rival(view))
-        return self.surroundings.around(view)
+        view = self.surroundings.around(view)
+        if not self.reading(view).settled:
+            self.surroundings.look_again(view)
+        return view
+
+    def reading(self, view: View) -> Reading:
+        """The split that the route has, and what hinders it."""
+        return self._reader.reading(view)
 
     def site(self, view: View) -> Site:
         """Who the arms are, for the router: what the role Services select now."""
@@ -168,7 +175,7 @@ class Observer:
             fleets=view.fleets,
             services={role: self._selected(view, role) for role in view.role_services},
             endpoints={role: self._endpoints(view, role) for role in ROLES},
-            route=view.router.read(view.objects, view.site),
+            route=self.reading(view),
             problem=obstacle(view),
             analysis=findings.analysis,
             quiet=findings.quiet,

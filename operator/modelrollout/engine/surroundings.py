@@ -43,32 +43,27 @@ class Surroundings:
         await self._look(view)
 
     def around(self, view: View) -> View:
-        """The view with the objects that its route points to, as far as they are known.
-
-        While the route is not served they are read again behind the pass's back, for an abort must not wait
-        for them.
-        """
-        if not self._pointed_at(view):
-            return view  # such as a VirtualService: nobody says of it whether it is served
-        view = self._with_known(view)
-        known = not self.unknown_to(view.key, view.resource)
-        if known and view.key not in self._tasks and not view.router.read(view.objects, view.site).settled:
-            task = self._tasks[view.key] = asyncio.create_task(self._look_again(view))
-            task.add_done_callback(lambda _: self._tasks.pop(view.key, None))
+        """The view with the objects that its route points to, as far as they are known."""
+        while new := {
+            ref: found for ref, found in self._pointed_at(view).items() if found is not view.objects.get(ref)
+        }:
+            view = dataclasses.replace(view, objects={**view.objects, **new})
         return view
+
+    def look_again(self, view: View) -> None:
+        """The route is not served: read what it points to again, behind the pass's back, for an abort must
+        not wait for it."""
+        at = view.key
+        if at in self._tasks or self.unknown_to(at, view.resource) or not self._pointed_at(view):
+            return  # nobody says of a VirtualService, say, whether it is served
+        task = self._tasks[at] = asyncio.create_task(self._look_again(view))
+        task.add_done_callback(lambda _: self._tasks.pop(at, None))
 
     def forget(self, at: RolloutKey) -> None:
         """The rollout is gone."""
         self._asked.pop(at, None)
         if task := self._tasks.pop(at, None):
             task.cancel()
-
-    def _with_known(self, view: View) -> View:
-        while new := {
-            ref: found for ref, found in self._pointed_at(view).items() if found is not view.objects.get(ref)
-        }:
-            view = dataclasses.replace(view, objects={**view.objects, **new})
-        return view
 
     def _pointed_at(self, view: View) -> dict[Ref, Object | None]:
         """What the route, and what is known of these, points to; a class comes only after its gateway."""
@@ -87,7 +82,7 @@ class Surroundings:
             for ref in missing:
                 news = await self._ask(_place(view, ref)) or news
             asked |= missing
-            view = self._with_known(view)
+            view = self.around(view)
         return news
 
     async def _ask(self, place: Place) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from modelrollout.analysis.counters.arms import Scope
@@ -15,6 +17,7 @@ from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
 from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.shared import Shared
+from modelrollout.sources.stretch import OVERLAP, Stretch
 
 KEEP = 30.0
 """Seconds for which an answer is kept: rollouts ask for the same look within a few."""
@@ -55,6 +58,8 @@ class Counters:
         self._answers: Shared[_Question, ByValue] = Shared(KEEP)
         self._asked: dict[tuple[str, str], float] = {}
         """(label, value) -> when somebody last asked for it."""
+        self._scraped: dict[tuple[str, str], Stretch] = {}
+        """(label, value) -> the scrapes as they were last told."""
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
 
     async def series(
@@ -63,7 +68,8 @@ class Counters:
         """Samples of these families in the `window` seconds up to `at` (unix seconds), within the scope."""
         own = _Question(frozenset(families), scope.label, scope.values, at, window)
         question = next((q for q in self._answers.known() if q.answers(own)), None) or self._widened(own)
-        answer = await self._answers.get(question, lambda: self._fetch(question))
+        fetch = self._fetch_scrapes if question.families == frozenset(FAMILIES) else self._fetch
+        answer = await self._answers.get(question, lambda: fetch(question))
         return tuple(_within(answer, scope))
 
     async def alone(
@@ -89,22 +95,71 @@ class Counters:
 
     async def _fetch(self, question: _Question) -> ByValue:
         series = await self.server.samples(question.selector(), question.at, question.window)
-        found: dict[str, list[Series]] = {}
-        for each in series:
-            found.setdefault(each.labels.get(question.label, ""), []).append(each)
-        return {value: tuple(group) for value, group in found.items()}
+        return _by_value(series, question.label)
+
+    async def _fetch_scrapes(self, question: _Question) -> ByValue:
+        """The same for FAMILIES, of which minutes are needed: what was told lately is not asked for again."""
+        since = question.at - question.window
+        known = {
+            value: stretch
+            for value in question.values
+            if (stretch := self._scraped.get((question.label, value))) and stretch.serves(since, question.at)
+        }
+        unknown = question.values - known.keys()
+        begin = min((stretch.until for stretch in known.values()), default=question.at) - OVERLAP
+        whole, recent = await asyncio.gather(
+            self._stretches(replace(question, values=unknown)),
+            self._stretches(replace(question, values=frozenset(known), window=question.at - begin)),
+        )
+        told = whole | await self.compute(
+            lambda: {value: known[value].continued(newer, since) for value, newer in recent.items()}
+        )
+        for value, stretch in told.items():
+            self._scraped[question.label, value] = stretch
+        series = itertools.chain.from_iterable(stretch.series for stretch in told.values())
+        return _by_value(series, question.label)
+
+    async def _stretches(self, question: _Question) -> dict[str, Stretch]:
+        """What is told of each value of the scope."""
+        if not question.values:
+            return {}
+        answer = await self._fetch(question)
+        since, until = question.at - question.window, question.at
+        scopes = {value: Scope(question.label, frozenset({value})) for value in question.values}
+        return {
+            value: Stretch(since, until, tuple(_within(answer, scope))) for value, scope in scopes.items()
+        }
 
     def _widened(self, own: _Question) -> _Question:
         """The question that serves the other rollouts that are watched now as well."""
         now = asyncio.get_running_loop().time()
         self._asked.update({(own.label, value): now for value in own.values})
         self._asked = {key: last for key, last in self._asked.items() if last > now - WATCHED}
+        self._scraped = {key: stretch for key, stretch in self._scraped.items() if key in self._asked}
         together = frozenset(value for label, value in self._asked if label == own.label)
         return _Question(own.families, own.label, together, own.at, own.window)
 
 
+def _by_value(series: Iterable[Series], label: str) -> ByValue:
+    found: dict[str, list[Series]] = {}
+    for each in series:
+        found.setdefault(each.labels.get(label, ""), []).append(each)
+    return {value: tuple(group) for value, group in found.items()}
+
+
 def _within(answer: ByValue, scope: Scope) -> Iterator[Series]:
-    wanted = re.compile("|".join(sorted(scope.values)))
-    for value, group in answer.items():
-        if wanted.fullmatch(value):
-            yield from group
+    texts = {pattern: _text(pattern) for pattern in scope.values}
+    for text in texts.values():
+        yield from answer.get(text, ()) if text is not None else ()
+    if patterns := sorted(pattern for pattern, text in texts.items() if text is None):
+        wanted = re.compile("|".join(patterns))
+        for value, group in answer.items():
+            if value not in texts.values() and wanted.fullmatch(value):
+                yield from group
+
+
+@functools.lru_cache(maxsize=4096)
+def _text(pattern: str) -> str | None:
+    """The one text that the regular expression matches, where it is a name and no more."""
+    text = re.sub(r"\\(.)", r"\1", pattern)
+    return text if re.escape(text) == pattern else None

@@ -165,7 +165,7 @@ class RuleRouter(Dialect):
         except Unroutable:
             return None
         # Headers name revisions; that these moved on does not make it another split.
-        return found if arranged == self._with_headers(copy.deepcopy(dict(route)), site) else None
+        return found if arranged == self._with_headers(_with_own_spec(route), site) else None
 
     def arranged(self, route: Object, site: Site, split: Split) -> dict[str, Any]:
         """A copy of the route that holds the split; equal to the route when it does already."""
@@ -206,7 +206,7 @@ class RuleRouter(Dialect):
         return own
 
     def _without_own_rules(self, route: Object) -> dict[str, Any]:
-        after = copy.deepcopy(dict(route))
+        after = _with_own_spec(route)
         own = {self.own_name(which) for which in OWN_RULES}
         rules = after.get("spec", {}).get(self.rules_key) or ()
         if any(rule.get("name") in own for rule in rules):
@@ -246,6 +246,11 @@ class RuleRouter(Dialect):
             keys = [key for key in ("name", self.backends_key) if key in rules[place[-1]]]
             guards = [place] if copied else [(*place, key) for key in keys]
         return ownership.changes(self.ref, route, after, guards)
+
+
+def _with_own_spec(route: Object) -> dict[str, Any]:
+    """A copy whose spec may be changed; the rest is the route's own (its managedFields are most of it)."""
+    return {**route, **({"spec": copy.deepcopy(route["spec"])} if "spec" in route else {})}
 
 
 def _headers(arm: Arm, site: Site) -> Mapping[str, str]:
