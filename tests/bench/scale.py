@@ -210,7 +210,8 @@ def run(given, fleet, operator, *, audit, exporter, prometheus):
     changed, cpu = time.time(), meter.cpu()
     for name in names:
         scene.change_model("hf://test/two", name)
-    threading.Thread(target=scraped.follow, args=(WAIT,), daemon=True).start()
+    finished = threading.Event()
+    threading.Thread(target=scraped.follow, args=(finished,), daemon=True).start()
     fleet.wait(started, WAIT, names[: given.aborts])
     time.sleep(given.step * 1.5)
     # of hundreds the last may begin when the first have ended
@@ -222,6 +223,7 @@ def run(given, fleet, operator, *, audit, exporter, prometheus):
         ideal * 4,
         set(names) - set(aborted),
     )
+    finished.set()
     for name in sorted(set(names) - set(aborted) - done.keys())[:3]:
         say(f"  not promoted: {name} {json.dumps(scene.status(name))}")
     took = [moment - fleet.began[name] for name, moment in done.items()]
@@ -273,11 +275,9 @@ class Scraped:
             self._known.setdefault(name, {}).update(dict.fromkeys(filter(None, revisions(status))))
         self._exporter.know(self._fleet.scene.namespace, self._known)
 
-    def follow(self, seconds):
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+    def follow(self, finished):
+        while not finished.wait(1):
             self.look()
-            time.sleep(1)
 
 
 def at_rest(audit, meter, seconds):

@@ -21,6 +21,8 @@ from modelrollout.sources.stretch import OVERLAP, Stretch
 
 KEEP = 30.0
 """Seconds for which an answer is kept: rollouts ask for the same look within a few."""
+TOGETHER = 0.1
+"""Seconds that the first who asks waits for others: hundreds awake at the same look."""
 WATCHED = 900.0
 """Seconds for which a rollout that asked is fetched along with the others."""
 
@@ -58,6 +60,8 @@ class Counters:
         self._answers: Shared[_Question, ByValue] = Shared(KEEP)
         self._asked: dict[tuple[str, str], float] = {}
         """(label, value) -> when somebody last asked for it."""
+        self._joining: dict[_Question, asyncio.Future[_Question]] = {}
+        """A question without values -> with the values of all who joined."""
         self._scraped: dict[tuple[str, str], Stretch] = {}
         """(label, value) -> the scrapes as they were last told."""
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
@@ -67,7 +71,7 @@ class Counters:
     ) -> tuple[Series, ...]:
         """Samples of these families in the `window` seconds up to `at` (unix seconds), within the scope."""
         own = _Question(frozenset(families), scope.label, scope.values, at, window)
-        question = next((q for q in self._answers.known() if q.answers(own)), None) or self._widened(own)
+        question = next((q for q in self._answers.known() if q.answers(own)), None) or await self._joined(own)
         fetch = self._fetch_scrapes if question.families == frozenset(FAMILIES) else self._fetch
         answer = await self._answers.get(question, lambda: fetch(question))
         return tuple(_within(answer, scope))
@@ -83,6 +87,17 @@ class Counters:
         """Scrape attempts and process starts in the `window` seconds up to `at`, by place."""
         series = await self.series(FAMILIES, scope, at, window)
         return await self.compute(lambda: targets_of(series))
+
+    async def own_targets(self, scope: Scope, at: float, window: float) -> Mapping[Place, Target]:
+        """The same for this scope only: for moments at which nobody else asks."""
+        series = await self.alone(FAMILIES, scope, at, window)
+        return await self.compute(lambda: targets_of(series))
+
+    def forget(self, scope: Scope) -> None:
+        """Nobody looks at this any more."""
+        for value in scope.values:
+            self._asked.pop((scope.label, value), None)
+            self._scraped.pop((scope.label, value), None)
 
     async def compute(self, work: Callable[[], Answer]) -> Answer:
         """Count in a thread of its own: samples of many pods take longer than the event loop may stand."""
@@ -130,14 +145,24 @@ class Counters:
             value: Stretch(since, until, tuple(_within(answer, scope))) for value, scope in scopes.items()
         }
 
-    def _widened(self, own: _Question) -> _Question:
-        """The question that serves the other rollouts that are watched now as well."""
+    async def _joined(self, own: _Question) -> _Question:
+        """One question for all who ask the same within a moment, and for who is watched beside them."""
         now = asyncio.get_running_loop().time()
         self._asked.update({(own.label, value): now for value in own.values})
+        same = replace(own, values=frozenset())
+        if same not in self._joining:
+            self._joining[same] = asyncio.ensure_future(self._closed(same))
+        return await asyncio.shield(self._joining[same])
+
+    async def _closed(self, question: _Question) -> _Question:
+        await asyncio.sleep(TOGETHER)
+        del self._joining[question]
+        now = asyncio.get_running_loop().time()
         self._asked = {key: last for key, last in self._asked.items() if last > now - WATCHED}
         self._scraped = {key: stretch for key, stretch in self._scraped.items() if key in self._asked}
-        together = frozenset(value for label, value in self._asked if label == own.label)
-        return _Question(own.families, own.label, together, own.at, own.window)
+        return replace(
+            question, values=frozenset(value for label, value in self._asked if label == question.label)
+        )
 
 
 def _by_value(series: Iterable[Series], label: str) -> ByValue:

@@ -11,7 +11,7 @@ from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves, halves_of
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.counters.series import Place, Series
-from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
+from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.observation import Look
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.question import HORIZON, Question, pods, reach
@@ -27,21 +27,27 @@ async def past(
     times = [Look(until - (i + 1) * interval, until - i * interval) for i in reversed(range(looks))]
     found: dict[str, list[Halves]] = {metric.name: [] for metric in question.metrics}
     per_question = max(1, int(STRETCH // interval))
-    for first in range(0, looks, per_question):
-        stretch = times[first : first + per_question]
-        for name, pairs in (await _halved(counters, question, stretch)).items():
-            found[name].extend(pairs)
+    for first in reversed(range(0, looks, per_question)):
+        halved = await _halved(counters, question, times[first : first + per_question])
+        if halved is None:
+            break  # the control is younger than that
+        for name, pairs in halved.items():
+            found[name][:0] = pairs
     return found
 
 
-async def _halved(counters: Counters, question: Question, stretch: Sequence[Look]) -> dict[str, list[Halves]]:
+async def _halved(
+    counters: Counters, question: Question, stretch: Sequence[Look]
+) -> dict[str, list[Halves]] | None:
+    """By metric, oldest first; None when nothing of ours was scraped."""
     arms = question.arms
     start, end = stretch[0].start, stretch[-1].end
     at = end + 2 * (
         stretch[-1].end - stretch[-1].start
     )  # scrapes after the last look tell that it is complete
-    scrapes = await counters.alone(FAMILIES, pods(arms), at, at - start + HORIZON)
-    targets = await counters.compute(lambda: targets_of(scrapes))
+    targets = await counters.own_targets(pods(arms), at, at - start + HORIZON)
+    if not targets:
+        return None
     back = reach(targets, arms, end)
     found: dict[str, list[Halves]] = {}
     for metric in question.metrics:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -67,14 +66,15 @@ class LookSource:
         """Seconds after a look's end from which on it can be counted. Raises ProviderError."""
         if (known := self._settled.get(_key(question))) is not None:
             return known
-        now = math.floor(self._clock())
         return self._learn(
-            question, await self._counters(question).targets(pods(question.arms), now, HORIZON)
+            question, await self._counters(question).own_targets(pods(question.arms), self._clock(), HORIZON)
         )
 
     def forget(self, question: Question) -> None:
-        """The rollout is over."""
+        """Nothing is asked about it for now: it need not be fetched along with the others."""
         self._settled.pop(_key(question), None)
+        if (counters := self._servers.get((question.address, question.timeout))) is not None:
+            counters.forget(pods(question.arms))
 
     async def count(self, question: Question, look: Look) -> Counted:
         """The look, as soon as it can be counted; a metric that cannot be has a problem. Never raises."""
