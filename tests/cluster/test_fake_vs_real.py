@@ -253,10 +253,10 @@ def last_event(server):
 
 
 def test_last_of_all_sigterm_cuts_a_stream_so_that_it_cannot_pass_for_whole(pair):
-    """Which end it takes with real vLLM is a race of its own: by default (`--shutdown-timeout=0`) the front end
-    sends its engine SIGTERM and right after it SIGKILL. An engine that was quicker has sent `abort`; one that was
-    killed has sent nothing, and the stream ends by an error, breaks off, or stays silent while the front end waits
-    for the client to go. How the process of such a one ends is not asked."""
+    """Which end it takes with real vLLM is a race of its own: by default (`--shutdown-timeout=0`) the front
+    end sends its engine SIGTERM and right after it SIGKILL. An engine that was quicker has sent `abort`; one
+    that was killed has sent nothing, and the stream ends by an error, breaks off, or stays silent while the
+    front end waits for the client to go. How the process of such a one ends is not asked."""
     real, fake = pair
     last = last_event(real)
     if last is not None:
