@@ -3,12 +3,14 @@
 import asyncio
 from array import array
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.analysis.counters.arms import Scope
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import PROCESS_START, UP, targets_of
+from modelrollout.sources import counters as module
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.stretch import OVERLAP
 
@@ -17,14 +19,22 @@ CHAT = Scope("rollout", frozenset({r"chat\-a"}))
 OTHER = Scope("rollout", frozenset({"other"}))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def without_waiting():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TOGETHER", 0.0)
+        yield
+
+
 class Server:
     """Answers from samples at hand as Prometheus would, and remembers for how many seconds it was asked."""
 
     def __init__(self, series):
-        self.series, self.windows = series, []
+        self.series, self.windows, self.selectors = series, [], []
 
     async def samples(self, selector, at, window):
         self.windows.append(window)
+        self.selectors.append(selector)
         return tuple(cut for each in self.series if (cut := between(each, at - window, at)).times)
 
     async def close(self):
@@ -89,6 +99,35 @@ def test_a_rollout_that_joins_is_told_its_whole_past_beside_the_others_last_minu
 
     assert asyncio.run(run()) == targets_of(between(each, 90.0, 710.0) for each in server.series[2:])
     assert server.windows == [WINDOW, WINDOW, 10 + OVERLAP]
+
+
+def test_who_looks_at_the_same_moment_asks_one_question_also_the_first_time():
+    times = [float(t) for t in range(0, 1000, 2)]
+    server = Server(scraped("pod", times) + scraped("its", times, rollout="other"))
+
+    async def run():
+        counters = Counters(server)
+        found = await asyncio.gather(*(counters.targets(scope, 700.0, WINDOW) for scope in (CHAT, OTHER)))
+        await counters.close()
+        return found
+
+    assert [len(targets) for targets in asyncio.run(run())] == [1, 1]
+    assert server.windows == [WINDOW]
+
+
+def test_who_is_forgotten_is_not_asked_for_along_with_the_others():
+    times = [float(t) for t in range(0, 1000, 2)]
+    server = Server(scraped("pod", times) + scraped("its", times, rollout="other"))
+
+    async def run():
+        counters = Counters(server)
+        await asyncio.gather(*(counters.targets(scope, 700.0, WINDOW) for scope in (CHAT, OTHER)))
+        counters.forget(OTHER)
+        await counters.targets(CHAT, 710.0, WINDOW)
+        await counters.close()
+
+    asyncio.run(run())
+    assert ["other" in selector for selector in server.selectors] == [True, False]
 
 
 def test_a_scrape_that_was_stored_after_it_was_missed_is_found_by_the_next_look():
