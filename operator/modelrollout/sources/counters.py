@@ -152,9 +152,11 @@ class Counters:
         same = replace(own, values=frozenset())
         if same not in self._joining:
             self._joining[same] = asyncio.ensure_future(self._closed(same))
-        return await asyncio.shield(self._joining[same])
+        question = await asyncio.shield(self._joining[same])
+        return question if question.answers(own) else own  # one of the same name was forgotten meanwhile
 
     async def _closed(self, question: _Question) -> _Question:
+        """With all who joined in time, and all who are watched."""
         await asyncio.sleep(TOGETHER)
         del self._joining[question]
         now = asyncio.get_running_loop().time()
