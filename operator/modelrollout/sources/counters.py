@@ -6,7 +6,7 @@ import asyncio
 import functools
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -71,10 +71,7 @@ class Counters:
     ) -> tuple[Series, ...]:
         """Samples of these families in the `window` seconds up to `at` (unix seconds), within the scope."""
         own = _Question(frozenset(families), scope.label, scope.values, at, window)
-        question = next((q for q in self._answers.known() if q.answers(own)), None) or await self._joined(own)
-        fetch = self._fetch_scrapes if question.families == frozenset(FAMILIES) else self._fetch
-        answer = await self._answers.get(question, lambda: fetch(question))
-        return tuple(_within(answer, scope))
+        return tuple(_within(await self._shared(own, self._fetch), scope))
 
     async def alone(
         self, families: Collection[str], scope: Scope, at: float, window: float
@@ -85,7 +82,8 @@ class Counters:
 
     async def targets(self, scope: Scope, at: float, window: float) -> Mapping[Place, Target]:
         """Scrape attempts and process starts in the `window` seconds up to `at`, by place."""
-        series = await self.series(FAMILIES, scope, at, window)
+        own = _Question(frozenset(FAMILIES), scope.label, scope.values, at, window)
+        series = tuple(_within(await self._shared(own, self._fetch_scrapes), scope))
         return await self.compute(lambda: targets_of(series))
 
     async def own_targets(self, scope: Scope, at: float, window: float) -> Mapping[Place, Target]:
@@ -107,6 +105,10 @@ class Counters:
         await self._answers.close()
         await self.server.close()
         self._counting.shutdown(wait=False, cancel_futures=True)
+
+    async def _shared(self, own: _Question, fetch: Callable[[_Question], Awaitable[ByValue]]) -> ByValue:
+        question = next((q for q in self._answers.known() if q.answers(own)), None) or await self._joined(own)
+        return await self._answers.get(question, lambda: fetch(question))
 
     async def _fetch(self, question: _Question) -> ByValue:
         series = await self.server.samples(question.selector(), question.at, question.window)
@@ -151,12 +153,12 @@ class Counters:
         self._asked.update({(own.label, value): now for value in own.values})
         same = replace(own, values=frozenset())
         if same not in self._joining:
-            self._joining[same] = asyncio.ensure_future(self._closed(same))
+            self._joining[same] = asyncio.ensure_future(self._with_all(same))
         question = await asyncio.shield(self._joining[same])
         return question if question.answers(own) else own  # one of the same name was forgotten meanwhile
 
-    async def _closed(self, question: _Question) -> _Question:
-        """With all who joined in time, and all who are watched."""
+    async def _with_all(self, question: _Question) -> _Question:
+        """The question with the values of all who joined in time, and of all who are watched."""
         await asyncio.sleep(TOGETHER)
         del self._joining[question]
         now = asyncio.get_running_loop().time()
