@@ -26,6 +26,9 @@ Phase = Literal[
 ]
 
 
+Ending = Literal["Promoted", "Reverted", "RolledBack", "Superseded", "Aborted"]
+
+
 class Condition(Wire):
     """The Kubernetes condition shape; `last_transition_time` moves only when `status` does."""
 
@@ -114,7 +117,7 @@ class CommandStatus(Wire):
 
 class Outcome(Wire):
     revision: str
-    outcome: Literal["Promoted", "Reverted", "RolledBack", "Superseded", "Aborted"]
+    outcome: Ending
     reason: str
     message: str
     started_at: str | None = None

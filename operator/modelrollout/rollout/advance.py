@@ -9,10 +9,11 @@ from modelrollout.api.status import AnalysisStatus, StepStatus
 from modelrollout.api.times import stamp
 from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import enough
+from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import PREFIX, done, pending
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
-from modelrollout.rollout.view import Change, View, but, note
+from modelrollout.rollout.view import Change, View, note
 from modelrollout.traffic.router import Split
 
 

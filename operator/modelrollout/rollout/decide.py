@@ -13,12 +13,13 @@ from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.rollout import advance, drain, drift, install, listen, promote, revert, trial
+from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import requeue
 from modelrollout.rollout.doing import Doing, doing
 from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
-from modelrollout.rollout.view import Change, View, but
+from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Problem
 
 Policy = Callable[[View], Change | None]

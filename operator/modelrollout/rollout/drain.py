@@ -5,9 +5,8 @@ A pod's preStop hook waits for its streams to end, at most `runtime.drain.timeou
 
 from __future__ import annotations
 
-from typing import Any
-
 from modelrollout.api.times import unix
+from modelrollout.rollout.changes import DrainChanges
 from modelrollout.rollout.model import DeleteRevision
 from modelrollout.rollout.view import Change, View
 
@@ -16,14 +15,14 @@ ROUTE_LAG = 5.0
 MOST = 8
 
 
-def leaving(view: View, *revisions: str | None) -> dict[str, Any]:
+def leaving(view: View, *revisions: str | None) -> DrainChanges:
     """The status changes that send these revisions away."""
     others = [revision for revision in view.status.draining if revision not in revisions]
     named = [revision for revision in revisions if revision is not None]
     return {"draining": (others + named)[-MOST:], "draining_since": view.at}
 
 
-def staying(view: View, revision: str) -> dict[str, Any]:
+def staying(view: View, revision: str) -> DrainChanges:
     """The status changes that call a leaving revision back."""
     left = [each for each in view.status.draining if each != revision]
     return {"draining": left, "draining_since": view.status.draining_since if left else None}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from modelrollout.api import conditions as say
 from modelrollout.api.times import unix
 from modelrollout.rollout.advance import describe
-from modelrollout.rollout.view import Change, View, but, note
+from modelrollout.rollout.changes import but
+from modelrollout.rollout.view import Change, View, note
 
 BACKOFF = 10.0
 """Seconds between two corrections: a controller that always writes back costs this much, not the API."""

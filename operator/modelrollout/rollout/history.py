@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from modelrollout.api.status import Outcome
+from modelrollout.api.status import Ending, Outcome
+from modelrollout.rollout.changes import HistoryChanges
 from modelrollout.rollout.view import View
 
 KEPT = 10
 
 
-def recorded(view: View, revision: str, outcome: str, reason: str, message: str) -> dict[str, Any]:
+def recorded(view: View, revision: str, outcome: Ending, reason: str, message: str) -> HistoryChanges:
     """The status change that adds an outcome."""
-    entry = Outcome.model_validate(
-        {
-            "revision": revision,
-            "outcome": outcome,
-            "reason": reason,
-            "message": message,
-            "started_at": view.status.started_at,
-            "at": view.at,
-        }
+    entry = Outcome(
+        revision=revision,
+        outcome=outcome,
+        reason=reason,
+        message=message,
+        started_at=view.status.started_at,
+        at=view.at,
     )
     return {"history": [*view.status.history, entry][-KEPT:]}

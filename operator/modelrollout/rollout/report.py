@@ -8,10 +8,11 @@ from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status
 from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.changes import but
 from modelrollout.rollout.doing import Doing
 from modelrollout.rollout.drift import drifting
 from modelrollout.rollout.model import Role
-from modelrollout.rollout.view import View, but
+from modelrollout.rollout.view import View
 from modelrollout.traffic.router import REVISION_LABEL, Problem
 
 _MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})

@@ -5,15 +5,16 @@ from __future__ import annotations
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
 from modelrollout.api.quantities import seconds
-from modelrollout.api.status import Condition
+from modelrollout.api.status import Condition, Ending
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import PREFIX, done, pending
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
 from modelrollout.rollout.judge import late
-from modelrollout.rollout.view import Change, View, but, note
+from modelrollout.rollout.view import Change, View, note
 from modelrollout.traffic.router import Split
 
 MOST_LOSSES = 3
@@ -175,7 +176,7 @@ def gone_back(view: View) -> Change | None:
     )
 
 
-def _outcome(view: View) -> str:
+def _outcome(view: View) -> Ending:
     if view.canary is None:
         return "RolledBack"
     if view.status.revert_reason in _NOT_REFUSED:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from modelrollout.api import conditions as say
-from modelrollout.api.status import RevisionStatus, StepStatus
+from modelrollout.api.status import Phase, RevisionStatus, StepStatus
 from modelrollout.rollout import steps
+from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.drain import leaving, staying
 from modelrollout.rollout.listen import stale
-from modelrollout.rollout.view import Change, View, but, note
+from modelrollout.rollout.view import Change, View, note
 from modelrollout.traffic.router import Split
 
 
@@ -33,7 +34,7 @@ def forgive(view: View) -> Change | None:
     """The spec asks for what serves: nothing is refused any more."""
     if not _resting(view) or view.target != view.stable:
         return None
-    phase = "Watching" if view.watching else "Stable"
+    phase: Phase = "Watching" if view.watching else "Stable"
     if view.status.phase == phase and view.status.refused_revision is None:
         return None
     return view.change(phase=phase, phase_since=view.at, refused_revision=None)

@@ -4,28 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Unpack
 
 from modelrollout.api import conditions
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Match as SpecMatch
-from modelrollout.api.spec import Spec, Wire
+from modelrollout.api.spec import Spec
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status, StepStatus, WeightStatus
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import steps
+from modelrollout.rollout.changes import StatusChanges, but
 from modelrollout.rollout.commands import Subject, pending
 from modelrollout.rollout.model import Fleet, Note, Observed, Role
 from modelrollout.traffic.router import Match, Split
 
 SLOW = "10s"
 """After this long an unsettled route is worth telling people."""
-
-M = TypeVar("M", bound=Wire)
-
-
-def but(model: M, **changes: Any) -> M:
-    """The same with these fields changed."""
-    return model.model_copy(update=changes)
 
 
 @dataclass(frozen=True)
@@ -47,7 +41,7 @@ class View:
     observed: Observed
     now: float
 
-    def change(self, *notes: Note, **changes: Any) -> Change:
+    def change(self, *notes: Note, **changes: Unpack[StatusChanges]) -> Change:
         return Change(but(self.status, **changes), notes)
 
     def after(self, change: Change) -> View:

@@ -1,0 +1,111 @@
+"""Typed changes of status: which fields there are and what each may hold is checked by mypy.
+
+pydantic's `model_copy` checks nothing: it would keep a misspelt field and take a phase that does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict, TypeVar, Unpack, overload
+
+from modelrollout.api.spec import Match, Step, Wire
+from modelrollout.api.status import (
+    AnalysisStatus,
+    CommandStatus,
+    Condition,
+    Outcome,
+    Phase,
+    RevisionStatus,
+    Status,
+    StepStatus,
+    WeightStatus,
+)
+
+M = TypeVar("M", bound=Wire)
+
+
+class StatusChanges(TypedDict, total=False):
+    """The fields of `Status`."""
+
+    observed_generation: int
+    phase: Phase | None
+    message: str
+    stable: RevisionStatus | None
+    canary: RevisionStatus | None
+    previous: RevisionStatus | None
+    keep_warm_until: str | None
+    draining: list[str]
+    draining_since: str | None
+    refused_revision: str | None
+    revert_reason: str | None
+    revert_message: str | None
+    plan: list[Step]
+    step: StepStatus | None
+    weight: WeightStatus
+    started_at: str | None
+    phase_since: str | None
+    replicas: int
+    selector: str
+    analysis: AnalysisStatus | None
+    evidence: dict[str, Any] | None
+    original_traffic: dict[str, Any] | None
+    commands: list[CommandStatus]
+    history: list[Outcome]
+    conditions: list[Condition]
+
+
+class DrainChanges(TypedDict, total=False):
+    """The part of `StatusChanges` that sends revisions away or calls one back."""
+
+    draining: list[str]
+    draining_since: str | None
+
+
+class HistoryChanges(TypedDict, total=False):
+    """The part of `StatusChanges` that adds an outcome."""
+
+    history: list[Outcome]
+
+
+class StepChanges(TypedDict, total=False):
+    """The fields of `StepStatus`."""
+
+    index: int
+    progress: str
+    entered_at: str
+    started_at: str | None
+    carried_by: int
+    losses: int
+
+
+class WeightChanges(TypedDict, total=False):
+    """The fields of `WeightStatus`."""
+
+    desired: int
+    observed: int | None
+    mirror: int
+    matches: list[Match]
+    since: str | None
+    drift_at: str | None
+    measured: str | None
+
+
+class RevisionChanges(TypedDict, total=False):
+    """The fields of `RevisionStatus`."""
+
+    revision: str
+    model: str
+    replicas: int
+    ready: int
+
+
+@overload
+def but(model: Status, /, **changes: Unpack[StatusChanges]) -> Status: ...
+@overload
+def but(model: StepStatus, /, **changes: Unpack[StepChanges]) -> StepStatus: ...
+@overload
+def but(model: WeightStatus, /, **changes: Unpack[WeightChanges]) -> WeightStatus: ...
+@overload
+def but(model: RevisionStatus, /, **changes: Unpack[RevisionChanges]) -> RevisionStatus: ...
+def but(model: M, /, **changes: object) -> M:
+    """A copy of the model with these fields changed."""
+    return model.model_copy(update=changes)
