@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bed import containerd, debian, folders, node, vllm, vllm_image
+from tests.bed import containerd, debian, folders, node, pieces, vllm, vllm_image
 from tests.bed.build import build
 from tests.bed.cluster import OwnCluster, running_cluster
 from tests.bed.failure import BedError
@@ -37,6 +37,7 @@ def run_up(arguments: argparse.Namespace) -> None:
         for name, value in vars(cluster.addresses).items():
             say(f"  {name:10} {value}")
         say(f"export KUBECONFIG={cluster.kubeconfig}")
+        say(f"export PATH={':'.join(client_folders())}:$PATH    # kubectl and helm")
         if arguments.foreground:
             say("Ctrl-C ends it.")
             while True:
@@ -47,6 +48,11 @@ def run_up(arguments: argparse.Namespace) -> None:
         say("Ending the cluster.")
     finally:
         own.stop()
+
+
+def client_folders() -> list[str]:
+    """Folders with the kubectl and helm that fit the cluster."""
+    return sorted({str(pieces.binary(name).parent) for name in pieces.CLIENTS})
 
 
 def run_down(_: argparse.Namespace) -> None:

@@ -81,6 +81,8 @@ class Supervisor:
             reply = {"error": str(error)}
         sys.stdout.write(json.dumps(reply) + "\n")
         sys.stdout.flush()
+        if self.detached:
+            self.let_go_of_pipes()
 
     def do_start(self, name: str, argv: list[str], env: dict[str, str], cwd: str) -> int:
         with (self.folder / f"{name}.log").open("ab") as log:
@@ -112,6 +114,15 @@ class Supervisor:
         self.detached = True
         self.record()
         return True
+
+    def let_go_of_pipes(self) -> None:
+        """Keep none of the owner's pipes open: whoever reads its output (`up | tee`) waits for their end."""
+        nothing = os.open(os.devnull, os.O_RDWR)
+        log = os.open(self.folder / "supervisor.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for stream, target in ((0, nothing), (1, nothing), (2, log)):
+            os.dup2(target, stream)
+        os.close(nothing)
+        os.close(log)
 
     def do_end(self) -> bool:
         self.ending = True
