@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from modelrollout.analysis.counters.arms import Scope
 from modelrollout.analysis.counters.expression import quoted
+from modelrollout.analysis.counters.patterns import matches
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
 from modelrollout.sources.prometheus import Prometheus
@@ -181,9 +182,8 @@ def _within(answer: ByValue, scope: Scope) -> Iterator[Series]:
     for text in texts.values():
         yield from answer.get(text, ()) if text is not None else ()
     if patterns := sorted(pattern for pattern, text in texts.items() if text is None):
-        wanted = re.compile("|".join(patterns))
         for value, group in answer.items():
-            if value not in texts.values() and wanted.fullmatch(value):
+            if value not in texts.values() and any(matches(pattern, value) for pattern in patterns):
                 yield from group
 
 

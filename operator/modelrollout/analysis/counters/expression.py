@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+
+from modelrollout.analysis.counters import patterns
 
 ARM = "$arm"
 """Stands for the label matchers of one arm."""
@@ -32,7 +33,11 @@ class Matcher:
         found = labels.get(self.label, "")
         if self.operator in ("=", "!="):
             return (found == self.value) == (self.operator == "=")
-        return bool(_compiled(self.value).fullmatch(found)) == (self.operator == "=~")
+        return patterns.matches(self.value, found) == (self.operator == "=~")
+
+    @property
+    def is_pattern(self) -> bool:
+        return "~" in self.operator
 
     def __str__(self) -> str:
         return f"{self.label}{self.operator}{quoted(self.value)}"
@@ -46,7 +51,7 @@ class Selector:
     matchers: tuple[Matcher, ...] = ()
 
     def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether a series of this family with these labels is meant."""
+        """Whether a series of this family with these labels is meant. Raises patterns.TooLong."""
         return all(matcher.takes(labels) for matcher in self.matchers)
 
 
@@ -70,11 +75,6 @@ def read(text: str, *, per_arm: bool = False) -> tuple[Term, ...]:
         Unreadable: when it is anything else.
     """
     return _Reader(text, per_arm).expression()
-
-
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
 
 
 _TOKEN = re.compile(
@@ -154,8 +154,8 @@ class _Reader:
         value = _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[1]), literal[1:-1])
         if "~" in operator:
             try:
-                _compiled(value)
-            except re.error as error:
+                patterns.check(value)
+            except patterns.Malformed as error:
                 raise self._refusal(f"{literal} is no regular expression ({error})") from error
         return Matcher(label, operator, value)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import pairwise
 
 from modelrollout.analysis.counters.arms import Arms, Side, Untold
 from modelrollout.analysis.counters.gather import Facts, Gathered, Process, gather
 from modelrollout.analysis.counters.growth import Window, pod_seconds, restarts
+from modelrollout.analysis.counters.patterns import MOST_VALUES, TooLong
 from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Part, Recipe, Resolved
 from modelrollout.analysis.counters.recipe import Sum as Terms
 from modelrollout.analysis.metric import Kind, Metric
@@ -49,14 +50,20 @@ def observe_arm(
     only: Collection[str] | None = None,
 ) -> Arm | Problem:
     """One arm of it; `only` these pods (`namespace/name`) when given."""
-    recipe, kind = resolved.recipe, resolved.metric.kind
     try:
-        gathered = gather(recipe, arms, side, facts, window, only=only)
+        gathered = gather(resolved.recipe, arms, side, facts, window, only=only)
+        if isinstance(gathered, Problem):
+            return gathered
+        _refuse_many_values(resolved.recipe, gathered)
+        return _counted(resolved, _Counted(gathered, window, arms.accelerators_of(side), side))
     except Untold as reason:
         return Problem(ProblemKind.NOT_COMPARABLE, str(reason))
-    if isinstance(gathered, Problem):
-        return gathered
-    counted = _Counted(gathered, window, arms.accelerators_of(side), side)
+    except TooLong as reason:
+        return Problem(ProblemKind.INVALID, str(reason))
+
+
+def _counted(resolved: Resolved, counted: _Counted) -> Arm | Problem:
+    recipe, kind = resolved.recipe, resolved.metric.kind
     if kind is Kind.HISTOGRAM:
         return counted.histogram(recipe)
     first, second = (counted.amount(recipe.parts[part]) for part in PARTS[kind])
@@ -79,10 +86,41 @@ def counted_arm(
     recipe: Recipe, arms: Arms, side: Side, facts: Facts, window: Window, *, part: str
 ) -> float | None:
     """The growth of one part for one arm; None when it is not there to be counted. Raises Untold."""
-    gathered = gather(recipe, arms, side, facts, window)
-    if isinstance(gathered, Problem):
+    try:
+        gathered = gather(recipe, arms, side, facts, window)
+        if isinstance(gathered, Problem):
+            return None
+        _refuse_many_values(recipe, gathered)
+        return _Counted(gathered, window, 1.0, side).amount(recipe.parts[part])
+    except TooLong:
         return None
-    return _Counted(gathered, window, 1.0, side).amount(recipe.parts[part])
+
+
+def _refuse_many_values(recipe: Recipe, gathered: Gathered) -> None:
+    """A label that differs from series to series would be matched as often. Raises TooLong."""
+    labels = set(_matched_labels(recipe))
+    values: dict[tuple[str, str], set[str]] = {key: set() for key in labels}
+    for process in gathered.processes:
+        for series in process.series:
+            for family, label in labels:
+                if series.family == family:
+                    values[family, label].add(series.labels.get(label, ""))
+    for (family, label), found in values.items():
+        if len(found) > MOST_VALUES:
+            raise TooLong(
+                f"The label {label} of {family} has {len(found):,} different values, and a regular "
+                f"expression is tried on at most {MOST_VALUES:,}: drop the label when scraping, or match "
+                "another one."
+            )
+
+
+def _matched_labels(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """(family, label) that regular expressions are tried on."""
+    for terms in recipe.sums():
+        for term in terms:
+            for matcher in term.selector.matchers:
+                if matcher.is_pattern:
+                    yield term.selector.family, matcher.label
 
 
 def scalar(values: tuple[Sequence[float], Sequence[float]], metric: Metric) -> Observation:
