@@ -7,13 +7,14 @@ import asyncio
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from pydantic import ValidationError
 
 from modelrollout.analysis.families import problems
 from modelrollout.analysis.planner import MetricForecast, StageForecast
-from modelrollout.api.spec import Spec, Step
+from modelrollout.api.spec import Spec
+from modelrollout.api.stages import Shift, Stage, Wait
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.engine import forecast
 from modelrollout.sources.prometheus import ProviderError
@@ -84,30 +85,40 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
     """A table for people."""
     forecasts = forecast.steps_of(spec, known)
     lines = [f"{'step':<6}{'traffic':<16}{'takes about':<14}decided by"]
-    for number, (step, stage) in enumerate(forecasts, 1):
-        takes = duration(stage.seconds)
-        lines.append(f"{number}/{len(forecasts):<4}{traffic(step):<16}{takes:<14}{decides(step, stage)}")
-        lines += [f"      {finding(metric)}" for metric in stage.metrics]
-    total = sum(stage.seconds for _, stage in forecasts)
-    waits = " and the time that a person takes" if any(step.pause for step, _ in forecasts) else ""
+    for number, (stage, expected) in enumerate(forecasts, 1):
+        takes = duration(expected.seconds)
+        lines.append(f"{number}/{len(forecasts):<4}{traffic(stage):<16}{takes:<14}{decides(stage, expected)}")
+        lines += [f"      {finding(metric)}" for metric in expected.metrics]
+    total = sum(expected.seconds for _, expected in forecasts)
+    waits = " and the time that a person takes" if any(_for_a_person(stage) for stage, _ in forecasts) else ""
     lines.append(f"all   about {duration(total)}{waits}, beside the time that pods need to load the model")
     if unplanned := [metric.name for metric in known.metrics if not known.is_planned(metric)]:
         lines.append(f"not planned, for want of a past to plan from: {', '.join(unplanned)}")
     return [*lines, *(f"warning: {warning}" for warning in known.warnings)]
 
 
-def traffic(step: Step) -> str:
-    if step.mirror is not None:
-        return f"mirror {step.mirror} %"
-    if step.weight is not None:
-        return f"weight {step.weight} %"
-    return "match" if step.match else "pause"
+def traffic(stage: Stage) -> str:
+    match stage:
+        case Shift(weight=weight) if weight is not None:
+            return f"weight {weight} %"
+        case Shift(mirror=mirror) if mirror:
+            return f"mirror {mirror} %"
+        case Shift():
+            return "match"
+        case Wait():
+            return "pause"
+        case _:
+            assert_never(stage)
 
 
-def decides(step: Step, stage: StageForecast) -> str:
-    if not stage.comparable:
-        return "a person" if step.pause and not step.pause.duration else "its time; nothing is compared"
-    return stage.slowest or "its shortest stay"
+def decides(stage: Stage, expected: StageForecast) -> str:
+    if not expected.comparable:
+        return "a person" if _for_a_person(stage) else "its time; nothing is compared"
+    return expected.slowest or "its shortest stay"
+
+
+def _for_a_person(stage: Stage) -> bool:
+    return stage.stay is None
 
 
 def finding(metric: MetricForecast) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import assert_never
 
 from modelrollout.analysis.counters.arms import Arms, Split
 from modelrollout.analysis.families import arrivals, resolve
@@ -11,6 +12,8 @@ from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.plan import Plan as Judgement
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
+from modelrollout.api.stages import Shift, Wait, stages
+from modelrollout.api.stages import Stage as PlanStage
 from modelrollout.api.times import unix
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
@@ -134,5 +137,16 @@ def judgement_of(
 
 def planned_looks(steps: list[Step], analysis: Analysis) -> int:
     """Looks that the plan's shortest stays take, twice."""
-    dwell = sum(seconds(step.for_) for step in steps if step.for_)
+    dwell = sum(map(_judged_for, stages(steps)))
     return max(math.ceil(2 * dwell / seconds(analysis.interval)), FEWEST_PLANNED)
+
+
+def _judged_for(stage: PlanStage) -> int:
+    """The shortest time, in seconds, for which metrics judge this stage."""
+    match stage:
+        case Shift(stay=stay):
+            return stay
+        case Wait():
+            return 0
+        case _:
+            assert_never(stage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from modelrollout.analysis.calibration import calibrate
 from modelrollout.analysis.counters.arms import Arms
@@ -15,8 +16,9 @@ from modelrollout.analysis.observation import Events, Histogram, Levels, Ratio, 
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.planner import Stage, StageForecast, bounds_of, demands, forecast
 from modelrollout.analysis.schedule import look_ending_by
+from modelrollout.api import stages
 from modelrollout.api.quantities import fraction, seconds
-from modelrollout.api.spec import Analysis, Spec, Step
+from modelrollout.api.spec import Analysis, Spec
 from modelrollout.rollout.steps import expand
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.prometheus import Prometheus
@@ -122,20 +124,25 @@ def plan_of(metrics: tuple[Metric, ...], analysis: Analysis) -> Plan:
     return Plan(metrics, fraction(analysis.false_revert_risk), fraction(analysis.miss_risk))
 
 
-def steps_of(spec: Spec, known: Known) -> list[tuple[Step, StageForecast]]:
+def steps_of(spec: Spec, known: Known) -> list[tuple[stages.Stage, StageForecast]]:
     """Each step of the plan with its forecast."""
     assert spec.analysis is not None
-    steps = expand(spec)
+    steps = stages.stages(expand(spec))
     plan = plan_of(known.metrics, spec.analysis)
     interval = float(seconds(spec.analysis.interval))
-    stages = [_stage(step) for step in steps]
-    return list(zip(steps, forecast(plan, demands(plan, known.units), stages, interval), strict=True))
+    shares = [_shares(stage) for stage in steps]
+    return list(zip(steps, forecast(plan, demands(plan, known.units), shares, interval), strict=True))
 
 
-def _stage(step: Step) -> Stage:
-    waits = step.pause.duration if step.pause is not None else step.for_
-    dwell = float(seconds(waits)) if waits else 0.0
-    if step.mirror is not None:
-        return Stage(step.mirror / 100, 1.0, dwell)
-    weight = step.weight or 0
-    return Stage(weight / 100, 1 - weight / 100, dwell)
+def _shares(stage: stages.Stage) -> Stage:
+    """The parts of the requests that each arm gets; nothing is compared in a wait or a match."""
+    match stage:
+        case stages.Shift(stay=stay, mirror=mirror) if mirror:
+            return Stage(mirror / 100, 1.0, float(stay))
+        case stages.Shift(stay=stay, weight=weight):
+            share = (weight or 0) / 100
+            return Stage(share, 1 - share, float(stay))
+        case stages.Wait(stay=stay):
+            return Stage(0.0, 1.0, float(stay or 0))
+        case _:
+            assert_never(stage)

@@ -37,13 +37,12 @@ def _moments(view: View) -> Iterator[float]:
 
 
 def _step(view: View) -> Iterator[float]:
-    step, analysis = judge.current(view), view.spec.analysis
-    if step is None or view.step is None or view.step.started_at is None:
+    stage, analysis = view.stage, view.spec.analysis
+    if stage is None or view.step is None or view.step.started_at is None:
         return
     started = unix(view.step.started_at)
-    stay = (step.for_ or "0s") if step.pause is None else step.pause.duration
-    if stay is not None:
-        yield started + seconds(stay)
+    if stage.stay is not None:
+        yield started + stage.stay
     if (awaited := judge.awaited(view)) is not None:
         yield awaited
     if analysis is not None and judge.needs_verdict(view):

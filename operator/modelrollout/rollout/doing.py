@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import assert_never
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
 from modelrollout.api.quantities import seconds
+from modelrollout.api.stages import Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import judge
@@ -126,25 +128,31 @@ def _gateway(view: View) -> str:
 
 
 def _judging(view: View) -> Doing:
-    step, analysis = judge.current(view), view.spec.analysis
-    if step is None or view.step is None or view.step.started_at is None:
+    stage, started = view.stage, view.step.started_at if view.step is not None else None
+    if stage is None or started is None:
         return _waiting_for_route(view)
-    number = view.index + 1
-    facts = {"step": view.progress, "revision": view.canary, "split": describe(view.asked)}
-    if step.pause is not None and step.pause.duration is None:
-        annotation = PREFIX + "promote"
+    if stage.stay is None:
+        annotation, number = PREFIX + "promote", view.index + 1
         return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=annotation, number=number)
     if view.observed.split_mismatch:
         return _do("Progressing", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+    until = stamp(unix(started) + stage.stay)
+    match stage:
+        case Wait():
+            return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)
+        case Shift():
+            return _compared(view, unix(started), until)
+        case _:
+            assert_never(stage)
+
+
+def _compared(view: View, started: float, until: str) -> Doing:
+    """A step that moves traffic waits for its stay to end at `until`, and then for a verdict."""
+    facts = {"step": view.progress, "revision": view.canary, "split": describe(view.asked)}
     awaited = judge.awaited(view)
     if not judge.stayed(view) or (awaited is not None and view.now < awaited and not judge.late(view)):
-        until = stamp(
-            unix(view.step.started_at) + seconds((step.pause and step.pause.duration) or step.for_ or "0s")
-        )
-        if step.pause is not None:
-            return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)
         return _do("Progressing", say.DWELLING, until=until, **facts)
-    verdict = judge.evidence(view)
+    analysis, verdict = view.spec.analysis, judge.evidence(view)
     text = (verdict.message or verdict.reason) if verdict is not None else "no look has been taken yet"
     if analysis is not None and judge.late(view):
         annotation, limit = PREFIX + "promote", analysis.max_step_duration
@@ -155,12 +163,12 @@ def _judging(view: View) -> Doing:
             limit=limit,
             verdict=text,
             annotation=annotation,
-            number=number,
+            number=view.index + 1,
         )
     undecided = ""
     if analysis is not None:
-        until = stamp(unix(view.step.started_at) + seconds(analysis.max_step_duration))
-        undecided = say.UNDECIDED[analysis.on_insufficient].format(until=until)
+        limit = stamp(started + seconds(analysis.max_step_duration))
+        undecided = say.UNDECIDED[analysis.on_insufficient].format(until=limit)
     return _do("Progressing", say.JUDGING, verdict=text.rstrip("."), undecided=undecided, **facts)
 
 

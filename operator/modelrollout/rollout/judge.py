@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from modelrollout.api.quantities import seconds
-from modelrollout.api.spec import Step
+from modelrollout.api.stages import Shift, Wait
 from modelrollout.api.status import AnalysisStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.view import View
@@ -12,17 +14,17 @@ COUNTED = 2
 """Looks after which the last one of a stay has been counted."""
 
 
-def current(view: View) -> Step | None:
-    """The plan's entry in progress."""
-    return view.status.plan[view.index] if view.rolling and view.index < len(view.status.plan) else None
-
-
 def needs_verdict(view: View) -> bool:
     """There are metrics, and a control arm to compare with."""
-    step = current(view)
-    return (
-        view.spec.analysis is not None and step is not None and step.pause is None and view.asked.canary < 100
-    )
+    if view.spec.analysis is None or view.asked.canary >= 100:
+        return False
+    match view.stage:
+        case Shift():
+            return True
+        case Wait() | None:
+            return False
+        case stage:
+            assert_never(stage)
 
 
 def evidence(view: View) -> AnalysisStatus | None:
@@ -32,26 +34,20 @@ def evidence(view: View) -> AnalysisStatus | None:
 
 def stayed(view: View) -> bool:
     """The step has lasted as long as the plan says; for a pause without duration that is never."""
-    step = current(view)
-    if step is None or view.step is None:
+    if view.stage is None or view.stage.stay is None or view.step is None:
         return False
-    duration = step.for_ or "0s"
-    if step.pause is not None:
-        if step.pause.duration is None:
-            return False
-        duration = step.pause.duration
-    return view.past(view.step.started_at, duration)
+    return view.after_seconds(view.step.started_at, view.stage.stay)
 
 
 def awaited(view: View) -> float | None:
     """Until when a verdict may well come: the looks that were open when the stay ended are counted a little
     later, and until then there is nothing new to tell people."""
-    step, analysis = current(view), view.spec.analysis
-    if step is None or step.for_ is None or view.step is None or view.step.started_at is None:
+    stage, analysis = view.stage, view.spec.analysis
+    if stage is None or not stage.stay or view.step is None or view.step.started_at is None:
         return None
     if analysis is None or not needs_verdict(view):
         return None
-    return unix(view.step.started_at) + seconds(step.for_) + COUNTED * seconds(analysis.interval)
+    return unix(view.step.started_at) + stage.stay + COUNTED * seconds(analysis.interval)
 
 
 def passed(view: View) -> bool:

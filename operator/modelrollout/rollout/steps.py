@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import assert_never
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Curve, Pause, Spec, Step
+from modelrollout.api.stages import Shift, Wait, stage_of
 from modelrollout.rollout.capacity import needed
 from modelrollout.traffic.ratio import nearest
-from modelrollout.traffic.router import Match, Split
+from modelrollout.traffic.requirements import as_matches
+from modelrollout.traffic.router import Split
 
 Steps = Sequence[Step]
 
@@ -19,7 +22,7 @@ def expand(spec: Spec) -> list[Step]:
     if strategy.blue_green is not None:
         steps = list(strategy.blue_green.steps)
         if seconds(strategy.blue_green.warm_for):
-            move = next((i for i, step in enumerate(steps) if step.weight == 100), len(steps))
+            move = next((i for i, step in enumerate(steps) if _is_move(step)), len(steps))
             steps.insert(move, Step(pause=Pause(duration=strategy.blue_green.warm_for)))
     elif strategy.canary is not None and strategy.canary.steps:
         steps = list(strategy.canary.steps)
@@ -29,9 +32,20 @@ def expand(spec: Spec) -> list[Step]:
         ]
     else:
         steps = []
-    if all(step.weight != 100 for step in steps):
+    if not any(_is_move(step) for step in steps):
         steps.append(Step(weight=100))
     return steps
+
+
+def _is_move(step: Step) -> bool:
+    """The step sends everybody to the canary."""
+    match stage_of(step):
+        case Shift(weight=weight):
+            return weight == 100
+        case Wait():
+            return False
+        case stage:
+            assert_never(stage)
 
 
 def _weights(curve: Curve) -> list[int]:
@@ -49,9 +63,9 @@ def _weights(curve: Curve) -> list[int]:
 
 def is_final(plan: Steps, index: int) -> bool:
     """Nothing is left to be judged at this index: what remains is to promote."""
-    return index >= len(plan) or (
-        index == len(plan) - 1 and plan[index].weight == 100 and not plan[index].for_
-    )
+    if index < len(plan) - 1:
+        return False
+    return index >= len(plan) or (_is_move(plan[index]) and not stage_of(plan[index]).stay)
 
 
 def progress(plan: Steps, index: int) -> str:
@@ -67,23 +81,15 @@ def split_at(plan: Steps, index: int) -> Split:
     """
     split = Split()
     for step in plan[: index + 1]:
-        if step.pause is not None:
-            continue
-        split = Split(
-            canary=split.canary if step.weight is None else step.weight,
-            mirror=step.mirror or 0,
-            matches=split.matches if step.match is None else _matches(step),
-        )
+        match stage_of(step):
+            case Shift(weight=weight, mirror=mirror, matches=matches):
+                canary = split.canary if weight is None else weight
+                split = Split(canary, mirror, as_matches(matches) or split.matches)
+            case Wait():
+                pass
+            case stage:
+                assert_never(stage)
     return Split(100) if split.canary == 100 else split
-
-
-def _matches(step: Step) -> tuple[Match, ...]:
-    return tuple(
-        Match(
-            "header" if match.header is not None else "query", match.header or match.query or "", match.value
-        )
-        for match in step.match or ()
-    )
 
 
 def pods(plan: Steps, index: int, spec: Spec) -> int:

@@ -10,13 +10,15 @@ from modelrollout.api import conditions
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec
+from modelrollout.api.stages import Stage, stage_of
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status, StepStatus, WeightStatus
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import steps
 from modelrollout.rollout.changes import StatusChanges, but
 from modelrollout.rollout.commands import Subject, pending
 from modelrollout.rollout.model import Fleet, Note, Observed, Role
-from modelrollout.traffic.router import Match, Split
+from modelrollout.traffic.requirements import as_matches
+from modelrollout.traffic.router import Split
 
 SLOW = "10s"
 """After this long an unsettled route is worth telling people."""
@@ -160,6 +162,12 @@ class View:
         return self.status.step.index if self.status.step is not None else 0
 
     @cached_property
+    def stage(self) -> Stage | None:
+        """The plan's entry in progress; None when nothing is on trial, or every entry has passed."""
+        plan = self.status.plan
+        return stage_of(plan[self.index]) if self.rolling and self.index < len(plan) else None
+
+    @cached_property
     def final(self) -> bool:
         return steps.is_final(self.status.plan, self.index)
 
@@ -262,7 +270,10 @@ class View:
         return stamp(self.now)
 
     def past(self, since: str | None, duration: str) -> bool:
-        return since is not None and self.now >= unix(since) + seconds(duration)
+        return self.after_seconds(since, seconds(duration))
+
+    def after_seconds(self, since: str | None, stay: float) -> bool:
+        return since is not None and self.now >= unix(since) + stay
 
 
 def _name(revision: RevisionStatus | None) -> str | None:
@@ -270,10 +281,4 @@ def _name(revision: RevisionStatus | None) -> str | None:
 
 
 def split_of(weight: WeightStatus) -> Split:
-    matches = tuple(
-        Match(
-            "header" if match.header is not None else "query", match.header or match.query or "", match.value
-        )
-        for match in weight.matches
-    )
-    return Split(weight.desired, weight.mirror, matches)
+    return Split(weight.desired, weight.mirror, as_matches(weight.matches))

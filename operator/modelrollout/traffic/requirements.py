@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
-from modelrollout.api.spec import Spec, Step, Strategy, Traffic
+from modelrollout.api.spec import Match as SpecMatch
+from modelrollout.api.spec import Spec, Strategy, Traffic
+from modelrollout.api.stages import Shift, Wait, stages
 from modelrollout.traffic import ratio
 from modelrollout.traffic.router import Capabilities, Match, Problem, Split
 
@@ -31,34 +35,40 @@ class Needs:
 
 
 def needs(traffic: Traffic, strategy: Strategy) -> Needs:
-    steps = _steps(strategy)
+    shifts = list(_shifts(strategy))
     curve = strategy.canary is not None and strategy.canary.curve is not None
     return Needs(
         weights=frozenset({1})
         if curve
-        else frozenset(s.weight for s in steps if s.weight and s.weight < 100),
-        mirror=max((step.mirror or 0 for step in steps), default=0),
-        matches=max((matches(step) for step in steps), key=len, default=()),
+        else frozenset(s.weight for s in shifts if s.weight and s.weight < 100),
+        mirror=max((shift.mirror for shift in shifts), default=0),
+        matches=max((as_matches(shift.matches) for shift in shifts), key=len, default=()),
         sticky=traffic.sticky.header.lower() if traffic.sticky else None,
         arm_headers=traffic.arm_headers,
     )
 
 
-def matches(step: Step) -> tuple[Match, ...]:
-    """The step's matches in the router's words; empty for a step of another kind."""
+def as_matches(matches: Iterable[SpecMatch]) -> tuple[Match, ...]:
+    """The spec's matches as the routers write them."""
     return tuple(
         Match("header", each.header, each.value)
-        if each.header
+        if each.header is not None
         else Match("query", each.query or "", each.value)
-        for each in step.match or ()
+        for each in matches
     )
 
 
-def _steps(strategy: Strategy) -> list[Step]:
-    return [
-        *(strategy.canary.steps if strategy.canary else ()),
-        *(strategy.blue_green.steps if strategy.blue_green else ()),
-    ]
+def _shifts(strategy: Strategy) -> Iterator[Shift]:
+    """The stages that move traffic."""
+    canary, blue_green = strategy.canary, strategy.blue_green
+    for stage in stages([*(canary.steps if canary else ()), *(blue_green.steps if blue_green else ())]):
+        match stage:
+            case Shift():
+                yield stage
+            case Wait():
+                pass
+            case _:
+                assert_never(stage)
 
 
 def refusal(spec: Spec, capabilities: Capabilities) -> Problem | None:
