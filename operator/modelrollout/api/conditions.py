@@ -23,8 +23,9 @@ TRAFFIC_SPLIT = "TrafficSplit"  # the route holds the split that was asked for
 ANALYSED = "Analysed"  # the verdict on the step in progress
 PROMOTED = "Promoted"  # the revision that spec asks for serves all users
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
+STALLED = "Stalled"  # the operator cannot do what it means to; there only while that is so
 
-TYPES = (ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED, PROMOTED, REVERTED)
+TYPES = (ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED, PROMOTED, REVERTED, STALLED)
 
 
 @dataclass(frozen=True)

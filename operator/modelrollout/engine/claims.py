@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.api.spec import Spec
 from modelrollout.engine.keys import RolloutKey
+from modelrollout.engine.reader import understood
 from modelrollout.traffic.registry import router_for
 
 Place = tuple[str, str]
@@ -61,7 +61,7 @@ class Claims:
 
 def _targets(body: Mapping[str, Any]) -> frozenset[str]:
     try:
-        spec = Spec.model_validate(body["spec"])
+        spec, _ = understood(body)
     except ValueError:
         return frozenset()
     return router_for(spec.traffic, spec.strategy).claims() | {f"services/{spec.traffic.service}"}

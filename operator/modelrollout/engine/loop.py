@@ -18,6 +18,7 @@ import structlog
 from pydantic import ValidationError
 
 from modelrollout.api.status import Status
+from modelrollout.api.times import stamp
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused
@@ -28,18 +29,23 @@ from modelrollout.engine.keys import FINALIZER, GROUP, RESOURCE, RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.record import Recorder
+from modelrollout.engine.setback import not_understood, pass_failed, stalled
 from modelrollout.engine.stocktaking import LISTED, take_stock
 from modelrollout.engine.view import View
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Note, Plan, SetTraffic
 from modelrollout.telemetry import Telemetry
-from modelrollout.traffic.router import Ref, Unroutable
+from modelrollout.traffic.router import Problem, Ref, Unroutable
 
 log = structlog.get_logger()
 
 
 AT_REST = ("Stable", "Reverted", "Invalid")
 """Phases in which time alone brings nothing."""
+RECOUNT = 30.0
+"""Seconds after which the pods that are waited for are listed anew, in case a watch has lost an event."""
+RECOUNT_AT_REST = 300.0
+"""The same where a rollout is at rest and a revision lacks pods."""
 
 
 class Stop(Protocol):
@@ -61,6 +67,12 @@ class _Kept:
     """A person spoke to it."""
     complaint: str | None = None
     """What people were last told that only they can put right."""
+    setback: Problem | None = None
+    """What the last pass could not do; None after one that did all it meant to."""
+    counted_at: float = field(default_factory=time.monotonic)
+    """When the pods were last listed."""
+    recount_after: float | None = None
+    """Seconds until they are listed again; None while no revision lacks pods."""
 
 
 class Loop:
@@ -209,31 +221,42 @@ class Loop:
             log.warning("not writing", why=str(error))
             return backoff.failed()
         except (Refused, Unroutable) as error:
-            self._complain(at, type(error).__name__, str(error))
+            await self._set_back(at, Problem(type(error).__name__, str(error)))
             return backoff.failed()
         except ClusterError as error:
             log.warning("pass not finished", why=str(error))
             self._telemetry.errors.labels(type(error).__name__).inc()
             return backoff.failed()
         except ValidationError as error:
-            self._complain(at, "SpecNotUnderstood", str(error))
-            return backoff.failed()
+            await self._set_back(at, not_understood(error, deleting))
+            return None if deleting else backoff.failed()
         except Exception as error:
             # A bug in one rollout must neither end its daemon (kopf would not start it again) nor the others.
             log.exception("pass failed")
-            self._telemetry.errors.labels(type(error).__name__).inc()
+            await self._set_back(at, pass_failed(error))
             return backoff.failed()
         finally:
             kept.passed = True
             self._telemetry.pass_seconds.observe(time.monotonic() - started)
 
-    def _complain(self, at: RolloutKey, reason: str, message: str) -> None:
-        """What stays wrong until a person acts is an Event once, and counted each time."""
-        self._telemetry.errors.labels(reason).inc()
-        resource = self._cache.get(at.ref, at.namespace)
-        if self._kept[at].complaint != message and resource is not None:
-            self._kept[at].complaint = message
-            self._events.tell(at, resource, [Note(reason, message, warning=True)])
+    async def _set_back(self, at: RolloutKey, problem: Problem) -> None:
+        """What a pass could not do is counted each time, is an Event once, and a condition while it is so.
+
+        The condition is written here, because the next pass may fail before it comes to write a status.
+        """
+        self._telemetry.errors.labels(problem.reason).inc()
+        kept, resource = self._kept[at], self._cache.get(at.ref, at.namespace)
+        kept.setback = problem
+        if resource is None:
+            return
+        if kept.complaint != problem.message:
+            kept.complaint = problem.message
+            self._events.tell(at, resource, [Note(problem.reason, problem.message, warning=True)])
+        if (status := stalled(resource, problem, stamp(self._clock()))) is not None:
+            version = resource["metadata"]["resourceVersion"]
+            with contextlib.suppress(ClusterError):  # the next pass tries again
+                written = await self._cluster.patch_status(at.ref, at.namespace, version, status)
+                self.see(at.ref, at.namespace, written)
 
     async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
         """What the watches will show soon is read now, so that the retry decides on what is."""
@@ -248,21 +271,45 @@ class Loop:
     async def _pass(self, at: RolloutKey, deleting: bool) -> float | None:
         await self._observer.fetch(at)
         kept = self._kept[at]
+        await self._recount(at, kept)
         async with contextlib.nullcontext() if kept.called else self._turn:
             kept.called = False
             view = self._observer.view(at)
             if view is None or not _guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
-            observed = self._observer.observed(view, self._looks.findings(at))
+            observed = self._observer.observed(view, self._looks.findings(at), kept.setback)
             plan = decide(view.spec, view.status, observed, self._clock())
-            self._looks.follow(at, view, plan)
+            self._follow(at, view, plan)
         log.debug(
             "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
         )
         written = await self._record_and_act(view, plan)
         self._events.tell(at, written, plan.notes)
         self._show(at, plan.status, observed.route.split)
-        return plan.requeue
+        kept.recount_after = _recount_after(view, plan)
+        if kept.setback is not None:
+            kept.setback = kept.complaint = None
+            return 0.0  # once more, so that status no longer says so
+        return _sooner(plan.requeue, kept.recount_after)
+
+    async def _recount(self, at: RolloutKey, kept: _Kept) -> None:
+        """List the pods that are waited for, when it is time; a person who spoke does not wait for that."""
+        if kept.recount_after is None or kept.called:
+            return
+        if time.monotonic() < kept.counted_at + kept.recount_after:
+            return
+        kept.counted_at = time.monotonic()
+        with contextlib.suppress(ClusterError):
+            if await self._observer.recount(at):
+                log.info("pods were listed anew, and the watches had not shown all")
+
+    def _follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
+        """What is to be asked of Prometheus from now on. A fault of ours in saying it holds no abort up."""
+        try:
+            self._looks.follow(at, view, plan)
+        except Exception as error:
+            log.exception("looks failed")
+            self._telemetry.errors.labels(type(error).__name__).inc()
 
     async def _record_and_act(self, view: View, plan: Plan) -> Mapping[str, Any]:
         """Write the intent, then act on it in order.
@@ -301,6 +348,19 @@ class Loop:
 
 def _asked(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
     return metadata["generation"], metadata.get("annotations")
+
+
+def _recount_after(view: View, plan: Plan) -> float | None:
+    """Seconds after which this rollout's pods should be listed anew, if nothing else happens."""
+    named = (plan.status.stable, plan.status.canary)
+    missing = any(each is not None and each.revision not in view.fleets for each in named)
+    if not missing and all(fleet.ready >= fleet.wanted for fleet in view.fleets.values()):
+        return None
+    return RECOUNT_AT_REST if plan.status.phase in AT_REST else RECOUNT
+
+
+def _sooner(first: float | None, second: float | None) -> float | None:
+    return min((each for each in (first, second) if each is not None), default=None)
 
 
 def _guarded(resource: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ the watch keeps it fresh.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Collection, Iterable, Mapping
@@ -15,17 +16,18 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, kind_of
+from modelrollout.cluster.errors import ClusterError
 from modelrollout.engine.claims import Claims
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import RolloutKey
-from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, POD, SERVICE, named
+from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, POD, SERVICE, named
 from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.model import Fleet, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
-from modelrollout.serving.deployment import deployment
+from modelrollout.serving.deployment import pod_labels
 from modelrollout.serving.labels import (
     REVISION_LABEL,
     ROLLOUT_LABEL,
@@ -54,7 +56,7 @@ class Observer:
         The rival is asked for by name: should a watch have missed its end, nobody would ever wake this one.
 
         Raises:
-            ValueError: the stored spec is not one that this version understands.
+            ValueError: the traffic of the stored spec is not understood.
             ClusterError: something had to be read and could not be.
         """
         resource = self._cache.get(at.ref, at.namespace)
@@ -65,7 +67,8 @@ class Observer:
             if self._cache.want(ref, at.namespace, at.name) and self._cache.get(ref, at.namespace) is None:
                 await self._read(ref, at.namespace)
         for rival in list(self._older_rivals(at, resource)):
-            await self._read(rival.ref, rival.namespace)
+            with contextlib.suppress(ClusterError):  # no answer: it goes on being a rival, which holds
+                await self._read(rival.ref, rival.namespace)
         if self.surroundings.unknown_to(at, resource) and (view := self.view(at)) is not None:
             await self.surroundings.ask(view)
 
@@ -73,7 +76,7 @@ class Observer:
         """All objects of one rollout as they were last seen; None when the resource is gone.
 
         Raises:
-            ValueError: the stored spec is not one that this version understands.
+            ValueError: the traffic of the stored spec, or the stored status, is not understood.
         """
         resource = self._cache.get(at.ref, at.namespace)
         if resource is None:
@@ -107,6 +110,7 @@ class Observer:
             role_services=role_services,
             deployments=deployments,
             prompts=prompts,
+            misread=self._reader.misread(at, resource),
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
         view = dataclasses.replace(view, site=self.site(view), rival=self._rival(view))
@@ -132,26 +136,44 @@ class Observer:
             other_ready=sum(count for revision, count in ready.items() if revision not in (stable, canary)),
             stable_model=_model_of(view.status, stable),
             canary_model=_model_of(view.status, canary),
-            pod_labels=shared_labels(view.deployments.values() or to_be(view)),
+            pod_labels=shared_labels(view.deployments.values())
+            or pod_labels(view.key.name, view.spec, view.revision),
         )
 
     async def refresh(self, at: RolloutKey) -> None:
-        """Read what a write was refused on, so that the next pass does not decide on the same old state."""
-        resource = await self._cluster.get(at.ref, at.namespace)
-        if resource is None:
-            self._cache.forget(at.ref, at.namespace)
-            return
-        self._cache.see(at.ref, at.namespace, resource)
-        spec = self._reader.spec(at, resource)
-        for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
-            await self._read(ref, at.namespace)
-        listed = await self._cluster.list(DEPLOYMENT, at.namespace, f"{ROLLOUT_LABEL}={at.name}")
+        """Read what a write was refused on, so that the next pass does not decide on the same old state.
+
+        Everything is asked for at once: an abort that met a conflict waits for one answer, not for six.
+        """
+        targets: Iterable[Ref] = ()
+        if (known := self._cache.get(at.ref, at.namespace)) is not None:
+            spec = self._reader.spec(at, known)
+            targets = _targets(spec, router_for(spec.traffic, spec.strategy))
+        reads = [self._read(ref, at.namespace) for ref in (at.ref, *targets)]
+        await asyncio.gather(*reads, self._list(DEPLOYMENT, at))
+
+    async def recount(self, at: RolloutKey) -> bool:
+        """List the rollout's Deployments, pods and endpoints anew; whether that was news.
+
+        A watch that has lost an event does not say so, and a rollout would wait for its pods for ever.
+        """
+        news = await asyncio.gather(*(self._list(kind, at) for kind in (DEPLOYMENT, POD, ENDPOINT_SLICE)))
+        return any(news)
+
+    async def _list(self, kind: Ref, at: RolloutKey) -> bool:
+        """Take in the rollout's children of one kind as they are now; whether any of it was news."""
+        before = list(self._cache.children(at.namespace, at.name, kind.resource))
+        listed = await self._cluster.list(kind, at.namespace, f"{ROLLOUT_LABEL}={at.name}")
         names = {body["metadata"]["name"] for body in listed}
-        for body in listed:
-            self._cache.see(named(DEPLOYMENT, body["metadata"]["name"]), at.namespace, body)
-        for known in list(self._cache.children(at.namespace, at.name, "deployments")):
-            if (name := known["metadata"]["name"]) not in names:
-                self._cache.forget(named(DEPLOYMENT, name), at.namespace)
+        seen = [self._cache.see(named(kind, body["metadata"]["name"]), at.namespace, body) for body in listed]
+        gone = [known for known in before if known["metadata"]["name"] not in names]
+        for known in gone:
+            ref = named(kind, known["metadata"]["name"])
+            if (
+                self._cache.get(ref, at.namespace) is known
+            ):  # nothing newer came while the list was on its way
+                self._cache.forget(ref, at.namespace)
+        return any(seen) or bool(gone)
 
     async def _read(self, ref: Ref, namespace: str) -> None:
         body = await self._cluster.get(ref, namespace)
@@ -162,7 +184,7 @@ class Observer:
 
     # ── telling the brain ───────────────────────────────────────────────────────────────────────
 
-    def observed(self, view: View, findings: Findings) -> Observed:
+    def observed(self, view: View, findings: Findings, setback: Problem | None = None) -> Observed:
         at, metadata = view.key, view.resource["metadata"]
         found = None
         if view.status.original_traffic is None and all(map(view.objects.get, view.router.refs())):
@@ -177,6 +199,7 @@ class Observer:
             endpoints={role: self._endpoints(view, role) for role in ROLES},
             route=self.reading(view),
             problem=obstacle(view),
+            setback=setback,
             analysis=findings.analysis,
             quiet=findings.quiet,
             split_mismatch=findings.split_mismatch,
@@ -283,14 +306,6 @@ def shared_labels(deployments: Iterable[Object]) -> Mapping[str, str]:
     """The labels that pods of all revisions have; empty when there is no Deployment to know it from."""
     templates = [set(body["spec"]["template"]["metadata"]["labels"].items()) for body in deployments]
     return dict(set.intersection(*templates)) if templates else {}
-
-
-def to_be(view: View) -> list[Object]:
-    """The Deployment that the spec asks for, to know its pods by before there are any."""
-    try:
-        return [deployment(view.resource, view.spec, view.revision, 0, None)]
-    except ValueError:
-        return []  # an obstacle of its own
 
 
 def _prompts_hash(prompts: Object | None) -> str | None:

@@ -15,8 +15,24 @@ from modelrollout.traffic.router import Problem
 
 
 def obstacle(view: View) -> Problem | None:
-    """The first reason why this rollout cannot be; None when nothing stands against it."""
+    """The first reason why this rollout cannot be; None when nothing stands against it.
+
+    Never raises: an obstacle holds everything but the way back, and a pass that fails would hold that too.
+    """
+    try:
+        return _obstacle(view)
+    except Exception as error:
+        return Problem(
+            "NotChecked",
+            f"The operator cannot tell whether this spec can be carried out: {error!r}. This is a fault of "
+            "the operator; undo the last change of the spec to go on.",
+        )
+
+
+def _obstacle(view: View) -> Problem | None:
     at, spec = view.key, view.spec
+    if view.misread:
+        return Problem("SpecNotUnderstood", view.misread)
     if (refused := refusal(spec, view.router.capabilities)) is not None:
         return refused
     if view.rival is not None:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.engine.keys import RolloutKey
@@ -38,25 +40,42 @@ class _Seen:
 
 class Reader:
     def __init__(self) -> None:
-        self._specs: dict[RolloutKey, tuple[tuple[str, int], Spec]] = {}
+        self._specs: dict[RolloutKey, tuple[tuple[str, int], tuple[Spec, str]]] = {}
         self._statuses: dict[RolloutKey, tuple[Body, Status]] = {}
         self._readings: dict[RolloutKey, tuple[_Seen, Reading]] = {}
 
     def spec(self, at: RolloutKey, body: Body) -> Spec:
-        """
+        """The spec; where a part of it is not understood, a placeholder stands for that part.
+
         Raises:
-            ValueError: the stored spec is not one that this version understands.
+            ValueError: not even its traffic is understood, so that nobody can say which route is meant.
         """
+        return self._read(at, body)[0]
+
+    def misread(self, at: RolloutKey, body: Body) -> str:
+        """What of the spec is not understood, in a sentence; empty when all of it is."""
+        return self._read(at, body)[1]
+
+    def _read(self, at: RolloutKey, body: Body) -> tuple[Spec, str]:
         generation = (body["metadata"]["uid"], body["metadata"]["generation"])
         known = self._specs.get(at)
         if known is None or known[0] != generation:
-            known = self._specs[at] = (generation, Spec.model_validate(body["spec"]))
+            known = self._specs[at] = (generation, understood(body))
         return known[1]
 
     def status(self, at: RolloutKey, body: Body) -> Status:
+        """The status; while the rollout is being deleted, only the fields that are understood. They are
+        enough to give its traffic back, and no status is written then.
+
+        Raises:
+            ValueError: the stored status is not one that this version understands.
+        """
         known = self._statuses.get(at)
         if known is None or known[0] is not body:
-            known = self._statuses[at] = (body, Status.model_validate(body.get("status") or {}))
+            leaving = "deletionTimestamp" in body["metadata"]
+            stored = body.get("status") or {}
+            status = _partly(stored) if leaving else Status.model_validate(stored)
+            known = self._statuses[at] = (body, status)
         return known[1]
 
     def reading(self, view: View) -> Reading:
@@ -72,3 +91,46 @@ class Reader:
         self._specs.pop(at, None)
         self._statuses.pop(at, None)
         self._readings.pop(at, None)
+
+
+_PLACEHOLDERS: Mapping[str, Any] = {
+    "model": {"uri": "file:///not-understood"},
+    "runtime": {"image": "not-understood"},
+    "strategy": {"canary": {"curve": {"shape": "linear"}}},
+}
+"""For required parts. With a misread spec no pod is made and no step is entered: these reach no cluster."""
+
+
+def understood(body: Body) -> tuple[Spec, str]:
+    """The spec and what of it is not understood.
+
+    People go back, abort and delete by what the rest says: where traffic is, and what served before.
+
+    Raises:
+        ValueError: its traffic is not understood.
+    """
+    given = body["spec"]
+    try:
+        return Spec.model_validate(given), ""
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["spec", *map(str, first["loc"])])
+        misread = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        if "traffic" in misread or not isinstance(given, Mapping):
+            raise
+        serving = (body.get("status") or {}).get("replicas")
+        rest = {name: part for name, part in given.items() if name not in misread}
+        spec = Spec.model_validate({**_PLACEHOLDERS, "replicas": serving or 1, **rest})
+        return spec, (
+            f"{where} is not understood by this version of the operator: {first['msg']}. Write it as the "
+            "ModelRollout CRD of this version describes it. Until then the rollout can only go back."
+        )
+
+
+def _partly(stored: Any) -> Status:
+    """The fields of a stored status that are understood."""
+    try:
+        return Status.model_validate(stored)
+    except ValidationError as error:
+        misread = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
+        return Status.model_validate({name: part for name, part in stored.items() if name not in misread})

@@ -38,6 +38,8 @@ class View:
     """By revision."""
     rival: Problem | None = None
     """An older rollout has a target of this one."""
+    misread: str = ""
+    """What of the spec is not understood, in a sentence; a placeholder stands for it in `spec`."""
     prompts: Object | None = None
     """The user's ConfigMap with prompts."""
 

@@ -61,6 +61,8 @@ class Observed:
     """Read with a Site made of `services`: canary means what the canary's Service selects now."""
     problem: Problem | None = None
     """What only the cluster knows and makes the spec impossible: no Service, a foreign owner, a rival."""
+    setback: Problem | None = None
+    """What the last pass meant to do and could not, such as to make a Deployment that is refused."""
     analysis: AnalysisStatus | None = None
     """The verdict on the step in progress from the looks so far; None: no metrics, or no look yet. Without
     `last_look` it counts for nothing: a verdict older than what it is asked about must not decide it."""

@@ -23,10 +23,11 @@ _VERDICTS = {"Pass": "Passed", "Fail": "Failed"}
 def report(view: View, what: Doing, problem: Problem | None) -> Status:
     """The status with everything that people read brought up to date."""
     status, observed = view.status, view.observed
+    hindrance = problem or observed.setback
     fresh = but(
         status,
         observed_generation=observed.generation,
-        message=(problem.message if problem is not None else what.message)[:1024],
+        message=(hindrance.message if hindrance is not None else what.message)[:1024],
         stable=_counted(view, status.stable),
         canary=_counted(view, status.canary),
         previous=_counted(view, status.previous),
@@ -78,6 +79,8 @@ def _findings(view: View, what: Doing, problem: Problem | None) -> dict[str, Fin
         }
     if view.spec.analysis is not None:
         findings[say.ANALYSED] = _analysed(view)
+    if view.observed.setback is not None:
+        findings[say.STALLED] = Finding("True", view.observed.setback.reason, view.observed.setback.message)
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -12,6 +13,7 @@ from modelrollout.serving import labels, storage
 from modelrollout.serving.arguments import arguments, served_name
 from modelrollout.serving.labels import Object
 from modelrollout.serving.overlay import overlay
+from modelrollout.serving.template import faults
 
 CONTAINER = "server"
 PORT_NAME = "http"
@@ -51,9 +53,6 @@ def deployment(
     """
     name = rollout["metadata"]["name"]
     identity = labels.identity(name, revision)
-    template = overlay(pod_template(name, spec, revision, prompts_copy), spec.runtime.pod_template)
-    # The overlay may add labels but not take these: the Deployment would not select its own pods.
-    template.setdefault("metadata", {}).setdefault("labels", {}).update(identity)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -65,9 +64,42 @@ def deployment(
             # Only `kubectl rollout restart` rolls it: one pod at a time, and without a spare GPU.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
             "selector": {"matchLabels": identity},
-            "template": template,
+            "template": complete_template(name, spec, revision, prompts_copy),
         },
     }
+
+
+def complete_template(
+    rollout: str, spec: Spec, revision: str, prompts_copy: str | None = None
+) -> dict[str, Any]:
+    """The pod template with the user's overlay merged into it.
+
+    Raises:
+        ValueError: when that is no pod, whatever was written into the overlay.
+    """
+    ours = pod_template(rollout, spec, revision, prompts_copy)
+    try:
+        template = {"metadata": {}, "spec": {}} | overlay(ours, spec.runtime.pod_template)
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(
+            "runtime.podTemplate cannot be merged into the pod: write it as a part of a pod template, with "
+            f"metadata and spec ({type(error).__name__}: {error})"
+        ) from error
+    if found := list(faults(template)):
+        raise ValueError("; ".join(found))
+    # The overlay may add labels but not take these: the Deployment would not select its own pods.
+    metadata = template["metadata"]
+    identity = labels.identity(rollout, revision)
+    return template | {"metadata": {**metadata, "labels": {**metadata.get("labels", {}), **identity}}}
+
+
+def pod_labels(rollout: str, spec: Spec, revision: str) -> dict[str, str]:
+    """The labels of a revision's pods, known before there are any, whether or not such a pod can be made."""
+    metadata = spec.runtime.pod_template.get("metadata")
+    given = metadata.get("labels") if isinstance(metadata, Mapping) else None
+    theirs = given if isinstance(given, Mapping) else {}
+    texts = {name: text for name, text in theirs.items() if isinstance(text, str)}
+    return {**labels.common(rollout, revision), **texts, **labels.identity(rollout, revision)}
 
 
 def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | None) -> dict[str, Any]:

@@ -69,7 +69,8 @@ def merge_entries(base: Sequence[Any], patch: Sequence[Any], field: str) -> list
     """Merge two lists by their field's key; the base's order first, then new entries."""
     key = MERGE_KEYS[field]
     for entry in patch:
-        if not isinstance(entry, Mapping) or not {key, "$patch"} & entry.keys():
+        named = isinstance(entry, Mapping) and isinstance(entry.get(key, ""), str | int)
+        if not named or not {key, "$patch"} & entry.keys():
             raise ValueError(f"each entry of {field} in runtime.podTemplate needs a {key}; got {entry!r}")
     if any(entry.get("$patch") == "replace" for entry in patch):
         base = []

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from modelrollout.engine.keys import RolloutKey
-from modelrollout.engine.reader import Reader
+from modelrollout.engine.reader import Reader, understood
 from modelrollout.traffic.router import Ref, Site
+from tests.unit.serving import given
 
 ROUTE, GATEWAY = Ref("g/v1", "routes", "chat"), Ref("g/v1", "gateways", "bed")
 SITE = Site("chat", "default", "chat", "old", "new")
@@ -60,3 +61,43 @@ def test_a_rollout_that_is_gone_is_forgotten(view, reads):
     reader.reading(view)
     reader.forget(view.key)
     assert reader.reading(view) == 2
+
+
+def stored(status=None, **changed):
+    spec = given.spec().model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {
+        "metadata": {"uid": "1", "generation": 1},
+        "spec": {**spec, **changed},
+        "status": status or {"replicas": 4},
+    }
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"replicas": "many"}, {"runtime": {"image": 5}}, {"strategy": 1}, {"analysis": {}}, {"model": None}],
+    ids=str,
+)
+def test_a_part_of_the_spec_that_is_not_understood_leaves_the_rest(changed):
+    spec, misread = understood(stored(**changed))
+    assert f"spec.{next(iter(changed))}" in misread
+    assert spec.traffic == given.spec().traffic
+    assert spec.replicas == (4 if "replicas" in changed else 2)
+
+
+def test_a_spec_that_is_understood_says_nothing():
+    assert understood(stored()) == (given.spec(), "")
+
+
+def test_without_its_traffic_a_spec_is_no_use():
+    with pytest.raises(ValueError, match="traffic"):
+        understood(stored(traffic={"service": "Not A Name"}))
+
+
+def test_of_a_rollout_that_is_being_deleted_only_what_is_understood_of_its_status_is_read():
+    body = stored(status={"phase": "FromANewerVersion", "originalTraffic": {"rules": []}})
+    at = RolloutKey("ml", "chat")
+    with pytest.raises(ValueError, match="phase"):
+        Reader().status(at, body)
+    body["metadata"]["deletionTimestamp"] = "2026-11-27T10:00:00Z"
+    status = Reader().status(at, body)
+    assert (status.phase, status.original_traffic) == (None, {"rules": []})

@@ -240,3 +240,16 @@ def test_every_reason_is_one_word_and_every_sentence_fits_a_condition() -> None:
     assert all(name.isalnum() and name[0].isupper() and len(name) <= 64 for name in names)
     assert len(set(names) - {"Promoted"}) == len([name for name in names if name != "Promoted"])
     assert conditions.STABLE.say(revision="x" * 2000) == ("Revision " + "x" * 2000)[:1024]
+
+
+def test_what_the_last_pass_could_not_do_is_a_condition_and_the_message_until_it_is_done() -> None:
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.world.setback = Problem("Refused", "The API server answered 422: no image")
+    operator.settle()
+    assert condition(operator, conditions.STALLED) == ("True", "Refused")
+    assert operator.status.message == said(operator, conditions.STALLED) == operator.world.setback.message
+    operator.world.setback = None
+    operator.settle()
+    assert conditions.STALLED not in {each.type for each in operator.status.conditions}
+    assert "422" not in operator.status.message

@@ -98,6 +98,7 @@ class World:
     quiet: bool = False
     split_mismatch: str | None = None
     problem: Problem | None = None
+    setback: Problem | None = None
     route_problem: Problem | None = None
     trouble: Trouble | None = None
     deleting: bool = False
@@ -164,6 +165,7 @@ class World:
                 writer=self.writer,
             ),
             problem=self.problem,
+            setback=self.setback,
             analysis=self.analysis,
             quiet=self.quiet,
             split_mismatch=self.split_mismatch,
