@@ -201,6 +201,12 @@ DRIFTED = Reason(
     "{writer} changed the route to {found}; it is set back to {split} and the look is dropped",
     warning=True,
 )
+SERVICE_DRIFTED = Reason(
+    "ServiceDrifted",
+    "{writer} changed what Service {service} selects ({found}); it is pointed at revision {revision} again, "
+    "which serves users: a rollout keeps the Service that people named on living pods",
+    warning=True,
+)
 NOT_COMPARABLE = Reason(
     "NotComparable", "The split that was counted is not the one asked for: {mismatch}", warning=True
 )

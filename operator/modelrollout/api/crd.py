@@ -96,6 +96,7 @@ FIELDS: Fields = {
             },
         }
     ),
+    ("OriginalService", "selector"): described(TEXTS),
     ("Status", "conditions"): keyed("type"),
 }
 """(model, wire name) -> what Kubernetes knows about a field and pydantic does not."""

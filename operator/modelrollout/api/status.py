@@ -115,6 +115,17 @@ class CommandStatus(Wire):
     at: str
 
 
+class OriginalService(Wire):
+    """What the Service that people named selected before the operator touched it."""
+
+    selector: dict[str, str] = Field(default_factory=dict)
+    """Empty: it had no selector."""
+    pointed: bool = False
+    """It was seen to select a revision of ours; if it does not now, someone else wrote."""
+    drift_at: str | None = None
+    """When another writer's change of the selector was last undone."""
+
+
 class Outcome(Wire):
     revision: str
     outcome: Ending
@@ -155,6 +166,9 @@ class Status(Wire):
     """The engine's state at the last checkpoint; looks since then are counted again after a restart."""
     original_traffic: dict[str, Any] | None = None
     """The route or Service as it was found, to give back on deletion."""
+    original_service: OriginalService | None = None
+    """The Service of `traffic.service` as it was found, where a route splits: it follows the revision that
+    serves users until it is given back."""
     commands: Annotated[list[CommandStatus], Field(max_length=8)] = Field(default_factory=list)
     history: Annotated[list[Outcome], Field(max_length=10)] = Field(default_factory=list)
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)

@@ -16,6 +16,7 @@ from modelrollout.rollout.model import (
     DeleteRevision,
     EnsureRevision,
     HandBack,
+    PointNamed,
     PointService,
     Role,
     Scale,
@@ -25,6 +26,7 @@ from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import revision_name, role_service_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
+from modelrollout.traffic import selector
 from modelrollout.traffic.router import Patch, Ref, Split
 
 
@@ -51,6 +53,8 @@ class Actor:
                 self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
             case PointService(role, revision):
                 await self._point(view, role, revision)
+            case PointNamed(revision):
+                await self._point_named(view, revision)
             case SetTraffic(split, urgent):
                 await self._set_traffic(view, split, urgent=urgent)
             case DeleteRevision(revision):
@@ -122,6 +126,13 @@ class Actor:
         if not view.splits_by_pods:
             await self._rename_arms(view)
 
+    async def _point_named(self, view: View, revision: str) -> None:
+        """Make the Service that people named select the revision, and nothing else of it change."""
+        if view.service is not None:
+            ref = named(SERVICE, view.spec.traffic.service)
+            wanted = selector.one(view.key.name, revision)
+            await self._patch(view, selector.pointed(ref, view.service, wanted))
+
     async def _rename_arms(self, view: View) -> None:
         """Where the route itself names revisions (subsets, headers), they move with the Services."""
         fresh = self._observer.view(view.key)
@@ -139,12 +150,16 @@ class Actor:
             await self._patch(fresh, patches, urgent=urgent)
 
     async def _hand_back(self, view: View) -> None:
-        original = view.status.original_traffic
-        if original is None:
-            return
-        await self._patch(view, view.router.hand_back(view.objects, view.site, original))
-        for name in sorted(view.router.keeps(original, view.site)):
-            await self._orphan(view, named(SERVICE, name))
+        """The route first: it may lead to the Service that people named."""
+        original, service = view.status.original_traffic, view.status.original_service
+        if original is not None:
+            await self._patch(view, view.router.hand_back(view.objects, view.site, original))
+            for name in sorted(view.router.keeps(original, view.site)):
+                await self._orphan(view, named(SERVICE, name))
+        if service is not None and view.service is not None:
+            ref = named(SERVICE, view.spec.traffic.service)
+            if selector.revision_selected(view.service, view.key.name):
+                await self._patch(view, selector.pointed(ref, view.service, service.selector or None))
 
     async def _orphan(self, view: View, ref: Ref) -> None:
         """The route that we found names this Service of ours, so it must not go with the rollout."""

@@ -25,7 +25,7 @@ from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
-from modelrollout.rollout.model import Fleet, Observed, Role
+from modelrollout.rollout.model import Fleet, Named, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
 from modelrollout.serving.deployment import pod_labels
 from modelrollout.serving.labels import (
@@ -34,6 +34,7 @@ from modelrollout.serving.labels import (
     role_service_name,
 )
 from modelrollout.serving.readiness import fleet, listed_pods
+from modelrollout.traffic import ownership, selector
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Object, Problem, Reading, Ref, Router, Site
 
@@ -206,6 +207,7 @@ class Observer:
             found=found,
             selector=f"{ROLLOUT_LABEL}={at.name}",
             deleting=view.deleting,
+            named=_named(view),
         )
 
     def _fleets(self, view: View) -> dict[str, Fleet]:
@@ -287,6 +289,20 @@ class Observer:
         self.surroundings.forget(at)
         self._reader.forget(at)
         return self._claims.forget(at)
+
+
+def _named(view: View) -> Named | None:
+    """The Service that people named, where it is none of the router's and selects pods at all."""
+    service = view.service
+    if not view.router.capabilities.by_services or service is None:
+        return None
+    if service["spec"].get("type") == "ExternalName":
+        return None
+    return Named(
+        selector.revision_selected(service, view.key.name),
+        selector.of(service),
+        ownership.writer(service, ("spec", "selector")),
+    )
 
 
 def _targets(spec: Spec, router: Router) -> dict[Ref, None]:

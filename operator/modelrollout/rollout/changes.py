@@ -12,6 +12,7 @@ from modelrollout.api.status import (
     AnalysisStatus,
     CommandStatus,
     Condition,
+    OriginalService,
     Outcome,
     Phase,
     RevisionStatus,
@@ -48,6 +49,7 @@ class StatusChanges(TypedDict, total=False):
     analysis: AnalysisStatus | None
     evidence: dict[str, Any] | None
     original_traffic: dict[str, Any] | None
+    original_service: OriginalService | None
     commands: list[CommandStatus]
     history: list[Outcome]
     conditions: list[Condition]
@@ -98,6 +100,14 @@ class RevisionChanges(TypedDict, total=False):
     ready: int
 
 
+class OriginalServiceChanges(TypedDict, total=False):
+    """The fields of `OriginalService`."""
+
+    selector: dict[str, str]
+    pointed: bool
+    drift_at: str | None
+
+
 @overload
 def but(model: Status, /, **changes: Unpack[StatusChanges]) -> Status: ...
 @overload
@@ -106,6 +116,8 @@ def but(model: StepStatus, /, **changes: Unpack[StepChanges]) -> StepStatus: ...
 def but(model: WeightStatus, /, **changes: Unpack[WeightChanges]) -> WeightStatus: ...
 @overload
 def but(model: RevisionStatus, /, **changes: Unpack[RevisionChanges]) -> RevisionStatus: ...
+@overload
+def but(model: OriginalService, /, **changes: Unpack[OriginalServiceChanges]) -> OriginalService: ...
 def but(model: M, /, **changes: object) -> M:
     """A copy of the model with these fields changed."""
     return model.model_copy(update=changes)

@@ -12,6 +12,7 @@ from modelrollout.rollout.drain import drained, removals
 from modelrollout.rollout.drift import waits
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.model import Action, EnsureRevision, PointService, Scale, SetTraffic
+from modelrollout.rollout.named import named
 from modelrollout.rollout.promote import taking_over
 from modelrollout.rollout.view import View
 
@@ -21,7 +22,7 @@ def actions(view: View) -> tuple[Action, ...]:
     traffic = _traffic(view)
     rest = [*_fleets(view), *_services(view)]
     ordered: list[Action] = [*traffic, *rest] if view.reverting else [*rest, *traffic]
-    return (*ordered, *removals(view))
+    return (*ordered, *named(view), *removals(view))
 
 
 # ── pods ────────────────────────────────────────────────────────────────────────────────────────

@@ -11,13 +11,13 @@ from collections.abc import Callable
 
 from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import Status
-from modelrollout.rollout import advance, drain, drift, install, listen, promote, revert, trial
+from modelrollout.api.status import OriginalService, Status
+from modelrollout.rollout import advance, drain, drift, install, listen, named, promote, revert, trial
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import requeue
 from modelrollout.rollout.doing import Doing, doing
-from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, SetTraffic
+from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, PointNamed, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Problem
@@ -40,6 +40,7 @@ POLICIES: tuple[Policy, ...] = (
     install.installed,
     install.install_another,
     drift.see_drift,
+    named.see_named,
     revert.commanded,
     revert.superseded,
     revert.failed,
@@ -72,7 +73,8 @@ MOST_CHANGES = 64
 def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     """What one pass does. The same arguments give the same plan, whatever happened in between."""
     if observed.deleting:
-        return Plan(status, (HandBack(),) if status.original_traffic is not None else ())
+        touched = (status.original_traffic, status.original_service) != (None, None)
+        return Plan(status, (HandBack(),) if touched else ())
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = _settle(view, POLICIES if problem is None else ALWAYS)
@@ -143,7 +145,12 @@ def _misgivings(view: View) -> tuple[Note, ...]:
 
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:
-    """The route as it was found is in status before it is touched for the first time."""
+    """Route and Service as they were found are in status before they are touched for the first time."""
+    if view.status.original_service is None and any(isinstance(act, PointNamed) for act in acts):
+        found = view.observed.named
+        assert found is not None  # or it would not be pointed
+        original = OriginalService(selector={} if found.revision else dict(found.selector))
+        view = view.after(view.change(original_service=original))
     touching = any(isinstance(act, SetTraffic) for act in acts)
     if view.status.original_traffic is not None or view.observed.found is None or not touching:
         return view

@@ -58,6 +58,8 @@ def removals(view: View) -> list[DeleteRevision]:
     if not (view.as_desired or view.installing):
         return []
     selected = set(view.observed.services.values())
+    if view.observed.named is not None:
+        selected.add(view.observed.named.revision)
     return [
         DeleteRevision(revision)
         for revision in view.status.draining

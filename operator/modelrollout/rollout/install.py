@@ -13,8 +13,8 @@ def find_stable(view: View) -> Change | None:
     """Without a memory: the revision that is found serving, or else the one that spec asks for."""
     if view.stable is not None:
         return None
-    serving = view.selected("stable")
-    if serving is not None and view.ready(serving):
+    serving = next((each for each in _found(view) if view.ready(each)), None)
+    if serving is not None:
         return view.change(
             note(say.FOUND_SERVING, revision=serving),
             stable=view.named(serving),
@@ -24,6 +24,12 @@ def find_stable(view: View) -> Change | None:
     return view.change(
         stable=view.named(view.target), phase="Installing", phase_since=view.at, started_at=view.at
     )
+
+
+def _found(view: View) -> list[str | None]:
+    """What the Services of a rollout before this one select, or of this one before its status was lost."""
+    named = view.observed.named
+    return [view.selected("stable"), named.revision if named is not None else None]
 
 
 def install_another(view: View) -> Change | None:

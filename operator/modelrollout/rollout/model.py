@@ -41,6 +41,18 @@ class Fleet:
 
 
 @dataclass(frozen=True)
+class Named:
+    """The Service that people named (`traffic.service`), where a route splits between two of ours."""
+
+    revision: str | None
+    """The revision of ours that it selects; None: other pods, or none."""
+    selector: Mapping[str, str]
+    """Empty: it has none."""
+    writer: str | None = None
+    """Who last wrote the selector, when it was not us."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """The cluster at one moment, as far as one rollout is concerned."""
 
@@ -75,6 +87,8 @@ class Observed:
     selector: str = ""
     """Label selector of all pods of the rollout."""
     deleting: bool = False
+    named: Named | None = None
+    """None: there is none, or the Service itself is what splits."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,13 @@ class PointService:
 
 
 @dataclass(frozen=True)
+class PointNamed:
+    """Make the Service that people named select the revision's pods."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
 class SetTraffic:
     """The one traffic change of a pass."""
 
@@ -118,7 +139,7 @@ class HandBack:
     """Give the route or Service back as it was found."""
 
 
-Action = EnsureRevision | Scale | PointService | SetTraffic | DeleteRevision | HandBack
+Action = EnsureRevision | Scale | PointService | PointNamed | SetTraffic | DeleteRevision | HandBack
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
-from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status
+from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.doing import Doing
@@ -171,6 +171,7 @@ def _essence(status: Status) -> dict[str, Any]:
         "canary": _rough(status.canary, status.phase == "Starting"),
         "previous": _rough(status.previous),
         "weight": {**status.weight.__dict__, "observed": None, "measured": None},
+        "original_service": _remembered(status.original_service),
         "analysis": _pressing(status.analysis),
         "conditions": [
             {**condition.__dict__, "message": ""}
@@ -189,6 +190,11 @@ def _rough(
     wanted = max(1, revision.replicas)
     quarters = 4 * min(revision.ready, wanted - 1) // wanted if waited_for else 0
     return revision.revision, revision.model, quarters, complete and revision.ready >= wanted
+
+
+def _remembered(original: OriginalService | None) -> dict[str, Any] | None:
+    """That the Service was seen where it was pointed is written with what comes next."""
+    return {**original.__dict__, "pointed": False} if original is not None else None
 
 
 def _pressing(analysis: AnalysisStatus | None) -> str | None:

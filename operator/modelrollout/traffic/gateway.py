@@ -58,7 +58,12 @@ class GatewayRouter(RuleRouter):
     """Splits a rule of an HTTPRoute."""
 
     capabilities = Capabilities(
-        mirror=True, header_match=True, query_match=True, sticky=True, per_arm_headers=True
+        mirror=True,
+        header_match=True,
+        query_match=True,
+        sticky=True,
+        per_arm_headers=True,
+        by_services=True,
     )
     kind = "HTTPRoute"
     resource = "httproutes"
@@ -244,7 +249,7 @@ class GatewayRouter(RuleRouter):
 class GrpcRouter(GatewayRouter):
     """Splits a rule of a GRPCRoute: the same, but matches know methods instead of paths and queries."""
 
-    capabilities = Capabilities(mirror=True, header_match=True, sticky=True)
+    capabilities = Capabilities(mirror=True, header_match=True, sticky=True, by_services=True)
     kind = "GRPCRoute"
     resource = "grpcroutes"
     every_request: Mapping[str, Any] = {}

@@ -23,7 +23,12 @@ class IstioRouter(RuleRouter):
     """Splits an http route between two hosts."""
 
     capabilities = Capabilities(
-        mirror=True, header_match=True, query_match=True, sticky=True, per_arm_headers=True
+        mirror=True,
+        header_match=True,
+        query_match=True,
+        sticky=True,
+        per_arm_headers=True,
+        by_services=True,
     )
     kind = "VirtualService"
     rules_key = "http"

@@ -48,6 +48,8 @@ def build(traffic: Traffic, strategy: Strategy) -> IstioRouter | None:
 class IstioSubsetRouter(IstioRouter):
     """Splits an http route between two subsets of one host."""
 
+    capabilities = replace(IstioRouter.capabilities, by_services=False)
+
     def __init__(self, name: str, route: str, rule: str, service: str, asked: Needs) -> None:
         """`rule` is the DestinationRule's name."""
         super().__init__(name, route, asked)

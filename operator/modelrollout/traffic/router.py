@@ -102,6 +102,9 @@ class Capabilities:
     query_match: bool = False
     sticky: bool = False
     per_arm_headers: bool = False
+    by_services: bool = False
+    """Splits between `<service>-stable` and `<service>-canary`, so that the Service that people named is
+    free to lead everybody who calls it to the stable revision."""
 
 
 @dataclass(frozen=True)

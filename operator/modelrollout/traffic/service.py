@@ -10,14 +10,12 @@ What was asked is kept in an annotation of the Service: pod counts can only come
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 from modelrollout.api.spec import Strategy, Traffic
-from modelrollout.traffic import ownership, ratio
+from modelrollout.traffic import ownership, ratio, selector
 from modelrollout.traffic.router import (
-    REVISION_LABEL,
     ROLLOUT_LABEL,
     Capabilities,
     Object,
@@ -33,8 +31,6 @@ from modelrollout.traffic.router import (
 
 WEIGHT_ANNOTATION = "modelrollout.io/weight"
 """Percent that was asked for, while the Service takes both revisions."""
-
-Selector = dict[str, str]
 
 
 def build(traffic: Traffic, strategy: Strategy) -> ServiceRouter:  # noqa: ARG001
@@ -90,21 +86,22 @@ class ServiceRouter:
         service = objects.get(self._ref)
         if service is None:
             return ()
-        selector = service.get("spec", {}).get("selector")
-        if selector is not None and selector.get(ROLLOUT_LABEL) == site.rollout and "selector" in original:
-            selector = original["selector"]
-        return self._patched(service, selector, None)
+        now = service.get("spec", {}).get("selector")
+        if now is not None and now.get(ROLLOUT_LABEL) == site.rollout and "selector" in original:
+            now = original["selector"]
+        return self._patched(service, now, None)
 
     def keeps(self, original: Mapping[str, Any], site: Site) -> frozenset[str]:  # noqa: ARG002
         return frozenset()
 
     def _split(self, service: Object, site: Site) -> Split | None:
-        selector = service.get("spec", {}).get("selector") or {}
-        if site.stable_revision and selector == _one(site, site.stable_revision):
+        revision = selector.revision_selected(service, site.rollout)
+        if revision is not None and revision == site.stable_revision:
             return Split()
-        if site.canary_revision and selector == _one(site, site.canary_revision):
+        if revision is not None and revision == site.canary_revision:
             return Split(canary=100)
-        if selector != _both(site) or not (site.stable_revision and site.canary_revision):
+        mixed = selector.of(service) == selector.both(site.rollout)
+        if not mixed or not (site.stable_revision and site.canary_revision):
             return None
         return Split(canary=self._percent(service, site))
 
@@ -119,12 +116,10 @@ class ServiceRouter:
             return known
         return min(99, max(1, round(actual)))
 
-    def _patched(self, service: Object, selector: Selector | None, weight: str | None) -> tuple[Patch, ...]:
-        after = copy.deepcopy(dict(service))
-        if selector is None:
-            after["spec"].pop("selector", None)
-        else:
-            after["spec"]["selector"] = dict(selector)
+    def _patched(
+        self, service: Object, wanted: selector.Selector | None, weight: str | None
+    ) -> tuple[Patch, ...]:
+        after = selector.with_selector(service, wanted)
         annotations = after["metadata"].get("annotations") or {}
         if weight is not None:
             after["metadata"]["annotations"] = {**annotations, WEIGHT_ANNOTATION: weight}
@@ -132,8 +127,7 @@ class ServiceRouter:
             del annotations[WEIGHT_ANNOTATION]
             if not annotations:
                 del after["metadata"]["annotations"]
-        guards = [("spec", "selector")] if "selector" in service["spec"] else []
-        return ownership.changes(self._ref, service, after, guards)
+        return selector.changed(self._ref, service, after)
 
     def _missing(self) -> Problem:
         return Problem(
@@ -154,24 +148,16 @@ class ServiceRouter:
         return None
 
 
-def _both(site: Site) -> Selector:
-    return {ROLLOUT_LABEL: site.rollout}
-
-
-def _one(site: Site, revision: str) -> Selector:
-    return {ROLLOUT_LABEL: site.rollout, REVISION_LABEL: revision}
-
-
-def _wanted(split: Split, site: Site) -> Selector:
+def _wanted(split: Split, site: Site) -> selector.Selector:
     if 0 < split.canary < 100:
-        return _both(site)
+        return selector.both(site.rollout)
     revision = site.canary_revision if split.canary else site.stable_revision
     if revision is None:
         arm = "canary" if split.canary else "stable"
         raise Unroutable(
             Problem("NoRevision", f"There is no {arm} revision yet that users could be sent to.")
         )
-    return _one(site, revision)
+    return selector.one(site.rollout, revision)
 
 
 def _unsupported(split: Split, site: Site, service: str) -> Problem | None:

@@ -6,7 +6,15 @@ from modelrollout.api.status import Status
 from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import DeleteRevision, EnsureRevision, Plan, PointService, Scale, SetTraffic
+from modelrollout.rollout.model import (
+    DeleteRevision,
+    EnsureRevision,
+    Plan,
+    PointNamed,
+    PointService,
+    Scale,
+    SetTraffic,
+)
 from tests.unit.rollout.world import World
 
 
@@ -23,7 +31,7 @@ def check_plan(world: World, plan: Plan) -> None:
     for action in plan.actions:
         if isinstance(action, DeleteRevision):
             assert not shares.get(action.revision), f"{action.revision} is deleted while users are on it"
-            assert action.revision not in world.services.values()
+            assert action.revision not in (*world.services.values(), world.named)
         if isinstance(action, Scale) and action.replicas < world.pods[action.revision].wanted:
             assert action.replicas > 0
             needed = shares.get(action.revision, 0) if world.gateway else 0
@@ -31,6 +39,8 @@ def check_plan(world: World, plan: Plan) -> None:
         if isinstance(action, EnsureRevision):
             assert action.revision not in world.pods, "what is there is not made again"
             assert action.revision == world.revision, "only what spec describes can be made"
+        if isinstance(action, PointNamed):
+            _named_stays_alive(world, plan, action)
         if isinstance(action, PointService):
             _repointed_safely(world, action)
     _same_again(world, plan)
@@ -93,6 +103,14 @@ def _repointed_safely(world: World, action: PointService) -> None:
         assert world.ready(action.revision), f"{share} % of the users would meet no pod"
 
 
+def _named_stays_alive(world: World, plan: Plan, action: PointNamed) -> None:
+    """Callers of the Service that people named never meet a Service without pods for a move of ours."""
+    assert plan.status.original_service is not None, "the Service as found is remembered before it is touched"
+    ready, wanted = world.ready(action.revision), world.spec.replicas
+    alive = world.ready(world.named) if world.named else bool(world.named_selector)
+    assert holds(ready, 100, wanted) or (ready and not alive), f"{ready} of {wanted} pods"
+
+
 def _same_again(world: World, plan: Plan) -> None:
     """The same observation after a death between the status write and the first act: the same acts."""
     again = decide(world.spec, plan.status, world.observe(), world.now)
@@ -108,6 +126,7 @@ def check_rest(world: World, status: Status) -> None:
     stable = status.stable.revision
     assert world.shares() == {stable: 100}, f"{world.shares()} while {stable} is stable"
     assert world.services["stable"] == stable
+    assert not world.gateway or world.named == stable, "the Service that people named leads elsewhere"
     assert world.ready(stable) == world.spec.replicas == world.pods[stable].wanted
     kept = {stable} | ({status.previous.revision} if status.previous else set())
     assert set(world.pods) == kept, f"{set(world.pods)} are left, {kept} were to be kept"

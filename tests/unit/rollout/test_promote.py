@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, Scale, SetTraffic
+from modelrollout.rollout.model import (
+    DeleteRevision,
+    EnsureRevision,
+    PointNamed,
+    PointService,
+    Scale,
+    SetTraffic,
+)
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import condition
 from tests.unit.rollout.world import (
@@ -37,6 +44,7 @@ def test_the_names_move_in_the_order_in_which_every_user_always_has_pods() -> No
         SetTraffic(Split(100)),
         PointService("stable", SECOND),
         SetTraffic(Split()),
+        PointNamed(SECOND),
         PointService("canary", FIRST),
     ]
 
@@ -46,7 +54,7 @@ def test_the_last_traffic_move_waits_until_the_stable_service_lists_the_new_pods
     operator.wait(60 + LOADING - 1)
     operator.world.now += 1
     operator.world.propagate()
-    while operator.world.services["stable"] != SECOND:
+    while operator.world.named != SECOND:
         operator.run_once()
     assert operator.run_once().actions == (), "the EndpointSlices still list the old pods"
     operator.world.endpoints["stable"] = {SECOND: 4, FIRST: 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelrollout.api.spec import Spec
-from modelrollout.rollout.model import DeleteRevision, PointService, Scale, SetTraffic
+from modelrollout.rollout.model import DeleteRevision, PointNamed, PointService, Scale, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition
 from tests.unit.rollout.world import (
@@ -37,11 +37,12 @@ def test_inside_the_window_one_route_write_brings_everybody_to_the_warm_revision
     before = len(operator.world.calls)
     command(operator, name)
     plan = operator.run_once()
-    assert plan.actions == (SetTraffic(Split(100), urgent=True),)
+    assert plan.actions == (SetTraffic(Split(100), urgent=True), PointNamed(FIRST))
     assert operator.world.shares() == {FIRST: 100}
     operator.wait(60)
     assert operator.world.calls[before:] == [
         SetTraffic(Split(100), urgent=True),
+        PointNamed(FIRST),
         PointService("stable", FIRST),
         SetTraffic(Split(), urgent=True),
         DeleteRevision(SECOND),

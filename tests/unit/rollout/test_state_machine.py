@@ -123,6 +123,11 @@ class Rollout(RuleBasedStateMachine):
         self.world.services[role] = None
         self.world.propagate()
 
+    @precondition(lambda self: self.world.gateway)
+    @rule(selector=st.sampled_from([{}, {"app": "old"}]))
+    def somebody_else_points_the_service_that_people_named(self, selector: dict[str, str]) -> None:
+        self.world.named, self.world.named_selector = None, selector
+
     @rule()
     def the_gateway_takes_its_time(self) -> None:
         self.world.settled = not self.world.settled

@@ -22,8 +22,10 @@ from modelrollout.rollout.model import (
     EnsureRevision,
     Fleet,
     HandBack,
+    Named,
     Observed,
     Plan,
+    PointNamed,
     PointService,
     Role,
     Scale,
@@ -90,6 +92,9 @@ class World:
     route: Split | None = None
     selects: str | None = None
     """Without a gateway: the revision that the users' Service selects; "" is both."""
+    named: str | None = None
+    """With a gateway: the revision that the users' Service selects; None: what `named_selector` says."""
+    named_selector: dict[str, str] = field(default_factory=dict)
     writer: str | None = None
     settled: bool = True
     waiting_for: Problem | None = None
@@ -133,6 +138,12 @@ class World:
             return Split()
         return Split(100) if self.selects == self.services.get("canary") else None
 
+    def named_service(self) -> Named | None:
+        if not self.gateway:
+            return None
+        ours = {"modelrollout.io/revision": self.named} if self.named else self.named_selector
+        return Named(self.named, ours, None if self.named else "gitops")
+
     def listed(self, role: Role) -> int:
         """Endpoints that requests to the role find alive."""
         return sum(min(count, self.ready(rev)) for rev, count in self.endpoints.get(role, {}).items())
@@ -172,6 +183,7 @@ class World:
             found={"rules": "as found"},
             selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,
+            named=self.named_service(),
         )
 
     # ── what happens to it ──
@@ -221,6 +233,8 @@ class World:
                     self._resize(revision, replicas)
             case PointService(role, revision):
                 self.services[role] = revision
+            case PointNamed(revision):
+                self.named = revision
             case SetTraffic(split):
                 self._route(split)
             case DeleteRevision(revision):
