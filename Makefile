@@ -77,6 +77,7 @@ bench-traffic: $(VENV)/ready ## shares, failures, cut streams and abort on the r
 
 bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.serving --rollouts $(if $(QUICK),8,40)
 
 bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.engine_cost

@@ -1,0 +1,324 @@
+"""Rollouts on a simulated fleet of LLM servers, read as Prometheus would read it and judged by the engine.
+
+Nothing between the servers and the verdict is a model: the lanes' counters are scraped, the scrapes go
+through `analysis.counters`, and what comes out is folded by `analysis.verdict.Evidence` as the operator does.
+All rollouts of a table's cell go on side by side, each at its own step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from modelrollout.analysis.calibration import calibrate
+from modelrollout.analysis.counters.arms import Arms
+from modelrollout.analysis.counters.gather import Facts
+from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.halves import Halves, halves_of
+from modelrollout.analysis.counters.load import arrivals
+from modelrollout.analysis.counters.observe import observe
+from modelrollout.analysis.counters.recipe import Recipe, Resolved
+from modelrollout.analysis.counters.series import Place, Series
+from modelrollout.analysis.counters.targets import Target
+from modelrollout.analysis.families import arrivals as arrivals_of
+from modelrollout.analysis.families import resolve
+from modelrollout.analysis.metric import Metric
+from modelrollout.analysis.observation import Look, Observation
+from modelrollout.analysis.plan import Plan
+from modelrollout.api import spec
+from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Server, Users
+
+INTERVAL = 30.0
+HISTORY = 480
+"""Looks of the past from which noise is learned."""
+REACH = 3 * SCRAPE
+ARMS = Arms("ml", "chat", "chat", stable="old", canary="new")
+SETTLE = SCRAPE * 1.25
+
+
+@dataclass(frozen=True)
+class Step:
+    weight: float
+    dwell: float
+    """Seconds."""
+
+
+README = (Step(0.05, 600), Step(0.25, 600), Step(0.5, 1800))
+
+
+@dataclass(frozen=True)
+class Canary:
+    """What is wrong with the new version."""
+
+    slow: float = 1.0
+    bad: float = 0.002
+    onset: float = 0.0
+    """Seconds since the first users from which on it is so; healthy before."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service and the traffic of its users."""
+
+    rate: float = 20.0
+    """Requests per second of all users."""
+    replicas: int = 4
+    utilisation: float = 0.5
+    users: Users = field(default_factory=Users)
+    slow_pod: float = 1.0
+    """One stable pod takes so many times as long, always."""
+    equal_load: bool = True
+    """Of the stable pods as many serve as give each the load of a canary pod."""
+    crash: float = 0.0
+    """One stable pod dies so many seconds after the rollout began; 0: none does."""
+
+    @cached_property
+    def server(self) -> Server:
+        measured = Server.measured()
+        per_pod = self.rate / self.replicas / self.utilisation
+        return measured.scaled(measured.capacity(*self.users.means()) / per_pod)
+
+    @property
+    def most_canaries(self) -> int:
+        return self.canaries(0.5)
+
+    def canaries(self, weight: float) -> int:
+        return max(1, math.ceil(weight * self.replicas - 1e-9))
+
+    def stables(self, weight: float) -> int:
+        """Stable pods in the rotation."""
+        if not self.equal_load:
+            return self.replicas
+        per_canary = weight / self.canaries(weight)
+        return min(self.replicas, max(1, round((1 - weight) / per_canary)))
+
+
+class Judge(Protocol):
+    """Judges one rollout, look by look."""
+
+    def fold(self, look: Look, seen: Mapping[str, Observation]) -> str:
+        """Pass, Fail or anything else, which waits."""
+        ...
+
+    def enter(self, step: int, load: float, settled: float) -> None:
+        """A step begins: its index, requests per canary pod over those of a control's, and when what is
+        counted at the end of a request may be judged."""
+        ...
+
+
+@dataclass
+class Result:
+    """How one rollout ended."""
+
+    end: str
+    """promoted, reverted, or undecided."""
+    seconds: float
+    step: int
+    harmed: float
+    """Users of the canary times minutes, as a share of all users."""
+
+
+class Worlds:
+    """Rollouts of one service side by side. Lanes of a rollout: the stable pods, then the canary's."""
+
+    def __init__(self, rng: np.random.Generator, service: Service, rollouts: int, canary: Canary) -> None:
+        self.service, self.rollouts, self.canary = service, rollouts, canary
+        self.pods = service.replicas + service.most_canaries
+        owner = np.repeat(np.arange(rollouts), self.pods)
+        self.fleet = Fleet(rng, service.server, service.users, owner)
+        grid = np.arange(rollouts * self.pods).reshape(rollouts, self.pods)
+        self.stable, self.new = grid[:, : service.replicas], grid[:, service.replicas :]
+        self.fleet.bad[:] = 0.002
+        self.fleet.slow[self.stable[:, 0]] = service.slow_pod
+        self.fleet.warmth[self.new] = 0.0
+        self.weight = np.zeros(rollouts)
+        self.step = np.full(rollouts, -1)
+        self.labels = [_labels(i, i < service.replicas) for i in range(self.pods)]
+
+    def rates(self) -> Array:
+        rates = np.zeros(len(self.fleet.owner))
+        for r in range(self.rollouts):
+            w = float(self.weight[r])
+            stables = self.service.stables(w) if w else self.service.replicas
+            rates[self.stable[r, :stables]] = (1 - w) * self.service.rate / stables
+            if w:
+                canaries = self.service.canaries(w)
+                rates[self.new[r, :canaries]] = w * self.service.rate / canaries
+        return rates
+
+    def advance(self, seconds: float) -> None:
+        self.fleet.advance(seconds, self.rates())
+
+    def spoil(self, since: float) -> None:
+        """The canary is what it is from `since` seconds of its life on."""
+        if since >= self.canary.onset:
+            self.fleet.slow[self.new] = self.canary.slow
+            self.fleet.bad[self.new] = self.canary.bad
+
+    # ── what Prometheus shows ────────────────────────────────────────────────────────────────
+
+    def facts(self, rollout: int, families: frozenset[str]) -> Facts:
+        """The last scrapes of all pods of a rollout that have served."""
+        fleet, series, targets = self.fleet, [], {}
+        for i in range(self.pods):
+            lane = rollout * self.pods + i
+            known = ~np.isnan(fleet.scraped[lane])
+            if not known.any():
+                continue
+            times = fleet.scraped[lane][known].tolist()
+            where = self.labels[i]
+            back = times[0] - SCRAPE * np.arange(41, 0, -1)
+            answered = tuple(back[back >= fleet.begun[lane]].tolist() + times)
+            targets[Place.of(where)] = Target(
+                where, answered, answered, ((answered[0], float(fleet.begun[lane])),)
+            )
+            series += list(_series(where, times, fleet.samples[lane][known], families))
+        return Facts.of(tuple(series), targets)
+
+
+def _labels(pod: int, stable: bool) -> dict[str, str]:
+    name = f"{'stable' if stable else 'canary'}-{pod}"
+    revision = ARMS.stable if stable else ARMS.canary
+    return {
+        "job": "pods",
+        "instance": f"{name}:8000",
+        "namespace": "ml",
+        "rollout": "chat",
+        "revision": revision,
+        "pod": name,
+    }
+
+
+def _series(
+    where: Mapping[str, str], times: Sequence[float], samples: Array, families: frozenset[str]
+) -> Iterator[Series]:
+    def one(name: str, values: Array, **more: str) -> Series:
+        return Series({**where, "__name__": name, **more}, times, values.tolist())
+
+    column = 0
+    for number, (family, edges) in enumerate(FAMILIES.items()):
+        buckets = samples[:, column : column + len(edges) + 1].cumsum(1)
+        if f"{family}_bucket" in families:
+            for k, edge in enumerate([*(f"{edge:g}" for edge in edges), "+Inf"]):
+                yield one(f"{family}_bucket", buckets[:, k], le=edge)
+        if f"{family}_count" in families:
+            yield one(f"{family}_count", buckets[:, -1])
+        if f"{family}_sum" in families:
+            yield one(f"{family}_sum", samples[:, SUMS + number])
+        column += len(edges) + 1
+    if "vllm:request_success_total" in families:
+        yield one("vllm:request_success_total", samples[:, ENDS], finished_reason="stop")
+        yield one("vllm:request_success_total", samples[:, ENDS + 1], finished_reason="error")
+
+
+# ── judging ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Which metrics are judged, and what they are counted from."""
+
+    resolved: tuple[Resolved, ...]
+    arrivals: Recipe
+
+    @classmethod
+    def of(cls, metrics: Sequence[spec.Metric]) -> Analysis:
+        return cls(resolve(metrics), arrivals_of(metrics))
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        return tuple(each.metric for each in self.resolved)
+
+    def observe(self, worlds: Worlds, rollout: int, look: Look) -> dict[str, Observation]:
+        window = Window(look, look.start - REACH, look.start - 600.0, warm_up=30.0)
+        facts = worlds.facts(rollout, self.arrivals.families())
+        arrived = arrivals(self.arrivals, ARMS, facts, window)
+        load = arrived.load if arrived else None
+        seen = {}
+        for each in self.resolved:
+            facts = worlds.facts(rollout, each.recipe.families())
+            seen[each.name] = replace(observe(each, ARMS, facts, window), load=load)
+        return seen
+
+
+def learned(rng: np.random.Generator, service: Service, analysis: Analysis) -> tuple[Metric, ...]:
+    """The metrics with what the control's own past says put into them, from halves of its pods: eight pasts
+    of an hour each, which are simulated side by side."""
+    worlds = Worlds(rng, service, 8, Canary())
+    past: dict[tuple[str, int], list[Halves]] = {}
+    worlds.advance(300)
+    for _ in range(HISTORY // 8):
+        worlds.advance(INTERVAL)
+        end = math.floor((worlds.fleet.now - SETTLE) / INTERVAL) * INTERVAL
+        window = Window(Look(end - INTERVAL, end), end - INTERVAL - REACH, end - 600.0, 30.0)
+        for each, r in itertools.product(analysis.resolved, range(8)):
+            facts = worlds.facts(r, each.recipe.families())
+            past.setdefault((each.name, r), []).extend(halves_of(each, ARMS, facts, [window]))
+    plan = Plan(analysis.metrics, planned_looks=200)
+    pasts = {m.name: [halves for r in range(8) for halves in past[m.name, r]] for m in plan.metrics}
+    return tuple(calibrate(m, pasts[m.name], plan, 10**6).metric for m in plan.metrics)
+
+
+def roll_out(
+    worlds: Worlds,
+    analysis: Analysis,
+    judges: Sequence[Judge],
+    *,
+    steps: Sequence[Step] = README,
+    longest: float = 7200.0,
+    patience: float = math.inf,
+) -> list[Result]:
+    """Every rollout until it is promoted, reverted, or one of its steps has lasted for `longest` seconds, or
+    the whole for `patience`."""
+    service, fleet = worlds.service, worlds.fleet
+    worlds.advance(300)
+    begin = fleet.now = math.ceil(fleet.now / INTERVAL) * INTERVAL
+    since = np.full(worlds.rollouts, begin)
+    results: list[Result | None] = [None] * worlds.rollouts
+    harmed = np.zeros(worlds.rollouts)
+    for r in range(worlds.rollouts):
+        _enter(worlds, judges[r], r, 0, steps)
+    while any(result is None for result in results) and fleet.now - begin < patience:
+        worlds.spoil(fleet.now - begin)
+        if service.crash and begin + service.crash <= fleet.now < begin + service.crash + INTERVAL:
+            fleet.crash(worlds.stable[:, 0], away=60.0)
+        harmed += worlds.weight * INTERVAL / 60
+        worlds.advance(INTERVAL)
+        end = math.floor((fleet.now - SETTLE) / INTERVAL) * INTERVAL
+        for r in range(worlds.rollouts):
+            if results[r] is not None or end - INTERVAL < since[r]:
+                continue
+            look = Look(end - INTERVAL, end)
+            verdict = judges[r].fold(look, analysis.observe(worlds, r, look))
+            step, age = int(worlds.step[r]), end - since[r]
+            if verdict == "Fail":
+                worlds.weight[r] = 0.0
+                results[r] = Result("reverted", end - begin, step, harmed[r])
+            elif verdict == "Pass" and age >= steps[step].dwell:
+                if step + 1 == len(steps):
+                    worlds.weight[r] = 0.0
+                    results[r] = Result("promoted", end - begin, step, harmed[r])
+                else:
+                    since[r] = fleet.now
+                    _enter(worlds, judges[r], r, step + 1, steps)
+            elif age >= longest:
+                worlds.weight[r] = 0.0
+                results[r] = Result("undecided", end - begin, step, harmed[r])
+    ended = fleet.now - begin
+    return [
+        result or Result("undecided", ended, int(worlds.step[r]), harmed[r])
+        for r, result in enumerate(results)
+    ]
+
+
+def _enter(worlds: Worlds, judge: Judge, rollout: int, step: int, steps: Sequence[Step]) -> None:
+    service, weight = worlds.service, steps[step].weight
+    worlds.step[rollout], worlds.weight[rollout] = step, weight
+    canary, control = weight / service.canaries(weight), (1 - weight) / service.stables(weight)
+    judge.enter(step, canary / control, worlds.fleet.now)
