@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from modelrollout.api.printable import printable
 from modelrollout.api.status import Condition
 
 Truth = Literal["True", "False", "Unknown"]
@@ -37,8 +38,8 @@ class Reason:
     warning: bool = False
 
     def say(self, **facts: object) -> str:
-        """The sentence, at most as long as a condition's message may be."""
-        return self.sentence.format(**facts)[:1024]
+        """The sentence, safe to show and at most as long as a condition's message may be."""
+        return printable(self.sentence.format(**facts))[:1024]
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def conclude(
 
 
 def _condition(kind: str, finding: Finding, before: Condition | None, generation: int, at: str) -> Condition:
-    message = finding.message[:1024]
+    message = printable(finding.message)[:1024]
     if before is not None:
         said = (before.status, before.reason, before.message, before.observed_generation)
         if said == (finding.status, finding.reason, message, generation):
@@ -137,11 +138,11 @@ PAUSED_BY_COMMAND = Reason(
     "PausedByCommand", "Step {step}: paused by the annotation {annotation}; remove it to go on"
 )
 PAUSED_BY_PLAN = Reason(
-    "PausedByPlan", "Step {step}: the plan pauses here; annotate {annotation}=step@{number} to go on"
+    "PausedByPlan", "Step {step}: the plan pauses here; annotate {annotation}=step to go on"
 )
 PAUSED_WITHOUT_VERDICT = Reason(
     "PausedWithoutVerdict",
-    "Step {step} had {limit} and no verdict ({verdict}); annotate {annotation}=step@{number} to go on",
+    "Step {step} had {limit} and no verdict ({verdict}); annotate {annotation}=step to go on",
     warning=True,
 )
 
@@ -226,6 +227,16 @@ COMMAND_STALE = Reason(
     "CommandStale",
     "{annotation}={value} was meant for revision {bound} and does nothing to {revision}; "
     "to mean this one, set it to {revision}",
+)
+COMMAND_REPEATED = Reason(
+    "CommandRepeated",
+    "{writer} writes {annotation}={value} again whenever it was taken off, {times} times by now. It is an "
+    "order and not a setting: it is ignored now when {writer} says it. Take it out of what {writer} applies; "
+    "to say it by hand meanwhile, name the revision: {annotation}={revision}",
+    warning=True,
+)
+COMMAND_UNKNOWN = Reason(
+    "CommandUnknown", "The annotation {annotation} is no command and does nothing: {guess}", warning=True
 )
 RETRIED = Reason("Retried", "Revision {revision} is tried again")
 STEP_PROMOTED = Reason("StepPromoted", "Step {step} was passed by the annotation {annotation}={value}")

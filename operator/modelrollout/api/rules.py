@@ -40,6 +40,7 @@ FORMATS: Mapping[str, str] = {
         "write hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path; "
         "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
     ),
+    spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
     spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
     spec.HTTP_PATTERN: "write an http:// or https:// address, such as http://prometheus.monitoring:9090",
 }

@@ -14,7 +14,8 @@ from pydantic.alias_generators import to_camel
 from modelrollout.api.quantities import Duration, Fraction
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-URI_PATTERN = r"^((hf|s3|gs|pvc)://[^/\s]+(/[^\s]*)?|file:///[^\s]+)$"
+URI_PATTERN = r"^((hf|s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+)$"
+VISIBLE_PATTERN = r"^[^\p{Cc}\p{Cf}]*$"
 PACK_METRIC_PATTERN = r"^[a-z0-9-]+/[a-z0-9-]+$"
 HTTP_PATTERN = r"^https?://"
 
@@ -51,8 +52,8 @@ class Model(Wire):
 
     uri: Uri
     """hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path."""
-    revision: Annotated[str, Field(max_length=128)] | None = None
-    served_name: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    revision: Annotated[str, Field(max_length=128, pattern=VISIBLE_PATTERN)] | None = None
+    served_name: Annotated[str, Field(min_length=1, max_length=128, pattern=VISIBLE_PATTERN)] | None = None
     """Clients send this name, so it must not differ between revisions; default: the rollout's name."""
     adapters: Annotated[list[Adapter], Field(max_length=16)] = Field(default_factory=list)
 
@@ -66,7 +67,7 @@ class Drain(Wire):
 class Runtime(Wire):
     """The server that loads the model: image, arguments, hardware."""
 
-    image: Annotated[str, Field(min_length=1, max_length=512)]
+    image: Annotated[str, Field(min_length=1, max_length=512, pattern=VISIBLE_PATTERN)]
     command: Annotated[list[Text], Field(max_length=16)] = Field(default_factory=list)
     """Empty: the image's own entry point."""
     args: Annotated[list[Text], Field(max_length=64)] = Field(default_factory=list)

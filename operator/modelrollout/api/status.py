@@ -103,16 +103,28 @@ class AnalysisStatus(Wire):
 
 
 class CommandStatus(Wire):
-    """The annotation last acted on, so that it is acted on once and bound to one revision."""
+    """The last value of one command, and what became of it. An order is acted on once."""
 
     name: str
+    """The command: pause, abort, rollback, promote or retry."""
     value: str
+    """What the annotation said, with control characters written out."""
     revision: str
     """The one revision that this value means, now and for as long as the annotation keeps it."""
     step: Annotated[int, Field(ge=0)] | None = None
     """0-based step that `promote=step` means."""
     state: Literal["Bound", "Done", "Ignored"] = "Bound"
+    """Bound: waits for its moment. Done: carried out. Ignored: refused; an Event said why."""
+    taken_off: bool = False
+    """The order is no longer on the object: what comes after it is a new one, also with the same words."""
     at: str
+    """When the operator first saw it."""
+    seen: str = ""
+    """The resourceVersion at which the operator first saw it."""
+    by: str = ""
+    """The field manager that wrote it."""
+    again: Annotated[int, Field(ge=0)] = 0
+    """How many times in a row this writer has written the same order back."""
 
 
 class OriginalService(Wire):
@@ -170,5 +182,7 @@ class Status(Wire):
     """The Service of `traffic.service` as it was found, where a route splits: it follows the revision that
     serves users until it is given back."""
     commands: Annotated[list[CommandStatus], Field(max_length=8)] = Field(default_factory=list)
+    unknown_annotations: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)
+    """Annotations that look like a command and are none; an Event said so once."""
     history: Annotated[list[Outcome], Field(max_length=10)] = Field(default_factory=list)
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)

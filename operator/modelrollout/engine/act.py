@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import Conflict, Refused
+from modelrollout.cluster.errors import Conflict, Missing, Refused
 from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, named
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
+from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.model import (
     Action,
     DeleteRevision,
@@ -21,12 +23,14 @@ from modelrollout.rollout.model import (
     Role,
     Scale,
     SetTraffic,
+    TakeOff,
 )
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import revision_name, role_service_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
 from modelrollout.traffic import selector
+from modelrollout.traffic.ownership import pointer
 from modelrollout.traffic.router import Patch, Ref, Split
 
 
@@ -61,6 +65,20 @@ class Actor:
                 await self._delete(view, revision)
             case HandBack():
                 await self._hand_back(view)
+            case TakeOff(annotation, value, mark):
+                await self._take_off(view, annotation, value, mark)
+
+    async def _take_off(self, view: View, annotation: str, value: str, mark: str) -> None:
+        """When it is no longer there, or says something else, the watch will show what there is instead."""
+        place = ("metadata", "annotations")
+        operations = [
+            {"op": "test", "path": pointer((*place, annotation)), "value": value},
+            {"op": "remove", "path": pointer((*place, annotation))},
+            {"op": "add", "path": pointer((*place, LAST_ORDER)), "value": mark},
+        ]
+        with contextlib.suppress(Conflict, Missing):
+            ref = view.key.ref
+            self._saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, operations))
 
     # ── revisions ───────────────────────────────────────────────────────────────────────────────
 

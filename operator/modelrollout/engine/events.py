@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from modelrollout.api.printable import printable
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.engine.keys import API_VERSION, KIND, RolloutKey
@@ -50,7 +51,7 @@ class Events:
         """Log and count each note, and queue the Events that tell of them."""
         for note in notes:
             line = log.warning if note.warning else log.info
-            line(note.message, reason=note.reason)
+            line(printable(note.message), reason=note.reason)
             self._telemetry.notes.labels(note.reason).inc()
             self._queue_up(_Waiting(at, resource, note, datetime.datetime.now(datetime.UTC)))
 
@@ -109,7 +110,7 @@ def _event(waiting: _Waiting) -> dict[str, Any]:
         },
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,
-        "message": note.message[:LONGEST_MESSAGE],
+        "message": printable(note.message)[:LONGEST_MESSAGE],
         "source": {"component": "modelrollout"},
         "reportingComponent": "modelrollout.io/operator",
         "reportingInstance": os.environ.get("POD_NAME") or socket.gethostname(),

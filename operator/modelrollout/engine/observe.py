@@ -17,6 +17,7 @@ from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, kind_of
 from modelrollout.cluster.errors import ClusterError
+from modelrollout.engine.authors import authors
 from modelrollout.engine.claims import Claims
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import RolloutKey
@@ -25,6 +26,7 @@ from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
+from modelrollout.rollout.commands import given
 from modelrollout.rollout.model import Fleet, Named, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
 from modelrollout.serving.deployment import pod_labels
@@ -208,6 +210,8 @@ class Observer:
             selector=f"{ROLLOUT_LABEL}={at.name}",
             deleting=view.deleting,
             named=_named(view),
+            version=str(metadata["resourceVersion"]),
+            authors=authors(view.resource, given(metadata.get("annotations") or {}).values()),
         )
 
     def _fleets(self, view: View) -> dict[str, Fleet]:

@@ -51,6 +51,7 @@ class StatusChanges(TypedDict, total=False):
     original_traffic: dict[str, Any] | None
     original_service: OriginalService | None
     commands: list[CommandStatus]
+    unknown_annotations: list[str]
     history: list[Outcome]
     conditions: list[Condition]
 

@@ -1,12 +1,13 @@
 """What people ask for by annotation, bound to one revision and acted on once.
 
-`modelrollout.io/pause`, `/abort`, `/rollback`, `/retry`: `true` or the name of a revision.
-`modelrollout.io/promote`: `step`, `step@3`, `full` or `full@<revision>`.
+`modelrollout.io/abort`, `/rollback`, `/retry`: `true` or the name of a revision; `modelrollout.io/promote`:
+`step` or `full`, also `step@3` and `full@<revision>`. These are orders: the operator takes them off the
+object once they are done or refused, so that saying one again acts again.
 
-A value without a revision is bound to the revision in progress when it is first seen, and the binding
-is kept in status.commands for as long as the annotation has this value; so what was meant for one
-revision never hits the next, although nobody cleans it up. Text after `#` is ignored but makes the
-value a new one: `abort=true#2` says it again.
+`modelrollout.io/pause`: `true` or the name of a revision. It is a state: it holds while it is there.
+
+A value without a revision is bound to the revision in progress when it is first seen, so that what was
+meant for one revision never hits the next. Text after `#` is ignored.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from modelrollout.api.printable import printable
 from modelrollout.api.status import CommandStatus
 
 PREFIX = "modelrollout.io/"
-NAMES = ("pause", "abort", "rollback", "promote", "retry")
+ORDERS = ("abort", "rollback", "promote", "retry")
+NAMES = ("pause", *ORDERS)
+LAST_ORDER = PREFIX + "last-order"
+"""The operator's own annotation: the mark of the order that it took off last."""
 
+LONGEST = 128
 _REVISION = re.compile(r"[a-z][a-z0-9]{9}")
 _STEP = re.compile(r"step(?:@([1-9][0-9]{0,2}))?")
 _FULL = re.compile(r"full(?:@([a-z][a-z0-9]{9}))?")
@@ -47,14 +53,40 @@ class Subject:
     """The stable revision while the one before it is still warm."""
     refused: str | None = None
     step: int = 0
+    last: bool = False
+    """Every step has passed: nothing is left to promote."""
+    leaving: str | None = None
+    """The revision that users are being taken from already."""
+
+    def meant_by(self, name: str) -> str | None:
+        """The revision that this command can act on now."""
+        if name == "retry":
+            return self.refused
+        if name in ("abort", "rollback"):
+            return self.rolling or self.promoted
+        return self.rolling
 
 
-def given(annotations: Mapping[str, str]) -> dict[str, str]:
-    """Command -> value, of those that are set."""
+@dataclass(frozen=True)
+class Said:
+    """A command's annotation as it stands on the object."""
+
+    name: str
+    value: str
+    """For people and for status: bounded, with control characters written out."""
+    raw: str
+
+    @property
+    def annotation(self) -> str:
+        return PREFIX + self.name
+
+
+def given(annotations: Mapping[str, str]) -> dict[str, Said]:
+    """The commands that are set, by name."""
     return {
-        name: value[:128]
+        name: Said(name, printable(raw.strip())[:LONGEST], raw)
         for name in NAMES
-        if (value := annotations.get(PREFIX + name, "").strip()).lower() not in _OFF
+        if (raw := annotations.get(PREFIX + name, "")).strip().lower() not in _OFF
     }
 
 
@@ -80,13 +112,13 @@ def bind(name: str, value: str, subject: Subject, current: str, at: str) -> tupl
     order = understand(name, value)
     if order is None:
         return _record(name, value, current, at, ignored=True), _MEANINGS[name]
-    target = order.revision or _meant(name, subject)
+    target = order.revision or subject.meant_by(name)
     if name == "retry" and target != subject.refused:
         target = None
     if target is None:
         if name == "pause":
             return None, ""
-        return _record(name, value, current, at, ignored=True), _NOTHING[name]
+        return _record(name, value, current, at, ignored=True), nothing_to_do(name, subject)
     step = order.step if order.step is not None else subject.step
     return _record(name, value, target, at, step=step if name == "promote" and not order.full else None), ""
 
@@ -98,12 +130,27 @@ def _record(
     return CommandStatus(name=name, value=value, revision=revision, step=step, state=state, at=at)
 
 
-def _meant(name: str, subject: Subject) -> str | None:
-    if name == "retry":
-        return subject.refused
-    if name in ("abort", "rollback"):
-        return subject.rolling or subject.promoted
-    return subject.rolling
+def out_of_date(record: CommandStatus, subject: Subject) -> str:
+    """Why a bound order can never be carried out any more; empty while it can.
+
+    What names a revision may wait for it. What does not was meant for what was in progress then.
+    """
+    order = understand(record.name, record.value)
+    if record.name not in ORDERS or record.state != "Bound" or order is None:
+        return ""
+    if record.revision != subject.meant_by(record.name):
+        return "" if order.revision is not None else nothing_to_do(record.name, subject)
+    if record.name == "promote" and subject.last:
+        return "every step has passed, and the revision is taking over"
+    if record.step is not None and record.step < subject.step:
+        return f"step {record.step + 1} has passed already"
+    return ""
+
+
+def nothing_to_do(name: str, subject: Subject) -> str:
+    if subject.leaving is not None and name != "retry":
+        return f"users are being taken off revision {subject.leaving} already"
+    return _NOTHING[name]
 
 
 _OR_REVISION = "write true or the name of a revision"
@@ -112,7 +159,7 @@ _MEANINGS = {
     "abort": _OR_REVISION,
     "rollback": _OR_REVISION,
     "retry": _OR_REVISION,
-    "promote": "write step, step@<number>, full or full@<revision>",
+    "promote": "write step, for the step in progress, or full, for all of them",
 }
 _NOTHING = {
     "abort": "no revision is on trial, and none before the serving one is still warm",
@@ -133,3 +180,22 @@ def pending(records: Sequence[CommandStatus], name: str, revision: str | None) -
 def done(records: Sequence[CommandStatus], record: CommandStatus) -> list[CommandStatus]:
     """The records with this one acted on."""
     return [each.model_copy(update={"state": "Done"}) if each is record else each for each in records]
+
+
+# ── taking an order off ─────────────────────────────────────────────────────────────────────────
+
+
+def mark(record: CommandStatus) -> str:
+    """What tells this saying of an order from every other saying of the same one."""
+    return f"{record.name}={record.value} {record.seen or record.at}"
+
+
+def answers(record: CommandStatus, said: Said | None, annotations: Mapping[str, str]) -> bool:
+    """The record is about what stands on the object now, and not about the same words said before.
+
+    The mark is written in the patch that takes the order off. So whoever finds both the mark and the
+    order knows that a person has said it again, also when the one that took it off has died since.
+    """
+    if said is None or record.value != said.value or record.taken_off:
+        return False
+    return record.name not in ORDERS or annotations.get(LAST_ORDER) != mark(record)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
-from modelrollout.rollout import drift, judge, named, revert
+from modelrollout.rollout import drift, judge, listen, named, revert
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.view import SLOW, View
 
@@ -17,8 +17,16 @@ def requeue(view: View) -> float | None:
     return min(ahead, default=None)
 
 
+def orders_due(view: View) -> float | None:
+    """Seconds until an order that is over may be taken off."""
+    moment = listen.next_off(view)
+    return moment - view.now if moment is not None else None
+
+
 def _moments(view: View) -> Iterator[float]:
     yield from _step(view)
+    if (off := listen.next_off(view)) is not None:
+        yield off
     if (deadline := revert.deadline(view)) is not None:
         yield deadline
     if view.installing and view.status.phase_since is not None:

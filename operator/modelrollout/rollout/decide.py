@@ -12,10 +12,21 @@ from collections.abc import Callable
 from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService, Status
-from modelrollout.rollout import advance, drain, drift, install, listen, named, promote, revert, trial
+from modelrollout.rollout import (
+    advance,
+    drain,
+    drift,
+    install,
+    listen,
+    misspelt,
+    named,
+    promote,
+    revert,
+    trial,
+)
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
-from modelrollout.rollout.deadlines import requeue
+from modelrollout.rollout.deadlines import orders_due, requeue
 from modelrollout.rollout.doing import Doing, doing
 from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, PointNamed, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
@@ -26,6 +37,8 @@ Policy = Callable[[View], Change | None]
 
 ALWAYS: tuple[Policy, ...] = (
     listen.take_commands,
+    listen.refuse_late,
+    misspelt.see_unknown,
     revert.commanded,
     revert.failed,
     revert.give_way,
@@ -36,6 +49,8 @@ ALWAYS: tuple[Policy, ...] = (
 
 POLICIES: tuple[Policy, ...] = (
     listen.take_commands,
+    listen.refuse_late,
+    misspelt.see_unknown,
     install.find_stable,
     install.installed,
     install.install_another,
@@ -82,7 +97,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     if view.stable is None:
         return _refused(view, notes, problem)
     held = problem is not None and not view.reverting
-    acts = () if held else actions(view)
+    acts = _with_orders(view, () if held else actions(view))
     view = _remembering(view, acts)
     what = doing(view)
     view, notes = _labelled(view, what, notes)
@@ -91,7 +106,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
         status=after if worth_writing(status, after) else status,
         actions=acts,
         notes=notes,
-        requeue=None if held else requeue(view),
+        requeue=orders_due(view) if held else requeue(view),
         collect=_collect(view),
         drop_look=view.confirmed and not view.as_desired,
         facts={"phase": what.phase, "reason": what.reason, "message": what.message},
@@ -115,7 +130,14 @@ def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Pl
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
     status = after if worth_writing(view.status, after) else view.status
-    return Plan(status, notes=notes, facts={"phase": what.phase, "message": message})
+    facts = {"phase": what.phase, "message": message}
+    return Plan(status, listen.taken_off(view), notes, requeue=orders_due(view), facts=facts)
+
+
+def _with_orders(view: View, acts: tuple[Action, ...]) -> tuple[Action, ...]:
+    """Orders that are over go before anything that the API server may refuse, but after urgent traffic."""
+    urgent = sum(isinstance(act, SetTraffic) and act.urgent for act in acts[:1])
+    return (*acts[:urgent], *listen.taken_off(view), *acts[urgent:])
 
 
 def _labelled(view: View, what: Doing, notes: tuple[Note, ...]) -> tuple[View, tuple[Note, ...]]:

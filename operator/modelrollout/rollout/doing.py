@@ -132,8 +132,7 @@ def _judging(view: View) -> Doing:
     if stage is None or started is None:
         return _waiting_for_route(view)
     if stage.stay is None:
-        annotation, number = PREFIX + "promote", view.index + 1
-        return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=annotation, number=number)
+        return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=PREFIX + "promote")
     if view.observed.split_mismatch:
         return _do("Progressing", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
     until = stamp(unix(started) + stage.stay)
@@ -163,7 +162,6 @@ def _compared(view: View, started: float, until: str) -> Doing:
             limit=limit,
             verdict=text,
             annotation=annotation,
-            number=view.index + 1,
         )
     undecided = ""
     if analysis is not None:

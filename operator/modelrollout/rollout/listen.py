@@ -1,28 +1,62 @@
-"""Taking note of commands: each value is bound once, when it is first seen."""
+"""Taking note of commands: each is bound when it is first seen, and taken off once it is done or refused."""
 
 from __future__ import annotations
 
 from modelrollout.api import conditions as say
 from modelrollout.api.status import CommandStatus
-from modelrollout.rollout.commands import PREFIX, bind, given
-from modelrollout.rollout.model import Note
+from modelrollout.api.times import unix
+from modelrollout.rollout.commands import (
+    ORDERS,
+    PREFIX,
+    Said,
+    answers,
+    bind,
+    given,
+    mark,
+    out_of_date,
+)
+from modelrollout.rollout.insistence import insisted, times_in_a_row, tolerated
+from modelrollout.rollout.model import Author, Note, TakeOff
 from modelrollout.rollout.view import Change, View, note
+
+REST = 10.0
+"""Seconds for which an order that nobody obeys is left on the object, so that a tool that always writes it
+back costs one write in this time."""
 
 
 def take_commands(view: View) -> Change | None:
-    """Binds new values and forgets what was taken off the object."""
-    values = given(view.observed.annotations)
-    kept = [record for record in view.status.commands if values.get(record.name) == record.value]
+    """Binds new values. What became of the last order of each name is kept after it was taken off."""
+    annotations = view.observed.annotations
+    values = given(annotations)
+    records = {record.name: record for record in view.status.commands}
     notes: list[Note] = []
-    known = {record.name for record in kept}
-    for name, value in values.items():
-        if name in known:
+    for name, record in list(records.items()):
+        if name not in values and name in ORDERS and record.state != "Bound":
+            records[name] = record.model_copy(update={"taken_off": True})
+        elif not answers(record, values.get(name), annotations):
+            del records[name]
+    for name, said in values.items():
+        if name in records:
             continue
-        record, why = bind(name, value, view.subject, view.target, view.at)
-        if record is not None:
-            kept.append(record)
-            notes.append(_heard(record, why))
+        heard = _hear(view, said)
+        if heard is not None:
+            records[name], new = heard
+            notes += new
+    kept = list(records.values())
     return None if kept == view.status.commands else view.change(*notes, commands=kept)
+
+
+def _hear(view: View, said: Said) -> tuple[CommandStatus, list[Note]] | None:
+    record, why = bind(said.name, said.value, view.subject, view.target, view.at)
+    if record is None:
+        return None
+    author = view.observed.authors.get(said.annotation, Author())
+    again = times_in_a_row(view.status.commands, record, author)
+    record = record.model_copy(update={"seen": view.observed.version, "by": author.manager, "again": again})
+    if said.name in ORDERS and again >= tolerated(author):
+        record = record.model_copy(update={"state": "Ignored"})
+        return record, [insisted(record, author)] if again == tolerated(author) else []
+    return record, [_heard(record, why)]
 
 
 def _heard(record: CommandStatus, why: str) -> Note:
@@ -32,8 +66,45 @@ def _heard(record: CommandStatus, why: str) -> Note:
     return note(say.COMMAND_TAKEN, revision=record.revision, **facts)
 
 
+def refuse_late(view: View) -> Change | None:
+    """An order whose moment has gone by is refused, so that it neither waits for the next nor stays."""
+    for record in view.status.commands:
+        if why := out_of_date(record, view.subject):
+            refused = record.model_copy(update={"state": "Ignored"})
+            kept = [refused if each is record else each for each in view.status.commands]
+            return view.change(_heard(refused, why), commands=kept)
+    return None
+
+
+def taken_off(view: View) -> tuple[TakeOff, ...]:
+    """Orders that were done or refused and are still on the object."""
+    values = given(view.observed.annotations)
+    return tuple(
+        TakeOff(PREFIX + record.name, values[record.name].raw, mark(record))
+        for record in view.status.commands
+        if _over(view, record) and view.now >= _off_at(view, record)
+    )
+
+
+def next_off(view: View) -> float | None:
+    """When the next one may be taken off."""
+    moments = [_off_at(view, record) for record in view.status.commands if _over(view, record)]
+    return min((moment for moment in moments if moment > view.now), default=None)
+
+
+def _over(view: View, record: CommandStatus) -> bool:
+    said = given(view.observed.annotations).get(record.name)
+    ended = record.name in ORDERS and record.state != "Bound"
+    return ended and answers(record, said, view.observed.annotations)
+
+
+def _off_at(view: View, record: CommandStatus) -> float:
+    author = view.observed.authors.get(PREFIX + record.name, Author())
+    return unix(record.at) + (REST if record.again >= tolerated(author) else 0.0)
+
+
 def stale(view: View, revision: str) -> tuple[Note, ...]:
-    """A stop still on the object that was meant for another revision: said once, as this one starts."""
+    """A stop that is still on the object and names another revision: said once, as this one starts."""
     return tuple(
         note(
             say.COMMAND_STALE,
@@ -43,5 +114,7 @@ def stale(view: View, revision: str) -> tuple[Note, ...]:
             revision=revision,
         )
         for record in view.status.commands
-        if record.name in ("abort", "rollback", "pause") and record.revision != revision
+        if record.name in ("abort", "rollback", "pause")
+        and record.state == "Bound"
+        and record.revision != revision
     )

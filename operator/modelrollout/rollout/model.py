@@ -53,6 +53,15 @@ class Named:
 
 
 @dataclass(frozen=True)
+class Author:
+    """Who wrote an annotation, by the object's managedFields."""
+
+    manager: str = ""
+    applies: bool = False
+    """By server-side apply: what is taken off is written back at the next apply."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """The cluster at one moment, as far as one rollout is concerned."""
 
@@ -62,6 +71,7 @@ class Observed:
     revision_model: str
     """For people: the model's uri and image of that revision."""
     annotations: Mapping[str, str]
+    """Of the ModelRollout."""
     fleets: Mapping[str, Fleet]
     """By revision; a revision without a Deployment is absent."""
     services: Mapping[Role, str | None]
@@ -89,6 +99,10 @@ class Observed:
     deleting: bool = False
     named: Named | None = None
     """None: there is none, or the Service itself is what splits."""
+    version: str = ""
+    """The resourceVersion of the ModelRollout."""
+    authors: Mapping[str, Author] = field(default_factory=dict)
+    """Annotation -> who wrote it, of those that are commands."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +153,17 @@ class HandBack:
     """Give the route or Service back as it was found."""
 
 
-Action = EnsureRevision | Scale | PointService | PointNamed | SetTraffic | DeleteRevision | HandBack
+@dataclass(frozen=True)
+class TakeOff:
+    """Take an order that was done or refused off the ModelRollout, if it is still the one that was read."""
+
+    annotation: str
+    value: str
+    mark: str
+    """Left in its place in the annotation `last-order`: a successor sees by it what was taken off."""
+
+
+Action = EnsureRevision | Scale | PointService | PointNamed | SetTraffic | DeleteRevision | HandBack | TakeOff
 
 
 @dataclass(frozen=True)

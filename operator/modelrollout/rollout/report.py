@@ -6,6 +6,7 @@ from typing import Any
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
+from modelrollout.api.printable import printable
 from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
@@ -27,7 +28,7 @@ def report(view: View, what: Doing, problem: Problem | None) -> Status:
     fresh = but(
         status,
         observed_generation=observed.generation,
-        message=(hindrance.message if hindrance is not None else what.message)[:1024],
+        message=printable(hindrance.message if hindrance is not None else what.message)[:1024],
         stable=_counted(view, status.stable),
         canary=_counted(view, status.canary),
         previous=_counted(view, status.previous),

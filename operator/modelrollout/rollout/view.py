@@ -117,6 +117,8 @@ class View:
             promoted=self.stable if self.watching else None,
             refused=self.status.refused_revision,
             step=self.index,
+            last=self.rolling and self.final,
+            leaving=self.bad if self.reverting else None,
         )
 
     # ── pods ──

@@ -26,4 +26,4 @@ def said(operator: Operator, kind: str) -> str:
 
 
 def command(operator: Operator, name: str, value: str = "true") -> None:
-    operator.world.annotations[f"modelrollout.io/{name}"] = value
+    operator.world.say(name, value)

@@ -60,8 +60,7 @@ def ask(image: str) -> Callable[[Operator], None]:
 
 def annotate(command: str, value: str = "true") -> Callable[[Operator], None]:
     def happens(operator: Operator) -> None:
-        this = operator.world.revision
-        operator.world.annotations[f"modelrollout.io/{command}"] = value.replace("this", this)
+        operator.world.say(command, value.replace("this", operator.world.revision))
 
     return happens
 
@@ -80,6 +79,8 @@ WEIGHTS = with_steps(*STEPS, **SHORT)
 JUDGED = with_steps(*STEPS, analysis=METRICS, **SHORT)
 SELECTOR = spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}, **SHORT)
 PODS = with_steps({"weight": 20, "for": "2m"}, {"weight": 50, "for": "2m"}, traffic=SERVICE_ONLY, **SHORT)
+
+GATES = with_steps({"weight": 25}, {"pause": {}}, {"weight": 50}, {"pause": {}}, rollbackWindow="1h")
 
 INSTALL: Event = (2 * LOADING, ask("vllm:2"))
 AT_A_STEP = LOADING + 150
@@ -112,6 +113,27 @@ RUNS: dict[str, tuple[Spec, list[Event], str]] = {
         WEIGHTS,
         [INSTALL, (1, annotate("promote", "full")), (LOADING, ask("vllm:1")), (300, nothing)],
         "Stable",
+    ),
+    "aborted twice with the same words": (
+        WEIGHTS,
+        [
+            INSTALL,
+            (LOADING + 10, annotate("abort")),
+            (30, annotate("retry")),
+            (LOADING + 10, annotate("abort")),
+            (300, nothing),
+        ],
+        "Reverted",
+    ),
+    "passed step by step with the same words": (
+        GATES,
+        [
+            INSTALL,
+            (LOADING + 10, annotate("promote", "step")),
+            (2 * LOADING, annotate("promote", "step")),
+            (2 * LOADING, nothing),
+        ],
+        "Watching",
     ),
     "retried after an abort": (
         WEIGHTS,

@@ -65,7 +65,7 @@ def test_the_pause_annotation_freezes_and_taking_it_away_goes_on() -> None:
     operator.wait(3600)
     assert (operator.status.phase, at(operator)) == ("Paused", "1/4")
     assert condition(operator, "Paused") == ("True", "PausedByCommand")
-    del operator.world.annotations["modelrollout.io/pause"]
+    operator.world.say("pause", None)
     operator.settle()
     assert at(operator) == "2/4"
 

@@ -92,7 +92,7 @@ def test_abort_is_acknowledged_and_acts_once() -> None:
     operator.settle()
     record = operator.status.commands[0]
     assert (record.name, record.value, record.revision, record.state) == ("abort", "true", SECOND, "Done")
-    assert operator.world.annotations == {"modelrollout.io/abort": "true"}, "the object is the user's"
+    assert operator.world.annotations == {"modelrollout.io/last-order": "abort=true 1"}
 
 
 def test_abort_for_another_revision_does_nothing() -> None:

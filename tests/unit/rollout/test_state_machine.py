@@ -152,9 +152,7 @@ class Rollout(RuleBasedStateMachine):
         value=st.sampled_from(["true", "step", "full", "step@2", "false", "this", "nonsense!"]),
     )
     def annotated(self, command: str, value: str) -> None:
-        self.world.annotations[f"modelrollout.io/{command}"] = (
-            self.world.revision if value == "this" else value
-        )
+        self.world.say(command, self.world.revision if value == "this" else value)
 
     # ── evidence and obstacles ──
 
@@ -185,12 +183,12 @@ class Rollout(RuleBasedStateMachine):
         world.settled = True
         world.annotations.clear()
         world.propagate()
-        for attempt in range(40):
+        for _ in range(40):
             self.operator.judged(30 * 60)
             if self.operator.status.phase in ("Stable", "Watching", "Reverted"):
                 break
             if self.operator.status.phase == "Paused":
-                world.annotations["modelrollout.io/promote"] = f"step#{attempt}"
+                world.say("promote", "step")
         self.operator.wait(300)
         check_rest(world, self.operator.status)
 

@@ -92,7 +92,7 @@ def test_an_aborted_revision_starts_again_when_a_person_says_so() -> None:
     command(operator, "retry")
     operator.wait(LOADING)
     assert operator.status.phase == "Progressing", "and the old abort does not hit it again"
-    command(operator, "abort", "true#2")
+    command(operator, "abort")
     operator.wait(60)
     assert operator.status.phase == "Reverted", "but a new one does"
 
@@ -115,8 +115,17 @@ def test_a_new_revision_after_a_revert_starts_at_once() -> None:
     operator.wait(60)
     operator.world.ask(spec_of("vllm:3"))
     operator.wait(LOADING)
+    assert operator.status.phase == "Progressing", "the abort was for the one before"
+
+
+def test_a_pause_for_another_revision_that_is_still_there_is_said_to_do_nothing() -> None:
+    operator = on_trial()
+    command(operator, "pause")
+    operator.settle()
+    operator.world.ask(spec_of("vllm:3"))
+    operator.wait(LOADING)
     assert operator.status.phase == "Progressing"
-    assert "CommandStale" in operator.notes, "the abort that is still there is said to do nothing"
+    assert operator.notes.count("CommandStale") == 1
 
 
 def test_a_new_revision_in_the_rollback_window_takes_the_place_of_the_warm_one() -> None:

@@ -15,9 +15,11 @@ from typing import Any
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import AnalysisStatus, Status
 from modelrollout.api.times import stamp
+from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     Action,
+    Author,
     DeleteRevision,
     EnsureRevision,
     Fleet,
@@ -30,6 +32,7 @@ from modelrollout.rollout.model import (
     Role,
     Scale,
     SetTraffic,
+    TakeOff,
     Trouble,
 )
 from modelrollout.rollout.revision import describe, revision_of
@@ -37,6 +40,7 @@ from modelrollout.traffic.router import Problem, Reading, Split
 
 START = 1_800_000_000.0
 LOADING = 60.0
+PERSON = Author("kubectl-annotate")
 ROLES: tuple[Role, Role] = ("stable", "canary")
 
 
@@ -86,6 +90,9 @@ class World:
     now: float = START
     loading: float = LOADING
     annotations: dict[str, str] = field(default_factory=dict)
+    authors: dict[str, Author] = field(default_factory=dict)
+    version: int = 0
+    """Of the ModelRollout: how often somebody wrote its annotations."""
     pods: dict[str, Pods] = field(default_factory=dict)
     services: dict[Role, str | None] = field(default_factory=dict)
     endpoints: dict[Role, dict[str, int]] = field(default_factory=dict)
@@ -184,12 +191,25 @@ class World:
             selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,
             named=self.named_service(),
+            version=str(self.version),
+            authors=dict(self.authors),
         )
 
     # ── what happens to it ──
 
     def ask(self, spec: Spec) -> None:
         self.spec, self.generation = spec, self.generation + 1
+
+    def say(self, command: str, value: str | None = "true", author: Author = PERSON) -> None:
+        """Somebody annotates the rollout. The same value once more is no write to the API server."""
+        annotation = f"modelrollout.io/{command}"
+        if self.annotations.get(annotation) == value:
+            return
+        self.version += 1
+        if value is None:
+            self.annotations.pop(annotation)
+        else:
+            self.annotations[annotation], self.authors[annotation] = value, author
 
     def scale(self, replicas: int) -> None:
         self.ask(self.spec.model_copy(update={"replicas": replicas}))
@@ -241,6 +261,11 @@ class World:
                 self.pods.pop(revision, None)
             case HandBack():
                 self.route = None
+            case TakeOff(annotation, value, mark):
+                if self.annotations.get(annotation) == value:
+                    del self.annotations[annotation]
+                    self.annotations[LAST_ORDER] = mark
+                    self.version += 1
 
     def _resize(self, revision: str, replicas: int) -> None:
         pods = self.pods[revision]
@@ -372,6 +397,7 @@ def fresh_copy(world: World) -> World:
     return replace(
         world,
         annotations=dict(world.annotations),
+        authors=dict(world.authors),
         pods={revision: Pods(pods.wanted, list(pods.ready_at)) for revision, pods in world.pods.items()},
         services=dict(world.services),
         endpoints={role: dict(counts) for role, counts in world.endpoints.items()},
