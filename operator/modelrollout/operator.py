@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import kopf
 
+from modelrollout.cluster.watching import WatchSession
 from modelrollout.engine.keys import API_VERSION, FINALIZER, RESOURCE, RolloutKey
 from modelrollout.engine.kinds import CHILDREN, LABELS, named
 from modelrollout.engine.loop import Loop
@@ -68,8 +70,9 @@ def handlers(loop: Loop) -> kopf.OperatorRegistry:
     rollouts = (group, version, RESOURCE)
 
     @kopf.on.login(registry=registry)
-    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        found = kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return _patient(found) if found is not None else None
 
     @kopf.on.event(*rollouts, id="rollout", registry=registry)
     async def on_rollout(
@@ -91,6 +94,22 @@ def handlers(loop: Loop) -> kopf.OperatorRegistry:
     for kind in CHILDREN:
         _watch(registry, loop, kind)
     return registry
+
+
+def _patient(found: kopf.ConnectionInfo) -> kopf.AiohttpSession:
+    """The connection that was found, on which HTTP errors are waited out."""
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, ssl=found.as_ssl_context()),
+        headers=found.as_http_headers(),
+        proxy=found.proxy_url,
+        trust_env=found.trust_env,
+    )
+    return kopf.AiohttpSession(
+        server=found.server,
+        default_namespace=found.default_namespace,
+        expiration=found.expiration,
+        aiohttp_session=WatchSession(session),  # type: ignore[arg-type]
+    )
 
 
 def _watch(registry: kopf.OperatorRegistry, loop: Loop, kind: Ref) -> None:

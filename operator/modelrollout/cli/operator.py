@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ from modelrollout import logs
 from modelrollout.api.quantities import seconds
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, connection
+from modelrollout.cluster.errors import NotLeader
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
 from modelrollout.engine.events import Events
 from modelrollout.engine.kinds import owner_of, trim
@@ -33,8 +35,12 @@ SWITCH = 0.0005
 which crosses the loop a dozen times."""
 HEAD_START = 2.0
 """Seconds in which rollouts that waited for a leader go on, before kopf's own start takes the processor."""
-FAREWELL = 2.0
-"""Seconds for the Events that still wait when the process is told to end."""
+FAREWELL = 0.5
+"""Seconds that passes under way have to end when the process is told to end, then the same for Events, then
+twice the same to give up the Lease. A standby waits for all three."""
+DEEPEST = 12_000
+"""Nesting of JSON that can be read. The API server stores objects nested ten thousand deep; with Python's own
+limit of a thousand, one such object would make every list and watch of its kind fail."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,13 +48,33 @@ def main(argv: Sequence[str]) -> int:
     settings = parse(argv)
     logs.configure(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH)
-    return asyncio.run(serve(settings))
+    sys.setrecursionlimit(DEEPEST)
+    asyncio.run(_to_the_end(settings))
+    return 0  # not reached
+
+
+async def _to_the_end(settings: Settings) -> None:
+    """Serve, and end the process at once.
+
+    kopf would wait five seconds for tasks that hang, and the interpreter for threads that a Prometheus holds.
+    There is nothing to save: the Lease has been released, and everything else is in status.
+    """
+    code = 1
+    try:
+        code = await serve(settings)
+    except BaseException:
+        log.exception("the operator failed")
+    finally:
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
 
 
 async def serve(settings: Settings) -> int:
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)  # until kopf takes the signals over
+    _listen_to_signals(stop)
     telemetry = Telemetry()
     configuration = await connection()
     async with (
@@ -87,41 +113,67 @@ async def _lead(
     looks.on_news = loop.wake
     telemetry.synced = loop.synced
     holding = asyncio.create_task(_hold(lease, stop), name="lease")
-    background = [
-        holding,
-        asyncio.create_task(events.post(), name="events"),
-    ]
+    posting = asyncio.create_task(events.post(), name="events")
     try:
         if await _unless(stop, loop.take_stock(settings.namespace)):
-            background.append(asyncio.create_task(loop.catch_up(), name="catching up"))
-            await asyncio.wait(background[-1:], timeout=HEAD_START)
+            catching_up = asyncio.create_task(loop.catch_up(), name="catching up")
+            await asyncio.wait([catching_up], timeout=HEAD_START)
             await _watch(settings, loop, stop)
+            await loop.finish(FAREWELL)
             await events.drain(FAREWELL)
+            posting.cancel()
         return 1 if lease.lost else 0
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
-        await looks.close()
-        await lease.release()
+        # What is still on the wire is cut off before another may lead.
+        cluster.fence = _closed
+        await cluster.close()
+        holding.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2 * FAREWELL):
+                await asyncio.wait([holding])
+                await lease.release()
 
 
 async def _watch(settings: Settings, loop: Loop, stop: asyncio.Event) -> None:
+    """Let kopf watch until it is time to stop. It is not waited for: whatever it holds ends with the process.
+
+    Raises:
+        Exception: kopf has ended by itself.
+    """
     import kopf  # only now: to load it takes as long as to catch up
 
     from modelrollout.operator import handlers
     from modelrollout.operator import settings as kopf_settings
 
-    await kopf.operator(
-        registry=handlers(loop),
-        settings=kopf_settings(clusterwide=not settings.namespace),
-        standalone=True,
-        # kopf would ask the system for a user name, and a container's number has none
-        identity=settings.identity,  # type: ignore[arg-type]
-        clusterwide=not settings.namespace,
-        namespaces=settings.namespace,
-        stop_flag=stop,
+    ready = asyncio.Event()
+    watching = asyncio.create_task(
+        kopf.operator(
+            registry=handlers(loop),
+            settings=kopf_settings(clusterwide=not settings.namespace),
+            standalone=True,
+            # kopf would ask the system for a user name, and a container's number has none
+            identity=settings.identity,  # type: ignore[arg-type]
+            clusterwide=not settings.namespace,
+            namespaces=settings.namespace,
+            ready_flag=ready,
+        ),
+        name="kopf",
     )
+    waits = [watching, asyncio.create_task(ready.wait()), asyncio.create_task(stop.wait())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    _listen_to_signals(stop)  # kopf has taken them over
+    await asyncio.wait([watching, waits[2]], return_when=asyncio.FIRST_COMPLETED)
+    if watching.done():
+        watching.result()
+
+
+def _closed() -> None:
+    raise NotLeader("This process is ending and writes no more.")
+
+
+def _listen_to_signals(stop: asyncio.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
 
 
 async def _hold(lease: Lease, stop: asyncio.Event) -> None:

@@ -137,14 +137,24 @@ class Lease:
     async def release(self) -> None:
         """Give the Lease up so that a standby need not wait; best effort, on the way out."""
         held, self._held = self._held, None
-        if self._renewed_at is None or held is None:
+        if self._renewed_at is None:
             return
         self._renewed_at = None
         self._on_change(False)
-        body = {**held, "spec": {**held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}}
         with contextlib.suppress(ClusterError, TimeoutError):
-            await self._write(self._cluster.replace(self._ref, self._namespace, body))
+            try:
+                await self._give_up(held)
+            except Conflict:  # a renewal that was cut off was stored all the same
+                await self._give_up(None)
             log.info("lease released", lease=self._ref.name)
+
+    async def _give_up(self, held: dict[str, Any] | None) -> None:
+        """Take our name off the Lease; it is read first unless `held` is how it was last seen."""
+        if held is None:
+            held = await self._write(self._cluster.get(self._ref, self._namespace))
+        if held is not None and held["spec"].get("holderIdentity") == self.identity:
+            spec = {**held["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
+            await self._write(self._cluster.replace(self._ref, self._namespace, {**held, "spec": spec}))
 
     # ── one attempt ─────────────────────────────────────────────────────────────────────────────
 

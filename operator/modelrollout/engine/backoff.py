@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 FIRST = 0.25
@@ -30,3 +31,23 @@ class Backoff:
         """Somebody wrote in between: at once with fresh eyes, unless it goes on."""
         self._conflicts += 1
         return 0.0 if self._conflicts <= AT_ONCE else self.failed()
+
+
+class Pace:
+    """How often one rollout may have passes: many in a short time, but not for ever.
+
+    Somebody who edits a rollout in a loop costs the API server a few writes a second and no more.
+    """
+
+    BURST = 50
+    """Passes that may follow each other at once; a rollout with every step of a second needs fewer."""
+    EVERY = 0.2
+    """Seconds after which one more may."""
+
+    def __init__(self) -> None:
+        self._full_at = -math.inf
+
+    def pause(self, now: float) -> float:
+        """Seconds to wait before the pass that is due at `now`, by a clock that only counts."""
+        self._full_at = max(self._full_at, now) + self.EVERY
+        return max(0.0, self._full_at - now - self.BURST * self.EVERY)

@@ -23,7 +23,7 @@ from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused
 from modelrollout.engine.act import Actor
-from modelrollout.engine.backoff import Backoff
+from modelrollout.engine.backoff import Backoff, Pace
 from modelrollout.engine.events import Events
 from modelrollout.engine.keys import FINALIZER, GROUP, RESOURCE, RolloutKey
 from modelrollout.engine.looks import Looks
@@ -62,6 +62,8 @@ class _Kept:
 
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    urgent: asyncio.Event = field(default_factory=asyncio.Event)
+    """A person asked for the way back: the next pass waits for nothing."""
     passed: bool = False
     called: bool = False
     """A person spoke to it."""
@@ -103,6 +105,7 @@ class Loop:
         self._recorder = Recorder(cluster, self.see, clock)
         self._actor = Actor(cluster, cache, self._observer, self.see)
         self._kept: dict[RolloutKey, _Kept] = collections.defaultdict(_Kept)
+        self._ending = False
 
     # ── being told ──────────────────────────────────────────────────────────────────────────────
 
@@ -133,6 +136,8 @@ class Loop:
         known = self._cache.get(at.ref, at.namespace)
         if known is not None and _asked(known["metadata"]) != _asked(body["metadata"]):
             self._kept[at].called = True
+            if _way_back(known["metadata"]) != _way_back(body["metadata"]):
+                self._kept[at].urgent.set()
 
     def wake(self, at: RolloutKey) -> None:
         self._kept[at].wake.set()
@@ -180,11 +185,14 @@ class Loop:
     async def drive(self, at: RolloutKey, stopped: Stop) -> None:
         """The daemon of one rollout: passes until stopped, as often as events and time ask for."""
         wake = self._kept[at].wake
-        backoff = Backoff()
+        backoff, pace, urgent = Backoff(), Pace(), self._kept[at].urgent
         while not stopped:
             wake.clear()  # before reading, so that a change during the pass causes another one
             delay = await self._pass_and_pause(at, backoff)
             await _first(wake, stopped, delay)
+            if (pause := pace.pause(time.monotonic())) > 0:
+                await _first(urgent, stopped, pause)
+            urgent.clear()
 
     async def hand_back(self, at: RolloutKey) -> None:
         """Passes over a resource that is being deleted, until its traffic is given back.
@@ -201,6 +209,18 @@ class Loop:
                 return
             await asyncio.sleep(delay)
 
+    async def finish(self, seconds: float) -> None:
+        """Begin no more passes, and give those that are under way this long to end.
+
+        A pass that is asked for later waits for the end of the process. To return would say that it was made,
+        and kopf would let a deleted rollout go that has not given its traffic back.
+        """
+        self._ending = True
+        passes = [kept.lock.acquire() for kept in self._kept.values() if kept.lock.locked()]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await asyncio.gather(*passes)
+
     async def _pass_and_pause(
         self, at: RolloutKey, backoff: Backoff, *, deleting: bool = False
     ) -> float | None:
@@ -209,6 +229,8 @@ class Loop:
         started = time.monotonic()
         kept = self._kept[at]
         try:
+            if self._ending:
+                await asyncio.Event().wait()
             async with kept.lock:
                 delay = await self._pass(at, deleting)
             backoff.succeeded()
@@ -348,6 +370,11 @@ class Loop:
 
 def _asked(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
     return metadata["generation"], metadata.get("annotations")
+
+
+def _way_back(metadata: Mapping[str, Any]) -> list[Any]:
+    annotations = metadata.get("annotations") or {}
+    return [annotations.get(f"{GROUP}/{command}") for command in ("abort", "rollback")]
 
 
 def _recount_after(view: View, plan: Plan) -> float | None:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from modelrollout.engine.accelerators import per_pod
-from modelrollout.engine.backoff import AT_ONCE, LONGEST, Backoff
+from modelrollout.engine.backoff import AT_ONCE, LONGEST, Backoff, Pace
 from modelrollout.engine.events import joined
 from modelrollout.rollout.model import Note
 
@@ -31,6 +31,26 @@ def test_a_race_is_retried_at_once_and_a_fight_is_not():
     backoff = Backoff()
     assert [backoff.conflicted() for _ in range(AT_ONCE)] == [0.0] * AT_ONCE
     assert backoff.conflicted() > 0
+
+
+def test_a_burst_of_passes_waits_for_nothing():
+    pace = Pace()
+    assert [pace.pause(100.0 + number / 100) for number in range(Pace.BURST)] == [0.0] * Pace.BURST
+
+
+def test_passes_without_end_come_to_five_a_second():
+    pace, now, passes = Pace(), 100.0, 0
+    while now < 160.0:
+        now += pace.pause(now) + 0.01
+        passes += 1
+    assert passes == pytest.approx(Pace.BURST + 60 / Pace.EVERY, rel=0.05)
+
+
+def test_a_rest_allows_another_burst():
+    pace = Pace()
+    for _ in range(1000):
+        pace.pause(100.0)
+    assert pace.pause(100.0 + 1000 * Pace.EVERY) == 0.0
 
 
 def test_good_news_that_follow_each_other_are_one_event_named_after_the_last():
