@@ -17,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modelrollout.api.quantities import Duration, seconds
+from modelrollout.sources.access import Access
 
 
 class Settings(BaseModel):
@@ -43,6 +44,12 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important lines that are written."""
 
+    prometheus_allowed: tuple[str, ...] = ()
+    """The only metrics servers that rollouts may name, as host or host:port, `*.` for any name below; none:
+    all. Metadata services of machines are never asked."""
+    scalar_queries: Literal["allow", "refuse"] = "allow"
+    """Whether rollouts may send PromQL of their own (`scalar`), which can read every series of the server."""
+
     @model_validator(mode="after")
     def _lease_times_in_order(self) -> Settings:
         if not seconds(self.lease_duration) > seconds(self.renew_deadline) > seconds(self.retry_period) > 0:
@@ -53,15 +60,24 @@ class Settings(BaseModel):
         return self
 
 
+LISTS = {"namespace": "NS", "prometheus_allowed": "HOST[:PORT]"}
+"""Flags that may be given several times, and in the environment as one text with commas."""
+
+
+def access_of(settings: Settings) -> Access:
+    """Which metrics servers may be asked, and how."""
+    return Access(allowed=settings.prometheus_allowed, expressions=settings.scalar_queries == "allow")
+
+
 def add_flags(parser: argparse.ArgumentParser, env: Mapping[str, str] = os.environ) -> None:
     """One flag per field, with its docstring as help and the environment as default."""
     for name, field in Settings.model_fields.items():
         flag = f"--{name.replace('_', '-')}"
         variable = f"MODELROLLOUT_{name.upper()}"
         help_text = f"{field.description} (env {variable})"
-        if name == "namespace":
+        if name in LISTS:
             given = [item for item in env.get(variable, "").split(",") if item]
-            parser.add_argument(flag, action="append", default=given, help=help_text, metavar="NS")
+            parser.add_argument(flag, action="append", default=given, help=help_text, metavar=LISTS[name])
         else:
             default = env.get(variable) or default_of(name, env)
             parser.add_argument(flag, default=default, help=f"{help_text}; default: {default}")
@@ -87,6 +103,6 @@ def parse(argv: Sequence[str], env: Mapping[str, str] = os.environ) -> Settings:
     add_flags(parser, env)
     given = vars(parser.parse_args(argv))
     try:
-        return Settings.model_validate({**given, "namespace": tuple(given["namespace"])})
+        return Settings.model_validate({**given, **{name: tuple(given[name]) for name in LISTS}})
     except ValueError as error:
         parser.error(str(error))

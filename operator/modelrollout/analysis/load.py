@@ -22,7 +22,7 @@ def shown(canary: tuple[float, float], control: tuple[float, float]) -> float | 
     its pods answered. Two standard errors nearer to 1 than the plain ratio, for a few requests more or less
     are chance; None where an arm has none."""
     (x1, s1), (x0, s0) = canary, control
-    if min(x1, s1, x0, s0) <= 0:
+    if not all(0 < number < math.inf for number in (x1, s1, x0, s0)):
         return None
     log_ratio, error = math.log(x1 / s1) - math.log(x0 / s0), math.sqrt(1 / x1 + 1 / x0)
     return math.exp(math.copysign(max(abs(log_ratio) - _ERRORS * error, 0.0), log_ratio))

@@ -42,7 +42,10 @@ FORMATS: Mapping[str, str] = {
     ),
     spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
     spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
-    spec.HTTP_PATTERN: "write an http:// or https:// address, such as http://prometheus.monitoring:9090",
+    spec.HTTP_PATTERN: (
+        "write http:// or https://, a host, and if need be a port and a path, such as "
+        "http://prometheus.monitoring:9090; a user name and password belong in a Secret"
+    ),
 }
 """Pattern of a string in `api.spec` -> what to write; the API server's own words would quote the pattern."""
 

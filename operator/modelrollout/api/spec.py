@@ -17,7 +17,7 @@ NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 URI_PATTERN = r"^((hf|s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+)$"
 VISIBLE_PATTERN = r"^[^\p{Cc}\p{Cf}]*$"
 PACK_METRIC_PATTERN = r"^[a-z0-9-]+/[a-z0-9-]+$"
-HTTP_PATTERN = r"^https?://"
+HTTP_PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
 Uri = Annotated[str, Field(max_length=512, pattern=URI_PATTERN)]

@@ -23,7 +23,7 @@ from modelrollout.engine.events import Events
 from modelrollout.engine.kinds import owner_of, trim
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
-from modelrollout.settings import Settings, parse
+from modelrollout.settings import Settings, access_of, parse
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -108,7 +108,7 @@ async def _lead(
     cache = Cache(owner_of, trim)
     events = Events(cluster, telemetry)
     turn = asyncio.Lock()
-    looks = Looks(telemetry, turn)
+    looks = Looks(telemetry, turn, access=access_of(settings))
     loop = Loop(cluster=cluster, cache=cache, looks=looks, events=events, telemetry=telemetry, turn=turn)
     looks.on_news = loop.wake
     telemetry.synced = loop.synced

@@ -24,8 +24,9 @@ from modelrollout.engine.learning import learn
 from modelrollout.engine.trial import Trial
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import Plan
+from modelrollout.sources.access import Access
 from modelrollout.sources.looks import LookSource, Question
-from modelrollout.sources.prometheus import ProviderError
+from modelrollout.sources.prometheus import NotAsked, ProviderError
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -41,13 +42,17 @@ class Looks:
     """All rollouts under judgement in this process."""
 
     def __init__(
-        self, telemetry: Telemetry, turn: asyncio.Lock, clock: Callable[[], float] = time.time
+        self,
+        telemetry: Telemetry,
+        turn: asyncio.Lock,
+        clock: Callable[[], float] = time.time,
+        access: Access | None = None,
     ) -> None:
         """`turn` is held while a look is folded: see `Loop`."""
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
-        self._source = LookSource(clock)
+        self._source = LookSource(clock, access)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._learning = asyncio.Semaphore(LEARNERS)
@@ -124,7 +129,10 @@ class Looks:
                         await self._learn(trial)
                 await self._look(at, trial)
             except ProviderError as error:
-                trial.fail(f"The control's past cannot be read: {error}", self._clock())
+                known = isinstance(error, NotAsked)
+                trial.fail(
+                    str(error) if known else f"The control's past cannot be read: {error}", self._clock()
+                )
                 self._telemetry.looks.labels("ProviderError").inc()
                 self.on_news(at)
                 await asyncio.sleep(TRY_AGAIN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
 import re
@@ -16,7 +17,7 @@ from modelrollout.analysis.counters.expression import quoted
 from modelrollout.analysis.counters.patterns import matches
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
-from modelrollout.sources.prometheus import Prometheus
+from modelrollout.sources.prometheus import AnswerTooLarge, Prometheus
 from modelrollout.sources.shared import Shared
 from modelrollout.sources.stretch import OVERLAP, Stretch
 
@@ -61,6 +62,8 @@ class Counters:
         self._answers: Shared[_Question, ByValue] = Shared(KEEP)
         self._asked: dict[tuple[str, str], float] = {}
         """(label, value) -> when somebody last asked for it."""
+        self._large: set[tuple[str, str]] = set()
+        """Whose series alone are more than is read: asked for alone, so that others have their answers."""
         self._joining: dict[_Question, asyncio.Future[_Question]] = {}
         """A question without values -> with the values of all who joined."""
         self._scraped: dict[tuple[str, str], Stretch] = {}
@@ -97,6 +100,7 @@ class Counters:
         for value in scope.values:
             self._asked.pop((scope.label, value), None)
             self._scraped.pop((scope.label, value), None)
+            self._large.discard((scope.label, value))
 
     async def compute(self, work: Callable[[], Answer]) -> Answer:
         """Count in a thread of its own: samples of many pods take longer than the event loop may stand."""
@@ -108,8 +112,16 @@ class Counters:
         self._counting.shutdown(wait=False, cancel_futures=True)
 
     async def _shared(self, own: _Question, fetch: Callable[[_Question], Awaitable[ByValue]]) -> ByValue:
-        question = next((q for q in self._answers.known() if q.answers(own)), None) or await self._joined(own)
-        return await self._answers.get(question, lambda: fetch(question))
+        question = next((q for q in self._answers.known() if q.answers(own)), None)
+        question = question or (own if self._is_large(own) else await self._joined(own))
+        if question != own:
+            with contextlib.suppress(AnswerTooLarge):  # perhaps by the series of somebody else
+                return await self._answers.get(question, lambda: fetch(question))
+        try:
+            return await self._answers.get(own, lambda: fetch(own))
+        except AnswerTooLarge:
+            self._large.update((own.label, value) for value in own.values)
+            raise
 
     async def _fetch(self, question: _Question) -> ByValue:
         series = await self.server.samples(question.selector(), question.at, question.window)
@@ -148,6 +160,9 @@ class Counters:
             value: Stretch(since, until, tuple(_within(answer, scope))) for value, scope in scopes.items()
         }
 
+    def _is_large(self, question: _Question) -> bool:
+        return any((question.label, value) in self._large for value in question.values)
+
     async def _joined(self, own: _Question) -> _Question:
         """One question for all who ask the same within a moment, and for who is watched beside them."""
         now = asyncio.get_running_loop().time()
@@ -165,9 +180,8 @@ class Counters:
         now = asyncio.get_running_loop().time()
         self._asked = {key: last for key, last in self._asked.items() if last > now - WATCHED}
         self._scraped = {key: stretch for key, stretch in self._scraped.items() if key in self._asked}
-        return replace(
-            question, values=frozenset(value for label, value in self._asked if label == question.label)
-        )
+        asked = self._asked.keys() - self._large
+        return replace(question, values=frozenset(value for label, value in asked if label == question.label))
 
 
 def _by_value(series: Iterable[Series], label: str) -> ByValue:

@@ -14,6 +14,7 @@ from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.observation import Look
 from modelrollout.sources.counters import Counters
+from modelrollout.sources.prometheus import AnswerTooLarge
 from modelrollout.sources.question import HORIZON, Question, pods, reach
 
 STRETCH = 1800.0
@@ -28,7 +29,10 @@ async def past(
     found: dict[str, list[Halves]] = {metric.name: [] for metric in question.metrics}
     per_question = max(1, int(STRETCH // interval))
     for first in reversed(range(0, looks, per_question)):
-        halved = await _halved(counters, question, times[first : first + per_question])
+        try:
+            halved = await _halved(counters, question, times[first : first + per_question])
+        except AnswerTooLarge:
+            break  # a shorter past is better than none
         if halved is None:
             break  # the control is younger than that
         for name, pairs in halved.items():

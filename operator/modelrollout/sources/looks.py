@@ -24,9 +24,10 @@ from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.schedule import settle_time
+from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
-from modelrollout.sources.prometheus import Prometheus, ProviderError
+from modelrollout.sources.prometheus import NotAsked, Prometheus, ProviderError
 from modelrollout.sources.question import HORIZON, Question, mine, pods, reach, scrape_interval
 
 __all__ = ["Counted", "LookSource", "Question"]
@@ -57,13 +58,19 @@ class Counted:
 class LookSource:
     """All Prometheus servers of the process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, access: Access | None = None) -> None:
+        """`access`: what the administrator allows; None: every plain address."""
         self._clock = clock
-        self._servers: dict[tuple[str, float], Counters] = {}
+        self._access = access or Access()
+        self._servers: dict[_Server, Counters] = {}
+        self._asking: dict[_Server, set[_Rollout]] = {}
+        """Who asks each server; one that nobody asks is let go of."""
+        self._leaving: set[asyncio.Task[None]] = set()
         self._settled: dict[tuple[str, str, str], float] = {}
 
     async def settle(self, question: Question) -> float:
         """Seconds after a look's end from which on it can be counted. Raises ProviderError."""
+        self._refuse(question)
         if (known := self._settled.get(_key(question))) is not None:
             return known
         return self._learn(
@@ -73,8 +80,16 @@ class LookSource:
     def forget(self, question: Question) -> None:
         """Nothing is asked about it for now: it need not be fetched along with the others."""
         self._settled.pop(_key(question), None)
-        if (counters := self._servers.get((question.address, question.timeout))) is not None:
+        server = _server(question)
+        asking = self._asking.get(server, set())
+        asking.discard(_rollout(question))
+        if (counters := self._servers.get(server)) is not None:
             counters.forget(pods(question.arms))
+            if not asking:
+                del self._servers[server], self._asking[server]
+                leaving = asyncio.ensure_future(counters.close())
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
 
     async def count(self, question: Question, look: Look) -> Counted:
         """The look, as soon as it can be counted; a metric that cannot be has a problem. Never raises."""
@@ -102,16 +117,32 @@ class LookSource:
         return await past(self._counters(question), question, until, interval, looks)
 
     async def close(self) -> None:
-        await asyncio.gather(*(counters.close() for counters in self._servers.values()))
+        await asyncio.gather(*self._leaving, *(counters.close() for counters in self._servers.values()))
         self._servers.clear()
+        self._asking.clear()
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
+    def _refuse(self, question: Question) -> None:
+        """Raises NotAsked where the administrator does not let the operator ask."""
+        if (refusal := self._access.refusal(question.address)) is not None:
+            raise NotAsked(refusal)
+        own = [metric.name for metric in question.metrics if metric.recipe.expression is not None]
+        if own and not self._access.expressions:
+            raise NotAsked(
+                f"This operator does not send PromQL of rollouts, since it can read the series of others: "
+                f"write {', '.join(own)} as ratio or histogram, or leave it out."
+            )
+
     def _counters(self, question: Question) -> Counters:
-        key = (question.address, question.timeout)
-        if key not in self._servers:
-            self._servers[key] = Counters(Prometheus(*key))
-        return self._servers[key]
+        self._refuse(question)
+        server = _server(question)
+        if server not in self._servers:
+            who = question.credentials
+            who = self._access.of(question.address) if who == NOBODY else who
+            self._servers[server] = Counters(Prometheus(question.address, question.timeout, who))
+        self._asking.setdefault(server, set()).add(_rollout(question))
+        return self._servers[server]
 
     def _learn(self, question: Question, targets: Mapping[Place, Target]) -> float:
         settled = self._settled[_key(question)] = settle_time(scrape_interval(targets, question.arms))
@@ -195,8 +226,20 @@ class _Counting:
         return scalar((values[0], values[1]), metric.metric)
 
 
+_Server = tuple[str, float, Credentials]
+_Rollout = tuple[str, str]
+
+
+def _server(question: Question) -> _Server:
+    return question.address, question.timeout, question.credentials
+
+
+def _rollout(question: Question) -> _Rollout:
+    return question.arms.namespace, question.arms.rollout
+
+
 def _key(question: Question) -> tuple[str, str, str]:
-    return question.address, question.arms.namespace, question.arms.rollout
+    return question.address, *_rollout(question)
 
 
 def _has_followed(targets: Mapping[Place, Target], arms: Arms, look: Look) -> bool:

@@ -15,20 +15,23 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from operator import le
 from typing import Any, TypeVar
 
 import requests
 from prometheus_api_client import PrometheusConnect
 from prometheus_api_client.exceptions import PrometheusApiClientException
-from urllib3.util.retry import Retry
 
 from modelrollout.analysis.counters.series import Series
+from modelrollout.sources.access import LONGEST_WAIT, NOBODY, Credentials, shown
+from modelrollout.sources.answer import TooMuch
+from modelrollout.sources.transport import Forbidden, Line, Refused, Session
 
 WORKERS = 4
-"""Questions at a time per server: the client has 10 connections, and a server that hangs must not take the
-threads of another."""
+"""Questions at a time per server: a server that hangs must not take the threads of another."""
 GRACE = 1.0
 """Seconds beyond the timeout after which a question is given up even when bytes still trickle in."""
 
@@ -39,89 +42,138 @@ class ProviderError(Exception):
     """The metrics provider failed; the message says which, what was asked for and what came back."""
 
 
+class NotAsked(ProviderError):
+    """The administrator does not let the operator ask this."""
+
+
+class AnswerTooLarge(ProviderError):
+    """The answer is more than the operator reads."""
+
+
 class Prometheus:
     """One server. Every method raises ProviderError, and nothing else, when it cannot be answered."""
 
-    def __init__(self, address: str, timeout: float, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, address: str, timeout: float, credentials: Credentials = NOBODY) -> None:
         """`address` without /api/v1; `timeout` in seconds, for each question."""
-        self.address = address.rstrip("/")
-        self._timeout = timeout
+        self._shown = shown(address)
+        self._timeout = min(timeout, LONGEST_WAIT)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="promql")
         self._free = asyncio.Semaphore(WORKERS)
-        self._client = PrometheusConnect(
-            self.address, headers=dict(headers or {}), retry=Retry(total=0, read=False), timeout=timeout
-        )
+        try:
+            self._session = Session(address, credentials)
+        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+            raise ProviderError(
+                f"The certificates in ca.crt for {self._shown} cannot be read: write them as PEM."
+            ) from error
+        self._client = PrometheusConnect(address.rstrip("/"), session=self._session, timeout=self._timeout)
 
     async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:
         """Raw samples of the selected series in the `window` seconds up to `at` (unix seconds)."""
         query = f"{selector}[{math.ceil(window * 1000)}ms]"
-        return await self._ask(query, at, _matrix)
+        return await self._ask(query, at, _matrix, "the question for counters")
 
     async def numbers(self, expression: str, at: float) -> tuple[float, ...]:
         """What an expression gives at an instant: one number for each series."""
-        return await self._ask(expression, at, _vector)
+        return await self._ask(expression, at, _vector, repr(_short(expression)))
 
     async def close(self) -> None:
-        """Let go of threads and connections; questions that are under way end by their timeout."""
+        """Let go of threads and connections; questions that are under way have been cut."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         self._client.close()
 
-    async def _ask(self, query: str, at: float, parse: Callable[[Any], Answer]) -> Answer:
-        try:
-            async with self._free, asyncio.timeout(self._timeout + GRACE):  # waiting in line costs no time
-                loop = asyncio.get_running_loop()
-                return await loop.run_in_executor(self._threads, lambda: parse(self._query(query, at)))
-        except TimeoutError as error:
-            raise self._timed_out() from error
-        except requests.exceptions.Timeout as error:
-            raise self._timed_out() from error
-        except requests.exceptions.ConnectionError as error:
-            raise ProviderError(
-                f"Prometheus at {self.address} cannot be reached: {_innermost(error)}. Is the address in "
-                "analysis.prometheus right, and may the operator's pod connect to it?"
-            ) from error
-        except PrometheusApiClientException as error:
-            raise ProviderError(f"Prometheus at {self.address} refused {query!r}: {_short(error)}") from error
-        except (requests.exceptions.RequestException, KeyError, TypeError, ValueError, IndexError) as error:
-            raise ProviderError(
-                f"{self.address} answered {query!r} with something that is not Prometheus: {_short(error)}"
-            ) from error
+    async def _ask(self, query: str, at: float, parse: Callable[[Any], Answer], what: str) -> Answer:
+        async with self._free:  # waiting in line costs no time
+            line = Line(self._timeout)
+            try:
+                async with asyncio.timeout(self._timeout + GRACE):
+                    loop = asyncio.get_running_loop()
+                    return await loop.run_in_executor(
+                        self._threads, lambda: parse(self._query(query, at, line))
+                    )
+            except Exception as error:
+                raise self._failure(error, what) from error
+            finally:
+                line.cut()  # answered, its connection is another's by now
 
-    def _query(self, query: str, at: float) -> Any:
+    def _query(self, query: str, at: float, line: Line) -> Any:
         # partial_response: Thanos would rather answer without some pods than not at all; we would not
-        return self._client.custom_query(query, params={"time": f"{at:.3f}", "partial_response": "false"})
+        params = {"time": f"{at:.3f}", "partial_response": "false"}
+        with self._session.ask(line):
+            return self._client.custom_query(query, params=params)
 
-    def _timed_out(self) -> ProviderError:
-        return ProviderError(
-            f"Prometheus at {self.address} did not answer within {self._timeout:g} s: it is overloaded, or "
-            "analysis.prometheus.timeout is too short."
-        )
+    def _failure(self, error: Exception, what: str) -> ProviderError:
+        """What went wrong, without a word of an answer that is not Prometheus' own."""
+        match error:
+            case TimeoutError() | requests.exceptions.Timeout():
+                return ProviderError(
+                    f"Prometheus at {self._shown} did not answer within {self._timeout:g} s: it is "
+                    "overloaded, or analysis.prometheus.timeout is too short."
+                )
+            case Forbidden():
+                return ProviderError(f"The address {self._shown} is not asked: {error}.")
+            case TooMuch():
+                return AnswerTooLarge(
+                    f"Prometheus at {self._shown} answered {what} with {error}, which is not read: drop "
+                    "labels that are not needed when scraping, or scrape less often."
+                )
+            case requests.exceptions.ConnectionError():
+                return ProviderError(
+                    f"Prometheus at {self._shown} cannot be reached: {_innermost(error)}. Is the address in "
+                    "analysis.prometheus right, and may the operator's pod connect to it?"
+                )
+            case Refused():
+                return ProviderError(f"Prometheus at {self._shown} refused {what}: {error}.")
+            case _ if isinstance(error, _MALFORMED):
+                return ProviderError(
+                    f"{self._shown} answered {what} with something that is not Prometheus' JSON "
+                    f"({type(error).__name__}). Is it the address of Prometheus, without /api/v1?"
+                )
+        raise error
 
 
-def _matrix(result: Sequence[Mapping[str, Any]]) -> tuple[Series, ...]:
+_MALFORMED = (
+    requests.exceptions.RequestException,
+    PrometheusApiClientException,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+def _matrix(result: Iterable[Mapping[str, Any]]) -> tuple[Series, ...]:
     series = []
     for row in result:
         points = row.get("values", ())
         # packed: there are hundreds of thousands of them, and a float of Python's is thrice as long
         times, values = array("d", (float(t) for t, _ in points)), array("d", (float(v) for _, v in points))
-        if times:
-            series.append(Series(row["metric"], times, values))
+        if not times:
+            continue
+        labels = row["metric"]
+        if not all(isinstance(text, str) for text in labels.values()):
+            raise TypeError("labels are texts")
+        if not math.isfinite(times[-1]) or not all(map(le, times, islice(times, 1, None))):
+            raise ValueError("samples come in the order of their times")
+        series.append(Series(labels, times, values))
     return tuple(series)
 
 
-def _vector(result: Sequence[Any]) -> tuple[float, ...]:
-    if len(result) == 2 and isinstance(result[1], str):
-        return (float(result[1]),)  # an expression without series, such as scalar(…)
-    return tuple(float(row["value"][1]) for row in result)
+def _vector(result: Iterable[Any]) -> tuple[float, ...]:
+    found = list(islice(result, 1000))  # one number is expected
+    if len(found) == 2 and isinstance(found[1], str):
+        return (float(found[1]),)  # an expression without series, such as scalar(…)
+    return tuple(float(row["value"][1]) for row in found)
 
 
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 300 else f"{text[:300]}…"
+def _short(text: str) -> str:
+    clean = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return clean if len(clean) <= 200 else f"{clean[:200]}…"
 
 
 def _innermost(error: BaseException) -> str:
     """The system's own words, without the layers of the HTTP library around them."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    return _short(error)
+    return _short(str(error)) or type(error).__name__

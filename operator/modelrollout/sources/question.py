@@ -10,6 +10,7 @@ from modelrollout.analysis.counters.arms import Arms, By, Scope, scope
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place
 from modelrollout.analysis.counters.targets import Target, slowest
+from modelrollout.sources.access import NOBODY, Credentials
 
 HORIZON = 600.0
 """Seconds before a look from which on scrape attempts are known: births, restarts and ages need a past."""
@@ -31,6 +32,8 @@ class Question:
     """Seconds for which a pod that begins to answer is left out."""
     arrivals: Recipe
     """See `families.arrivals`."""
+    credentials: Credentials = NOBODY
+    """The rollout's own; where it has none, the administrator's for this address are used."""
 
 
 def pods(arms: Arms) -> Scope:
