@@ -12,6 +12,7 @@ import secrets
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -47,6 +48,9 @@ class Settings(BaseModel):
     prometheus_allowed: tuple[str, ...] = ()
     """The only metrics servers that rollouts may name, as host or host:port, `*.` for any name below; none:
     all. Metadata services of machines are never asked."""
+    prometheus_credentials: tuple[str, ...] = ()
+    """ADDRESS=FOLDER: a mounted Secret whose keys (token, username, password, tenant, ca.crt) are used with
+    this address, for every rollout that names it."""
     scalar_queries: Literal["allow", "refuse"] = "allow"
     """Whether rollouts may send PromQL of their own (`scalar`), which can read every series of the server."""
 
@@ -60,13 +64,18 @@ class Settings(BaseModel):
         return self
 
 
-LISTS = {"namespace": "NS", "prometheus_allowed": "HOST[:PORT]"}
+LISTS = {"namespace": "NS", "prometheus_allowed": "HOST[:PORT]", "prometheus_credentials": "ADDRESS=FOLDER"}
 """Flags that may be given several times, and in the environment as one text with commas."""
 
 
 def access_of(settings: Settings) -> Access:
     """Which metrics servers may be asked, and how."""
-    return Access(allowed=settings.prometheus_allowed, expressions=settings.scalar_queries == "allow")
+    given = (each.rpartition("=") for each in settings.prometheus_credentials)
+    return Access(
+        allowed=settings.prometheus_allowed,
+        expressions=settings.scalar_queries == "allow",
+        credentials={address: Path(folder) for address, _, folder in given},
+    )
 
 
 def add_flags(parser: argparse.ArgumentParser, env: Mapping[str, str] = os.environ) -> None:

@@ -302,6 +302,23 @@ ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
     (spec.Metric, "weight"): (
         Rule(number("self", "x > 0.0"), 'a weight is above 0: write a number such as "1" or "2.5"'),
     ),
+    (spec.Prometheus, "labels"): (
+        Rule(
+            "self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && size(name) <= 64)",
+            "labels are those of Prometheus: write names of letters, digits and underscores, such as "
+            "cluster: eu",
+        ),
+        Rule(
+            "self.all(name, !(name in ['namespace', 'rollout', 'revision', '__name__']))",
+            "the operator writes namespace, rollout and revision itself: leave them out of labels",
+        ),
+    ),
+    (spec.Prometheus, "timeout"): (
+        Rule(
+            f"!self.matches({_DURATION}) || duration(self) <= duration('60s')",
+            "one question takes at most a minute: write 60s or less",
+        ),
+    ),
     (spec.Analysis, "interval"): (
         Rule(at_least("self", "duration('1s')"), "a look lasts at least one second: write 1s or more"),
     ),

@@ -69,6 +69,10 @@ class _Inliner:
         if schema.get("type") == "array":
             out = self._plain({k: v for k, v in schema.items() if k != "items"}, where)
             return out | {"items": self._any(schema["items"], f"{where}[]", above)}
+        if schema.get("type") == "object" and "maxProperties" in schema:  # a map of bounded size
+            inside = self._any(schema["additionalProperties"], f"{where}{{}}", above)
+            out = self._plain({k: v for k, v in schema.items() if not k.endswith("Properties")}, where)
+            return out | {"additionalProperties": inside, "maxProperties": schema["maxProperties"]}
         if schema.get("type") == "object":  # a dict, whose inside Kubernetes knows and we do not
             out = self._plain({k: v for k, v in schema.items() if k != "additionalProperties"}, where)
             return out | {"x-kubernetes-preserve-unknown-fields": True}

@@ -195,9 +195,29 @@ class Strategy(Wire):
 # ── what decides ────────────────────────────────────────────────────────────────────────────────
 
 
+class PrometheusAuth(Wire):
+    """How the operator says who asks."""
+
+    secret: Name
+    """A Secret in the namespace of the rollout, with any of the keys token (sent as a bearer token),
+    username and password, tenant (sent as X-Scope-OrgID) and ca.crt (certificates in PEM to trust). The
+    operator may read it only where its administrator listed the name in the chart's value
+    prometheus.secrets."""
+
+
 class Prometheus(Wire):
+    """The metrics server that holds the series of both revisions."""
+
     address: Annotated[str, Field(pattern=HTTP_PATTERN, max_length=512)]
+    """Such as http://prometheus.monitoring:9090, without /api/v1."""
     timeout: Duration = "5s"
+    """For one question; at most 60s."""
+    auth: PrometheusAuth | None = None
+    labels: Annotated[dict[str, Annotated[str, Field(max_length=128)]], Field(max_length=8)] = Field(
+        default_factory=dict
+    )
+    """Labels that every series of this rollout has, such as cluster: eu. Needed where one server holds the
+    series of several clusters, since namespace, rollout and revision may be the same in each."""
 
 
 class Tolerance(Wire):

@@ -23,6 +23,7 @@ from modelrollout.engine.events import Events
 from modelrollout.engine.kinds import owner_of, trim
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
+from modelrollout.engine.secrets import secrets_of
 from modelrollout.settings import Settings, access_of, parse
 from modelrollout.telemetry import Telemetry
 
@@ -108,7 +109,7 @@ async def _lead(
     cache = Cache(owner_of, trim)
     events = Events(cluster, telemetry)
     turn = asyncio.Lock()
-    looks = Looks(telemetry, turn, access=access_of(settings))
+    looks = Looks(telemetry, turn, access=access_of(settings), secret=secrets_of(cluster))
     loop = Loop(cluster=cluster, cache=cache, looks=looks, events=events, telemetry=telemetry, turn=turn)
     looks.on_news = loop.wake
     telemetry.synced = loop.synced

@@ -120,6 +120,7 @@ def question_of(at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[floa
         arms=arms,
         warm_up=float(seconds(analysis.warm_up)),
         arrivals=arrivals(analysis.metrics),
+        labels=tuple(sorted(analysis.prometheus.labels.items())),
     )
 
 

@@ -72,6 +72,7 @@ async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
         arms,
         float(seconds(spec.analysis.warm_up)),
         arrivals(spec.analysis.metrics),
+        labels=tuple(sorted(spec.analysis.prometheus.labels.items())),
     )
     interval = float(seconds(spec.analysis.interval))
     source = LookSource()

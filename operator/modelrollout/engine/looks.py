@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -21,6 +23,7 @@ from modelrollout.engine.case import Case, case_of, planned_looks, question_of, 
 from modelrollout.engine.findings import NOTHING, Findings, failed
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.learning import learn
+from modelrollout.engine.secrets import ReadSecret
 from modelrollout.engine.trial import Trial
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import Plan
@@ -34,6 +37,8 @@ log = structlog.get_logger()
 LEARNERS = 2
 """Rollouts whose control's past is read at the same time. It takes seconds of one core, and who comes later
 waits a little rather than everybody else's passes."""
+READ_AGAIN = 60.0
+"""Seconds after which a Secret is read again, for tokens are renewed."""
 TRY_AGAIN = 10.0
 """Seconds until a Prometheus that could not tell the past is asked again."""
 
@@ -47,15 +52,18 @@ class Looks:
         turn: asyncio.Lock,
         clock: Callable[[], float] = time.time,
         access: Access | None = None,
+        secret: ReadSecret | None = None,
     ) -> None:
-        """`turn` is held while a look is folded: see `Loop`."""
+        """`turn` is held while a look is folded: see `Loop`. `secret` reads one that a rollout names."""
+        self._secret = secret
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
         self._source = LookSource(clock, access)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
-        self._learning = asyncio.Semaphore(LEARNERS)
+        self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))
+        """By address, so that a server which hangs delays its own rollouts only."""
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
@@ -124,12 +132,15 @@ class Looks:
         structlog.contextvars.bind_contextvars(rollout=str(at))
         while True:
             try:
+                await self._identify(at, trial)
                 if trial.evidence is None:
-                    async with self._learning:
+                    await self._source.settle(trial.question)  # before a server that hangs takes a place
+                    async with self._learning[trial.question.address]:
                         await self._learn(trial)
                 await self._look(at, trial)
             except ProviderError as error:
                 known = isinstance(error, NotAsked)
+                trial.identified_at = 0.0  # perhaps the token was renewed
                 trial.fail(
                     str(error) if known else f"The control's past cannot be read: {error}", self._clock()
                 )
@@ -142,6 +153,17 @@ class Looks:
                 trial.fail(f"The look failed inside the operator: {error!r}", self._clock())
                 self.on_news(at)
                 await asyncio.sleep(TRY_AGAIN)
+
+    async def _identify(self, at: RolloutKey, trial: Trial) -> None:
+        """Put what the rollout's Secret holds into its question; read anew now and then."""
+        auth = trial.case.analysis.prometheus.auth
+        if auth is None or self._secret is None or trial.identified_at > self._clock() - READ_AGAIN:
+            return
+        credentials = await self._secret(at.namespace, auth.secret)
+        if credentials != trial.question.credentials:
+            self._source.forget(trial.question)
+            trial.question = replace(trial.question, credentials=credentials)
+        trial.identified_at = self._clock()
 
     async def _learn(self, trial: Trial) -> None:
         """Fresh evidence, with the noise of the control's own past in it."""

@@ -45,6 +45,8 @@ class Trial:
     failure: str | None = None
     """Why nothing can be counted at all, in the provider's words."""
     failed_at: float | None = None
+    identified_at: float = 0.0
+    """When the rollout's Secret was read, unix seconds."""
     valid_from: float = 0.0
     """Looks that began before are dropped: the weight moved, or somebody else wrote the route."""
 

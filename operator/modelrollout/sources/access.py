@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelrollout.api.spec import HTTP_PATTERN
@@ -50,6 +51,23 @@ class Credentials:
 NOBODY = Credentials()
 
 
+def credentials_from(keys: Mapping[str, str]) -> Credentials:
+    """From the keys of a Secret; other keys are ignored."""
+    token, username, password, tenant, ca = (
+        keys.get(key, "").strip() for key in ("token", "username", "password", "tenant", "ca.crt")
+    )
+    return Credentials(token, username, password, tenant, ca)
+
+
+def credentials_in(folder: Path) -> Credentials:
+    """From a mounted Secret: one file for each key. Read anew for each question, for tokens are renewed.
+
+    Raises OSError."""
+    return credentials_from(
+        {file.name: file.read_text("utf-8") for file in folder.iterdir() if file.is_file()}
+    )
+
+
 @dataclass(frozen=True)
 class Access:
     """What the administrator allows to all rollouts."""
@@ -58,8 +76,8 @@ class Access:
     """`host` or `host:port`; a leading `*.` stands for any names below. None: every address."""
     expressions: bool = True
     """Whether rollouts may send PromQL of their own (`scalar`), which can read every series of the server."""
-    credentials: Mapping[str, Credentials] = field(default_factory=dict, repr=False)
-    """By address, exactly as rollouts write it."""
+    credentials: Mapping[str, Path] = field(default_factory=dict)
+    """Mounted Secrets of the administrator's by address, exactly as rollouts write it."""
 
     def refusal(self, address: str) -> str | None:
         """Why this address is not asked, as a sentence; None when it is."""
@@ -76,8 +94,9 @@ class Access:
         return None
 
     def of(self, address: str) -> Credentials:
-        """The administrator's own credentials for this address."""
-        return self.credentials.get(address, NOBODY)
+        """The administrator's own credentials for this address. Raises OSError."""
+        folder = self.credentials.get(address)
+        return credentials_in(folder) if folder is not None else NOBODY
 
 
 def shown(address: str) -> str:

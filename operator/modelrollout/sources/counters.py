@@ -49,16 +49,18 @@ class _Question:
         )
         return mine == theirs and self.values >= other.values
 
-    def selector(self) -> str:
+    def matchers(self) -> str:
         names, values = "|".join(sorted(self.families)), "|".join(sorted(self.values))
-        return f"{{__name__=~{quoted(names)},{self.label}=~{quoted(values)}}}"
+        return f"__name__=~{quoted(names)},{self.label}=~{quoted(values)}"
 
 
 class Counters:
     """Series and targets of one server. All methods that ask raise ProviderError."""
 
-    def __init__(self, server: Prometheus) -> None:
+    def __init__(self, server: Prometheus, labels: Iterable[tuple[str, str]] = ()) -> None:
+        """`labels`: what all series that are asked for have."""
         self.server = server
+        self._labels = "".join(f",{name}={quoted(value)}" for name, value in labels)
         self._answers: Shared[_Question, ByValue] = Shared(KEEP)
         self._asked: dict[tuple[str, str], float] = {}
         """(label, value) -> when somebody last asked for it."""
@@ -124,7 +126,8 @@ class Counters:
             raise
 
     async def _fetch(self, question: _Question) -> ByValue:
-        series = await self.server.samples(question.selector(), question.at, question.window)
+        selector = f"{{{question.matchers()}{self._labels}}}"
+        series = await self.server.samples(selector, question.at, question.window)
         return _by_value(series, question.label)
 
     async def _fetch_scrapes(self, question: _Question) -> ByValue:

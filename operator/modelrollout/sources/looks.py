@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelrollout.analysis.counters.arms import Arms, By, Untold, matchers, scope
-from modelrollout.analysis.counters.expression import ARM
+from modelrollout.analysis.counters.expression import ARM, Matcher
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves
@@ -28,7 +28,7 @@ from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
 from modelrollout.sources.prometheus import NotAsked, Prometheus, ProviderError
-from modelrollout.sources.question import HORIZON, Question, mine, pods, reach, scrape_interval
+from modelrollout.sources.question import HORIZON, Labels, Question, mine, pods, reach, scrape_interval
 
 __all__ = ["Counted", "LookSource", "Question"]
 
@@ -138,9 +138,11 @@ class LookSource:
         self._refuse(question)
         server = _server(question)
         if server not in self._servers:
-            who = question.credentials
-            who = self._access.of(question.address) if who == NOBODY else who
-            self._servers[server] = Counters(Prometheus(question.address, question.timeout, who))
+            who, address = question.credentials, question.address
+            prometheus = Prometheus(
+                address, question.timeout, lambda: self._access.of(address) if who == NOBODY else who
+            )
+            self._servers[server] = Counters(prometheus, question.labels)
         self._asking.setdefault(server, set()).add(_rollout(question))
         return self._servers[server]
 
@@ -216,8 +218,9 @@ class _Counting:
 
     async def _evaluate(self, metric: Resolved, expression: str) -> Observation:
         arms, server = self.question.arms, self.counters.server
+        beside = [Matcher(label, "=", value) for label, value in self.question.labels]
         canary, control = (
-            expression.replace(ARM, ",".join(map(str, matchers(By.REVISION, arms, side))))
+            expression.replace(ARM, ",".join(map(str, (*matchers(By.REVISION, arms, side), *beside))))
             for side in ("canary", "control")
         )
         values = await asyncio.gather(
@@ -226,12 +229,12 @@ class _Counting:
         return scalar((values[0], values[1]), metric.metric)
 
 
-_Server = tuple[str, float, Credentials]
+_Server = tuple[str, float, Credentials, Labels]
 _Rollout = tuple[str, str]
 
 
 def _server(question: Question) -> _Server:
-    return question.address, question.timeout, question.credentials
+    return question.address, question.timeout, question.credentials, question.labels
 
 
 def _rollout(question: Question) -> _Rollout:

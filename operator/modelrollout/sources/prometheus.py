@@ -53,17 +53,17 @@ class AnswerTooLarge(ProviderError):
 class Prometheus:
     """One server. Every method raises ProviderError, and nothing else, when it cannot be answered."""
 
-    def __init__(self, address: str, timeout: float, credentials: Credentials = NOBODY) -> None:
-        """`address` without /api/v1; `timeout` in seconds, for each question."""
+    def __init__(self, address: str, timeout: float, who: Callable[[], Credentials] = lambda: NOBODY) -> None:
+        """`address` without /api/v1; `timeout` in seconds, for each question; `who` is called for each."""
         self._shown = shown(address)
         self._timeout = min(timeout, LONGEST_WAIT)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="promql")
         self._free = asyncio.Semaphore(WORKERS)
         try:
-            self._session = Session(address, credentials)
+            self._session = Session(address, who)
         except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
             raise ProviderError(
-                f"The certificates in ca.crt for {self._shown} cannot be read: write them as PEM."
+                f"The credentials for {self._shown} cannot be used: ca.crt must be certificates in PEM."
             ) from error
         self._client = PrometheusConnect(address.rstrip("/"), session=self._session, timeout=self._timeout)
 
@@ -116,6 +116,10 @@ class Prometheus:
                     f"Prometheus at {self._shown} answered {what} with {error}, which is not read: drop "
                     "labels that are not needed when scraping, or scrape less often."
                 )
+            case requests.exceptions.InvalidHeader():
+                return ProviderError(
+                    f"The credentials for {self._shown} cannot be sent: a token and a tenant are one line."
+                )
             case requests.exceptions.ConnectionError():
                 return ProviderError(
                     f"Prometheus at {self._shown} cannot be reached: {_innermost(error)}. Is the address in "
@@ -128,6 +132,8 @@ class Prometheus:
                     f"{self._shown} answered {what} with something that is not Prometheus' JSON "
                     f"({type(error).__name__}). Is it the address of Prometheus, without /api/v1?"
                 )
+        if isinstance(error, OSError):
+            return ProviderError(f"The administrator's credentials for {self._shown} cannot be read.")
         raise error
 
 

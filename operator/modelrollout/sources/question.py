@@ -19,6 +19,8 @@ UNKNOWN_SCRAPE_INTERVAL = 15.0
 REACH_STEP = 15.0
 """Windows are rounded up to this, so that rollouts scraped at different intervals ask the same question."""
 
+Labels = tuple[tuple[str, str], ...]
+
 
 @dataclass(frozen=True)
 class Question:
@@ -32,6 +34,8 @@ class Question:
     """Seconds for which a pod that begins to answer is left out."""
     arrivals: Recipe
     """See `families.arrivals`."""
+    labels: Labels = ()
+    """Labels that all its series have, beside those that tell the arms apart."""
     credentials: Credentials = NOBODY
     """The rollout's own; where it has none, the administrator's for this address are used."""
 

@@ -14,7 +14,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import requests
@@ -25,7 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
-from modelrollout.sources.access import Credentials, is_forbidden
+from modelrollout.sources.access import LONGEST_WAIT, Credentials, is_forbidden
 from modelrollout.sources.answer import TooMuch, rows
 
 MOST_BYTES = 32 << 20
@@ -102,15 +102,14 @@ _here = _Here()
 class Session(requests.Session):
     """What prometheus-api-client asks through. `line` bounds the question that this thread asks next."""
 
-    def __init__(self, address: str, credentials: Credentials) -> None:
+    def __init__(self, address: str, who: Callable[[], Credentials]) -> None:
         super().__init__()
+        self._who = who
         self.trust_env = False  # or requests would look for a password in ~/.netrc
         self.proxies.update(get_environ_proxies(address))
         self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        self.auth = credentials.basic
-        self.headers.update(credentials.headers())
         self.headers["Accept-Encoding"] = "gzip"
-        self._adapter = _Adapter(credentials.ca)
+        self._adapter = _Adapter(who().ca)
 
     def get_adapter(self, url: str | bytes) -> _Adapter:  # noqa: ARG002
         return self._adapter
@@ -120,8 +119,9 @@ class Session(requests.Session):
         return _asking(line)
 
     def request(self, *args: Any, **how: Any) -> requests.Response:
-        line = _here.line or Line(60.0)
-        response = super().request(*args, **{**how, "stream": True, "allow_redirects": False})
+        line, who = _here.line or Line(LONGEST_WAIT), self._who()
+        ours = {"headers": who.headers(), "auth": who.basic, "stream": True, "allow_redirects": False}
+        response = super().request(*args, **{**how, **ours})
         try:
             if response.status_code != 200:
                 raise Refused(_why(response, line))

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from modelrollout.sources import transport
-from modelrollout.sources.access import Credentials
+from modelrollout.sources.access import Access, Credentials
 from modelrollout.sources.prometheus import AnswerTooLarge, Prometheus, ProviderError
 
 GOOD = b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}'
@@ -86,7 +86,7 @@ def serve():
 
 
 async def ask(url, seconds=0.3, credentials=None):
-    client = Prometheus(url, seconds, credentials or Credentials())
+    client = Prometheus(url, seconds, lambda: credentials or Credentials())
     try:
         return await client.numbers("1", 5.0)
     finally:
@@ -177,6 +177,27 @@ async def test_a_password_is_sent_and_never_told(serve):
         assert "hunter2" not in await refused(address)
 
 
+async def test_a_mounted_secret_is_read_for_each_question_since_tokens_are_renewed(serve, tmp_path):
+    server = serve(http(GOOD))
+    access = Access(credentials={server.url: tmp_path})
+    client = Prometheus(server.url, 1.0, lambda: access.of(server.url))
+    for token in ("first", "second"):
+        (tmp_path / "token").write_text(f"{token}\n")
+        await client.numbers("1", 5.0)
+    await client.close()
+    assert ["Bearer first" in sent for sent in server.requests] == [True, False]
+    assert ["Bearer second" in sent for sent in server.requests] == [False, True]
+    assert access.of(f"{server.url}/other") == Credentials()
+
+
+async def test_a_token_of_two_lines_is_not_sent_and_not_told(serve):
+    server = serve(http(GOOD))
+    said = await refused(server.url, credentials=Credentials(token="hunter2\r\nX-Evil: 1"))
+    assert "one line" in said
+    assert "hunter2" not in said
+    assert not server.requests
+
+
 async def test_a_token_is_sent_as_a_bearer(serve):
     server = serve(http(GOOD))
     assert await ask(server.url, credentials=Credentials(token="t0ken")) == (7.0,)
@@ -185,7 +206,7 @@ async def test_a_token_is_sent_as_a_bearer(serve):
 
 def test_certificates_that_are_none_are_named():
     with pytest.raises(ProviderError, match=r"ca\.crt"):
-        Prometheus("https://prom", 1.0, Credentials(ca="nonsense"))
+        Prometheus("https://prom", 1.0, lambda: Credentials(ca="nonsense"))
 
 
 def matrix(*rows):

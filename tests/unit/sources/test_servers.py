@@ -87,3 +87,23 @@ async def test_who_has_too_many_series_does_not_take_the_answer_from_the_others(
     await counters.close()
     together = [selector for selector in asked if "chat|huge" in selector]
     assert len(together) == 1, "from then on it is asked for alone"
+
+
+async def test_series_of_another_cluster_are_not_asked_for(monkeypatch):
+    monkeypatch.setattr(module, "TOGETHER", 0.0)
+    asked = []
+
+    class Server:
+        async def samples(self, selector, at, window):
+            asked.append(selector)
+            return ()
+
+        async def close(self):
+            pass
+
+    counters = Counters(Server(), (("cluster", 'e"u'),))
+    await counters.series({"x"}, CHAT, 100.0, 60.0)
+    await counters.targets(CHAT, 100.0, 60.0)
+    await counters.close()
+    assert all(selector.endswith(',cluster="e\\"u"}') for selector in asked)
+    assert len(asked) == 2

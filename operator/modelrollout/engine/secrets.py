@@ -1,0 +1,46 @@
+"""Credentials that rollouts keep in a Secret of their namespace.
+
+The operator has no right to Secrets unless its administrator gives it one, Secret by Secret name.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable
+
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import ClusterError, Refused
+from modelrollout.sources.access import Credentials, credentials_from
+from modelrollout.sources.prometheus import NotAsked
+from modelrollout.traffic.router import Ref
+
+ReadSecret = Callable[[str, str], Awaitable[Credentials]]
+"""(namespace, name) -> what is in it. Raises NotAsked."""
+
+
+def secrets_of(cluster: Cluster) -> ReadSecret:
+    async def read(namespace: str, name: str) -> Credentials:
+        try:
+            found = await cluster.get(Ref("v1", "secrets", name), namespace)
+        except Refused as error:
+            raise NotAsked(
+                f"The operator may not read the Secret {name}, which analysis.prometheus.auth names: its "
+                "administrator lists the names that it may read in the chart's value prometheus.secrets."
+            ) from error
+        except ClusterError as error:
+            raise NotAsked(f"The Secret {name} in namespace {namespace} cannot be read now.") from error
+        if found is None:
+            raise NotAsked(
+                f"There is no Secret {name} in namespace {namespace}, which analysis.prometheus.auth names. "
+                "Create it; the rollout goes on by itself then."
+            )
+        try:
+            keys = {key: base64.b64decode(value).decode() for key, value in (found.get("data") or {}).items()}
+        except (binascii.Error, UnicodeDecodeError) as error:
+            raise NotAsked(
+                f"The Secret {name} in namespace {namespace} holds bytes that are no text."
+            ) from error
+        return credentials_from(keys)
+
+    return read
