@@ -93,6 +93,14 @@ class SplitProof:
             "to the same Service."
         )
 
+    @property
+    def measured(self) -> str | None:
+        """The share counted so far beside the share meant; None before the first arrival."""
+        if self.total <= 0:
+            return None
+        got, meant = 100 * self.canary / self.total, 100 * self.expected / self.total
+        return f"{got:.3g} % of {self.total:,.0f} requests, {meant:.3g} % meant"
+
     def to_state(self) -> dict[str, Any]:
         numbers = [*self.evidence.log_a, self.evidence.rest, self.canary, self.expected, self.total]
         numbers += self.jumps.dump()

@@ -1,7 +1,7 @@
 """What a ModelRollout says of itself: condition types, reasons, and the one sentence for each.
 
 A reason is said the same way wherever it shows: as a condition, an Event, a log line and
-`status.message`. `kubectl wait --for=condition=Promoted` and `--for=condition=Reverted` rest on the
+`status.message`. `kubectl wait --for=condition=Finished`, `Promoted` and `Reverted` rest on the
 conditions' `observedGeneration`: a wait that starts right after an apply is not met by an old rollout.
 """
 
@@ -23,10 +23,14 @@ PAUSED = "Paused"  # only a person can move it on
 TRAFFIC_SPLIT = "TrafficSplit"  # the route holds the split that was asked for
 ANALYSED = "Analysed"  # the verdict on the step in progress
 PROMOTED = "Promoted"  # the revision that spec asks for serves all users
+FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
 STALLED = "Stalled"  # the operator cannot do what it means to; there only while that is so
 
-TYPES = (ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED, PROMOTED, REVERTED, STALLED)
+TYPES = (
+    *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED),
+    *(PROMOTED, REVERTED, FINISHED, STALLED),
+)
 
 
 @dataclass(frozen=True)
@@ -211,6 +215,8 @@ SERVICE_DRIFTED = Reason(
 NOT_COMPARABLE = Reason(
     "NotComparable", "The split that was counted is not the one asked for: {mismatch}", warning=True
 )
+NOTHING_ON_TRIAL = Reason("NothingOnTrial", "No revision is on trial")
+NO_LOOKS = Reason("NoLooks", "No look at the metrics has been taken at this step")
 NOT_WRITTEN = Reason("NotWritten", "No traffic has been moved yet")
 
 # ── acceptance, availability ────────────────────────────────────────────────────────────────────

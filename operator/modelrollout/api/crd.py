@@ -28,15 +28,31 @@ HEADER = (
 COLUMNS = (
     ("Phase", "string", ".status.phase", "What the rollout is doing"),
     ("Step", "string", ".status.step.progress", "Steps passed, of the plan's"),
-    ("Weight", "integer", ".status.weight.desired", "Percent of user requests meant for the canary"),
-    ("Verdict", "string", ".status.analysis.verdict", "Pass, Fail, Insufficient or ProviderError"),
-    ("Ready", "integer", ".status.stable.ready", "Ready pods of the stable revision"),
+    (
+        "Weight",
+        "integer",
+        ".status.weight.canary",
+        "Percent of user requests meant for the revision on trial",
+    ),
+    (
+        "Verdict",
+        "string",
+        ".status.verdict",
+        "Of the revision on trial: Pass, Fail, Insufficient, ProviderError",
+    ),
+    ("Ready", "string", ".status.ready", "Ready pods of the revision that serves, of those asked for"),
     ("Revision", "string", ".status.stable.revision", "The revision that serves users"),
     ("Age", "date", ".metadata.creationTimestamp", "Time since the rollout was made"),
 )
 WIDE_COLUMNS = (
     ("Canary", "string", ".status.canary.revision", "The revision on trial"),
     ("Canary-Ready", "integer", ".status.canary.ready", "Ready pods of the revision on trial"),
+    (
+        "Measured",
+        "string",
+        ".status.weight.measured",
+        "The share that the revision on trial was counted to get",
+    ),
     ("Message", "string", ".status.message", "What it waits for, or what it decided"),
 )
 

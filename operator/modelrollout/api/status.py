@@ -64,8 +64,10 @@ class StepStatus(Wire):
 
 
 class WeightStatus(Wire):
+    canary: int | None = None
+    """Percent of user requests meant for the revision on trial; absent when none is on trial."""
     desired: int = 0
-    """Percent of user requests meant for the canary; written before the route is."""
+    """Percent that the route is to give the canary's Service; written before the route is."""
     observed: int | None = None
     """Percent that the route was last read to give the canary."""
     mirror: int = 0
@@ -77,7 +79,7 @@ class WeightStatus(Wire):
     drift_at: str | None = None
     """When another writer's change of the route was last undone."""
     measured: str | None = None
-    """Share of requests that the canary was counted to receive, with its interval, for people."""
+    """The share of requests that the revision on trial was counted to receive so far, over all its steps."""
 
 
 class MetricStatus(Wire):
@@ -92,8 +94,13 @@ class MetricStatus(Wire):
     query: str | None = None
 
 
+Verdict = Literal["Pass", "Fail", "Insufficient", "ProviderError"]
+
+
 class AnalysisStatus(Wire):
-    verdict: Literal["Pass", "Fail", "Insufficient", "ProviderError"] | None = None
+    """What the looks at the metrics said last; kept for people after the trial has ended."""
+
+    verdict: Verdict | None = None
     reason: str = ""
     message: str = ""
     looks: int = 0
@@ -166,6 +173,10 @@ class Status(Wire):
     revert_message: str | None = None
     plan: Annotated[list[Step], Field(max_length=64)] = Field(default_factory=list)
     """The steps of the rollout in progress, shorthand expanded."""
+    verdict: Verdict | None = None
+    """What the metrics say of the revision on trial now; absent when none is on trial."""
+    ready: str = ""
+    """Ready pods of the revision that serves, of those that `spec.replicas` asks for: `2/3`."""
     step: StepStatus | None = None
     weight: WeightStatus = WeightStatus()
     started_at: str | None = None

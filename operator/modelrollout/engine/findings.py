@@ -13,6 +13,8 @@ class Findings:
     analysis: AnalysisStatus | None = None
     quiet: bool = False
     split_mismatch: str | None = None
+    measured: str | None = None
+    """The share of arrivals counted so far."""
 
 
 NOTHING = Findings()

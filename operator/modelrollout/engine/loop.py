@@ -362,7 +362,7 @@ class Loop:
             namespace=at.namespace,
             name=at.name,
             phase=status.phase,
-            verdict=status.analysis.verdict if status.analysis else None,
+            verdict=status.verdict,
             desired=status.weight.desired,
             observed=split.canary if split else None,
         )

@@ -206,6 +206,7 @@ class Observer:
             analysis=findings.analysis,
             quiet=findings.quiet,
             split_mismatch=findings.split_mismatch,
+            measured=findings.measured,
             found=found,
             selector=f"{ROLLOUT_LABEL}={at.name}",
             deleting=view.deleting,

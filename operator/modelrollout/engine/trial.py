@@ -145,4 +145,5 @@ class Trial:
             ),
             quiet=verdict is not None and on_insufficient(policy, verdict, tuple(critical)) == "promote",
             split_mismatch=self.proof.mismatch,
+            measured=self.proof.measured,
         )

@@ -18,6 +18,7 @@ from modelrollout.api.status import (
     RevisionStatus,
     Status,
     StepStatus,
+    Verdict,
     WeightStatus,
 )
 
@@ -40,6 +41,8 @@ class StatusChanges(TypedDict, total=False):
     revert_reason: str | None
     revert_message: str | None
     plan: list[Step]
+    verdict: Verdict | None
+    ready: str
     step: StepStatus | None
     weight: WeightStatus
     started_at: str | None
@@ -83,6 +86,7 @@ class StepChanges(TypedDict, total=False):
 class WeightChanges(TypedDict, total=False):
     """The fields of `WeightStatus`."""
 
+    canary: int | None
     desired: int
     observed: int | None
     mirror: int
@@ -109,12 +113,20 @@ class OriginalServiceChanges(TypedDict, total=False):
     drift_at: str | None
 
 
+class AnalysisChanges(TypedDict, total=False):
+    """The fields of `AnalysisStatus` that a report may change."""
+
+    eta: str | None
+
+
 @overload
 def but(model: Status, /, **changes: Unpack[StatusChanges]) -> Status: ...
 @overload
 def but(model: StepStatus, /, **changes: Unpack[StepChanges]) -> StepStatus: ...
 @overload
 def but(model: WeightStatus, /, **changes: Unpack[WeightChanges]) -> WeightStatus: ...
+@overload
+def but(model: AnalysisStatus, /, **changes: Unpack[AnalysisChanges]) -> AnalysisStatus: ...
 @overload
 def but(model: RevisionStatus, /, **changes: Unpack[RevisionChanges]) -> RevisionStatus: ...
 @overload

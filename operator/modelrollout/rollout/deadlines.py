@@ -25,6 +25,8 @@ def orders_due(view: View) -> float | None:
 
 def _moments(view: View) -> Iterator[float]:
     yield from _step(view)
+    if view.canary is not None and view.status.analysis is not None and view.status.analysis.eta is not None:
+        yield unix(view.status.analysis.eta)
     if (off := listen.next_off(view)) is not None:
         yield off
     if (deadline := revert.deadline(view)) is not None:

@@ -103,7 +103,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
     return Plan(
-        status=after if worth_writing(status, after) else status,
+        status=after if worth_writing(status, after, now) else status,
         actions=acts,
         notes=notes,
         requeue=orders_due(view) if held else requeue(view),
@@ -129,7 +129,7 @@ def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Pl
     what = Doing("Invalid", problem.reason if problem is not None else "Invalid", message)
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
-    status = after if worth_writing(view.status, after) else view.status
+    status = after if worth_writing(view.status, after, view.now) else view.status
     facts = {"phase": what.phase, "message": message}
     return Plan(status, listen.taken_off(view), notes, requeue=orders_due(view), facts=facts)
 

@@ -92,6 +92,8 @@ class Observed:
     """The looks speak for the canary, though not enough for a Pass: `promoteIfQuiet` may go on."""
     split_mismatch: str | None = None
     """A sentence when the share counted in the data plane contradicts the weight."""
+    measured: str | None = None
+    """The share of arrivals that was counted, for people."""
     found: Mapping[str, Any] | None = None
     """Our part of the route as it is now (`Router.remember`), kept before the first change."""
     selector: str = ""

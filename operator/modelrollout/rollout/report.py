@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
 from modelrollout.api.printable import printable
-from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status
+from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status, WeightStatus
+from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.doing import Doing
@@ -24,7 +26,7 @@ _VERDICTS = {"Pass": "Passed", "Fail": "Failed"}
 def report(view: View, what: Doing, problem: Problem | None) -> Status:
     """The status with everything that people read brought up to date."""
     status, observed = view.status, view.observed
-    hindrance = problem or observed.setback
+    hindrance, analysis = problem or observed.setback, _analysis(view)
     fresh = but(
         status,
         observed_generation=observed.generation,
@@ -32,10 +34,12 @@ def report(view: View, what: Doing, problem: Problem | None) -> Status:
         stable=_counted(view, status.stable),
         canary=_counted(view, status.canary),
         previous=_counted(view, status.previous),
-        weight=but(status.weight, observed=view.read.canary if view.read is not None else None),
+        weight=_weight(view),
+        ready=_ready(view),
         replicas=view.replicas if problem is None else view.wanted(view.stable),
         selector=f"{observed.selector},{REVISION_LABEL}={view.stable}" if view.stable else "",
-        analysis=_analysis(view),
+        analysis=analysis,
+        verdict=analysis.verdict if analysis is not None and view.canary is not None else None,
     )
     after = View(view.spec, fresh, observed, view.now)
     findings = _findings(after, what, problem)
@@ -51,11 +55,31 @@ def _counted(view: View, revision: RevisionStatus | None) -> RevisionStatus | No
     return but(revision, replicas=fleet.wanted, ready=fleet.ready)
 
 
+def _ready(view: View) -> str:
+    return f"{view.ready(view.stable)}/{view.replicas}" if view.stable is not None else ""
+
+
+def _weight(view: View) -> WeightStatus:
+    """Once the names have moved, the stable Service is the new revision's and weight 0 sends it everybody."""
+    weight, on_trial = view.status.weight, view.canary is not None
+    share = 100 if view.names_moved and not view.reverting else weight.desired
+    return but(
+        weight,
+        canary=share if on_trial else None,
+        observed=view.read.canary if view.read is not None else None,
+        measured=view.observed.measured if on_trial else None,
+    )
+
+
 def _analysis(view: View) -> AnalysisStatus | None:
     since = view.step.started_at if view.rolling and view.step is not None else None
     if view.watching:
         since = view.status.started_at
-    return view.verdict(since) or view.status.analysis
+    analysis = view.verdict(since) or view.status.analysis
+    if analysis is None or analysis.eta is None:
+        return analysis
+    ahead = view.canary is not None and unix(analysis.eta) > view.now
+    return analysis if ahead else but(analysis, eta=None)
 
 
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────
@@ -78,6 +102,7 @@ def _findings(view: View, what: Doing, problem: Problem | None) -> dict[str, Fin
             say.PROMOTED: _promoted(view, what),
             say.REVERTED: _reverted(view, what),
         }
+    findings[say.FINISHED] = _finished(view, what, findings)
     if view.spec.analysis is not None:
         findings[say.ANALYSED] = _analysed(view)
     if view.observed.setback is not None:
@@ -120,6 +145,18 @@ def _reverted(view: View, what: Doing) -> Finding:
     return Finding("False", what.phase)
 
 
+def _finished(view: View, what: Doing, findings: Mapping[str, Finding]) -> Finding:
+    """The end that a pipeline waits for. A spec that cannot be carried out ends nothing that is under way."""
+    for kind in (say.PROMOTED, say.REVERTED):
+        found = findings.get(kind)
+        if found is not None and found.status == "True" and findings[say.ACCEPTED].status == "True":
+            return Finding("True", kind, found.message)
+    refused = findings[say.ACCEPTED].status == "False"
+    if refused and view.canary is None and not (view.reverting or view.installing):
+        return Finding("True", "Invalid", findings[say.ACCEPTED].message)
+    return Finding("False", what.phase, what.message)
+
+
 def _traffic_split(view: View) -> Finding:
     route = view.observed.route
     if route.problem is not None:
@@ -143,8 +180,10 @@ def _traffic_split(view: View) -> Finding:
 
 def _analysed(view: View) -> Finding:
     analysis = view.status.analysis
+    if view.canary is None:
+        return _said("Unknown", say.NOTHING_ON_TRIAL)
     if analysis is None or analysis.verdict is None:
-        return Finding("Unknown", "NoLooks")
+        return _said("Unknown", say.NO_LOOKS)
     truth: dict[str, say.Truth] = {"Pass": "True", "Fail": "False"}
     reason = _VERDICTS.get(analysis.verdict, analysis.verdict)
     return Finding(truth.get(analysis.verdict, "Unknown"), reason, analysis.message or analysis.reason)
@@ -153,11 +192,18 @@ def _analysed(view: View) -> Finding:
 # ── a write when a person or a restart needs it ─────────────────────────────────────────────────
 
 
-def worth_writing(before: Status, after: Status) -> bool:
-    """Counts and wordings alone are not worth a write; but who waits for pods sees every quarter of them.
+FRESH = 30.0
+"""Seconds. While a step is judged, people see no numbers that are older than this and one look."""
+
+
+def worth_writing(before: Status, after: Status, now: float = 0.0) -> bool:
+    """Counts and wordings alone are not worth a write; but who waits for pods sees every quarter of them, and
+    who waits for a verdict sees the evidence grow.
 
     Nor is it worth one that a revision sent away has gone at last: the next write takes its name away.
     """
+    if _outdated(before, after, now):
+        return True
     if set(after.draining) <= set(before.draining):
         before = but(before, draining=after.draining, draining_since=after.draining_since)
     return _essence(before) != _essence(after)
@@ -168,7 +214,9 @@ def _essence(status: Status) -> dict[str, Any]:
     return {
         **status.__dict__,
         "message": "",
-        "stable": _rough(status.stable, status.phase == "Installing", complete=True),
+        "verdict": status.verdict is None,
+        "ready": status.ready == "",
+        "stable": _rough(status.stable, waited_for=True, complete=True),
         "canary": _rough(status.canary, status.phase == "Starting"),
         "previous": _rough(status.previous),
         "weight": {**status.weight.__dict__, "observed": None, "measured": None},
@@ -185,12 +233,36 @@ def _essence(status: Status) -> dict[str, Any]:
 def _rough(
     revision: RevisionStatus | None, waited_for: bool = False, complete: bool = False
 ) -> tuple[object, ...]:
-    """Which revision; the quarters of it that are ready, for who waits; whether all of it is."""
+    """Which revision; the quarters of it that are ready, for who waits; and for READY, whether it has fewer
+    pods than it should, or how many it should have."""
     if revision is None:
         return ()
     wanted = max(1, revision.replicas)
     quarters = 4 * min(revision.ready, wanted - 1) // wanted if waited_for else 0
-    return revision.revision, revision.model, quarters, complete and revision.ready >= wanted
+    enough = (revision.ready > wanted, revision.replicas) if revision.ready >= wanted else ()
+    return revision.revision, revision.model, quarters, enough if complete else ()
+
+
+def _outdated(before: Status, after: Status, now: float) -> bool:
+    """What people watch while a step is judged has changed, and was written a while ago; or it promises a
+    verdict for a moment that has gone by."""
+    shown, fresh = before.analysis, after.analysis
+    if shown is not None and shown.eta is not None and unix(shown.eta) <= now:
+        return True
+    judged = after.canary is not None and after.step is not None and after.step.started_at is not None
+    if not judged or fresh is None or fresh.last_look is None or after.step is None:
+        return False
+    last = (shown.last_look if shown is not None else None) or after.step.started_at
+    old = last is not None and unix(fresh.last_look) - unix(last) >= FRESH
+    return old and _watched(before) != _watched(after)
+
+
+def _watched(status: Status) -> tuple[object, ...]:
+    """The numbers. A verdict in the way is written at once, a Pass with the step that it passes."""
+    analysis = status.analysis
+    same = dict.fromkeys(("verdict", "reason", "last_look"))
+    numbers = {**analysis.__dict__, **same} if analysis is not None else None
+    return numbers, status.weight.measured
 
 
 def _remembered(original: OriginalService | None) -> dict[str, Any] | None:

@@ -174,3 +174,10 @@ def test_users_on_an_arm_of_weight_0_are_a_mismatch_and_a_few_trials_by_hand_are
     leaking = split(0.5, 1, weight=0.0).mismatch
     assert leaking is not None
     assert "50 % of 200 requests where the weights meant 0 %" in leaking
+
+
+def test_the_share_that_was_counted_is_told_beside_the_share_that_was_meant() -> None:
+    proof = SplitProof()
+    assert proof.measured is None
+    proof = proof.fold(30.0, (52.0, 948.0), 0.05).fold(60.0, (260.0, 740.0), 0.25)
+    assert proof.measured == "15.6 % of 2,000 requests, 15 % meant"

@@ -172,7 +172,7 @@ def test_the_evidence_that_passed_a_step_is_shown_until_the_next_step_collects_i
     assert entered < then, "step 2 is entered by what passed step 1, and then looks for itself"
 
 
-def test_after_promotion_the_verdict_is_that_of_the_last_step_that_was_compared() -> None:
+def test_after_promotion_the_evidence_of_the_last_step_stays_and_no_verdict_is_shown() -> None:
     operator = on_trial(
         with_steps({"weight": 50, "for": "10m"}, {"weight": 100, "for": "1m"}, analysis=METRICS)
     )
@@ -181,7 +181,8 @@ def test_after_promotion_the_verdict_is_that_of_the_last_step_that_was_compared(
     assert operator.status.phase in ("Watching", "Stable")
     assert operator.status.analysis is not None
     assert operator.status.analysis.verdict == "Pass"
-    assert condition(operator, "Analysed") == ("True", "Passed")
+    assert operator.status.verdict is None
+    assert condition(operator, "Analysed") == ("Unknown", "NothingOnTrial")
 
 
 def test_a_verdict_without_a_look_counts_for_nothing() -> None:

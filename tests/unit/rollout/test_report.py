@@ -9,6 +9,7 @@ import pytest
 from modelrollout.api import conditions
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
+from modelrollout.api.times import stamp
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import HandBack
 from modelrollout.rollout.report import worth_writing
@@ -53,6 +54,141 @@ def test_a_step_in_progress_writes_nothing_until_something_happens() -> None:
     before = operator.writes
     operator.judged(500, "Insufficient")
     assert operator.writes == before
+
+
+def test_while_a_step_is_judged_people_see_the_evidence_grow_every_half_minute() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    before, shown = operator.writes, []
+    for look in range(1, 61):
+        operator.wait(10)
+        operator.world.judge("Insufficient", f"{look} %", looks=look)
+        operator.settle()
+        assert operator.status.analysis is not None
+        shown.append(look - operator.status.analysis.looks)
+    assert max(shown) <= 3, "looks of ten seconds, so never older than half a minute"
+    assert operator.writes - before <= 20, "and no more than a write each half minute"
+
+
+def test_a_verdict_that_was_promised_for_a_moment_that_has_gone_by_is_promised_no_longer() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    operator.wait(10)
+    eta = stamp(operator.world.now + 95)
+    operator.world.judge("Insufficient", "growing", eta=eta)
+    operator.wait(60)
+    operator.world.judge("Insufficient", "growing still", eta=eta)
+    operator.settle()
+    assert operator.status.analysis is not None
+    assert operator.status.analysis.eta == eta
+    operator.wait(36)
+    assert operator.status.analysis.eta is None, "no look came, and nobody asked: time alone brought it"
+
+
+def test_the_share_that_was_counted_is_shown_while_a_revision_is_on_trial() -> None:
+    operator = on_trial(spec_of(analysis=METRICS))
+    operator.world.measured = "5.1 % of 812 requests, 5 % meant"
+    operator.wait(30)
+    operator.world.judge("Insufficient", "growing")
+    operator.settle()
+    assert operator.status.weight.measured == operator.world.measured
+    command(operator, "abort")
+    operator.wait(60)
+    assert operator.status.weight.measured is None
+
+
+Shown = tuple[str | None, int | None, str | None]
+
+
+def columns(operator: Operator) -> Shown:
+    """What `kubectl get` shows of the present: verdict, weight, ready."""
+    return operator.status.verdict, operator.status.weight.canary, operator.status.ready
+
+
+def test_verdict_and_weight_tell_the_present_and_are_empty_when_nothing_is_on_trial() -> None:
+    operator = installed(spec_of(analysis=METRICS))
+    assert columns(operator) == (None, None, "4/4")
+    for end in ("abort", "promote", "back"):
+        operator.world.ask(spec_of("vllm:2", analysis=METRICS, rollbackWindow="1h"))
+        command(operator, "retry")
+        operator.wait(LOADING)
+        operator.wait(30)
+        operator.world.judge("Pass" if end == "back" else "Insufficient")
+        operator.world.settled = end == "abort"
+        operator.settle()
+        operator.world.settled = True
+        assert operator.status.weight.canary == 5
+        assert operator.status.verdict in ("Pass", "Insufficient")
+        if end == "back":
+            operator.world.ask(spec_of(analysis=METRICS))
+        else:
+            command(operator, end, "full" if end == "promote" else "true")
+        operator.wait(2 * LOADING)
+        assert operator.status.phase in ("Reverted", "Watching", "Stable")
+        assert columns(operator) == (None, None, "4/4"), end
+        assert condition(operator, "Analysed") == ("Unknown", "NothingOnTrial")
+        if end == "promote":
+            command(operator, "rollback")
+            operator.wait(60)
+
+
+def test_while_the_names_move_the_new_revision_has_all_users() -> None:
+    operator = on_trial()
+    command(operator, "promote", "full")
+    operator.wait(LOADING)
+    shown = [plan.status.weight.canary for plan in operator.plans if plan.status.phase == "Promoting"]
+    assert shown[-1] == 100
+
+
+def test_ready_says_of_how_many_and_is_right_when_replicas_shrink_at_rest() -> None:
+    operator = installed(spec_of(replicas=5))
+    operator.world.scale(2)
+    operator.settle()
+    assert operator.status.ready == "2/2"
+    operator.world.scale(3)
+    operator.settle()
+    assert operator.status.ready == "2/3", "one is loading"
+    operator.wait(LOADING)
+    assert operator.status.ready == "3/3"
+
+
+def test_finished_is_what_a_pipeline_waits_for() -> None:
+    operator = Operator(World(spec_of(), problem=Problem("ServiceNotFound", "There is no Service chat")))
+    operator.settle()
+    assert condition(operator, "Finished") == ("True", "Invalid")
+    operator.world.problem = None
+    operator.settle()
+    assert condition(operator, "Finished") == ("False", "Installing")
+    operator.wait(LOADING)
+    assert condition(operator, "Finished") == ("True", "Promoted")
+    operator.world.ask(spec_of("vllm:2"))
+    for seconds in (0, LOADING, 700):
+        operator.wait(seconds)
+        assert condition(operator, "Finished")[0] == "False", operator.status.phase
+    operator.world.problem = Problem("ServiceNotFound", "There is no Service chat")
+    operator.settle()
+    assert condition(operator, "Finished")[0] == "False", "a trial is under way, whatever hinders it"
+    operator.world.problem = None
+    command(operator, "abort")
+    operator.wait(60)
+    assert condition(operator, "Finished") == ("True", "Reverted")
+    command(operator, "retry")
+    operator.wait(3600)
+    assert condition(operator, "Finished") == ("True", "Promoted")
+    operator.world.ask(spec_of("vllm:3"))
+    operator.world.problem = Problem("PromptsNotFound", "There is no ConfigMap chat-prompts")
+    operator.settle()
+    assert condition(operator, "Finished") == ("True", "Invalid"), "the new spec leads nowhere"
+
+
+@pytest.mark.parametrize("kind", ["Promoted", "Finished"])
+def test_no_wait_is_met_by_what_was_before_the_edit(kind: str) -> None:
+    """kubectl wait compares the condition's observedGeneration with the object's."""
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    known = next(each for each in operator.status.conditions if each.type == kind)
+    assert known.observed_generation < operator.world.generation
+    operator.run_once()
+    known = next(each for each in operator.status.conditions if each.type == kind)
+    assert (known.status, known.observed_generation) == ("False", operator.world.generation)
 
 
 def test_looks_that_were_open_when_the_stay_ended_are_waited_for_without_a_write() -> None:
@@ -142,18 +278,7 @@ def test_a_transition_time_moves_only_when_the_status_of_the_condition_does() ->
     operator.world.ask(spec_of("vllm:2"))
     operator.wait(LOADING)
     after = {each.type: each.last_transition_time for each in operator.status.conditions}
-    assert {kind for kind in after if after[kind] != before[kind]} == {"Progressing", "Promoted"}
-
-
-def test_a_wait_that_starts_right_after_an_apply_is_not_met_by_the_last_rollout() -> None:
-    """kubectl wait compares the condition's observedGeneration with the object's."""
-    operator = installed()
-    operator.world.ask(spec_of("vllm:2"))
-    promoted = next(each for each in operator.status.conditions if each.type == "Promoted")
-    assert promoted.observed_generation < operator.world.generation
-    operator.run_once()
-    promoted = next(each for each in operator.status.conditions if each.type == "Promoted")
-    assert (promoted.status, promoted.observed_generation) == ("False", operator.world.generation)
+    assert {kind for kind in after if after[kind] != before[kind]} == {"Progressing", "Promoted", "Finished"}
 
 
 def test_too_few_pods_for_the_users_is_not_available() -> None:

@@ -109,6 +109,7 @@ class World:
     analysis: AnalysisStatus | None = None
     quiet: bool = False
     split_mismatch: str | None = None
+    measured: str | None = None
     problem: Problem | None = None
     setback: Problem | None = None
     route_problem: Problem | None = None
@@ -187,6 +188,7 @@ class World:
             analysis=self.analysis,
             quiet=self.quiet,
             split_mismatch=self.split_mismatch,
+            measured=self.measured,
             found={"rules": "as found"},
             selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,
@@ -227,10 +229,9 @@ class World:
         alive = sorted(pods.ready_at)
         pods.ready_at = alive[count:] + [self.now + self.loading] * min(count, len(alive))
 
-    def judge(self, verdict: str, message: str = "") -> None:
-        self.analysis = AnalysisStatus.model_validate(
-            {"verdict": verdict, "reason": verdict, "message": message, "last_look": stamp(self.now)}
-        )
+    def judge(self, verdict: str, message: str = "", **more: Any) -> None:
+        found = {"verdict": verdict, "reason": verdict, "message": message, "last_look": stamp(self.now)}
+        self.analysis = AnalysisStatus.model_validate(found | more)
 
     def drift(self, split: Split | None, writer: str = "kubectl-edit") -> None:
         """Someone else writes the route."""
