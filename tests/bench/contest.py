@@ -10,6 +10,7 @@ import numpy as np
 from modelrollout.analysis.block import Margin
 from modelrollout.analysis.information import rate
 from modelrollout.analysis.metric import EdgeMargin, Metric, Tolerance
+from modelrollout.analysis.noise import MOST_FOR_BREAKDOWNS
 from modelrollout.analysis.plan import Plan
 from tests.bench import many, peers
 from tests.bench.many import Array, Counts, Rules
@@ -47,7 +48,9 @@ def reverted(world: World, plan: Plan, rules: Rules) -> Array:
     hit = against >= -math.log(plan.revert_risk)
     if plan.catastrophic_risk:
         broken = replace(rules, margin=Margin(1, CATASTROPHIC), cap=None)
-        hit |= many.shares(world.counts, broken, phi, proofs=False)[0] >= -math.log(plan.catastrophic_risk)
+        at_once = np.minimum(np.asarray(1.0 if rules.phi is None else rules.phi), MOST_FOR_BREAKDOWNS)
+        flat = np.broadcast_to(at_once.reshape(-1, 1), phi.shape)
+        hit |= many.shares(world.counts, broken, flat, proofs=False)[0] >= -math.log(plan.catastrophic_risk)
     return many.first(hit)
 
 

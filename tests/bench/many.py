@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import LAGS, PRIOR_LOOKS
+from modelrollout.analysis.dispersion import LAGS, LARGEST, PRIOR_LOOKS
 from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
 from modelrollout.analysis.noise import SLOW
@@ -103,18 +103,32 @@ def _factors(look: tuple[Array, ...], p0: Array, margin: Margin, worse: bool) ->
     return np.where(outside & tells, log, 0.0)
 
 
-def running_phi(counts: Counts, alone: bool = False, *, long_run: bool = False, shown: bool = False) -> Array:
-    """`dispersion.Jumps` (or `dispersion.LongRun`): phi per look, from the looks before it. `shown`: as far
-    as the jumps show it."""
+def running_phi(
+    counts: Counts,
+    alone: bool = False,
+    learned: Array | float = 1.0,
+    *,
+    long_run: bool = False,
+    shown: bool = False,
+) -> Array:
+    """`dispersion.Jumps` (or `dispersion.LongRun`): phi per look, from the looks before it. `learned` before
+    the rollout, per rollout; `shown`: as far as the jumps show it."""
     n1, x1, n0, x0 = counts.n1, counts.x1, counts.n0, counts.x0
     q1 = x1 if counts.squares1 is None else counts.squares1
     q0 = x0 if counts.squares0 is None else counts.squares0
     h = np.where(n1 > 0, n1, 0.0) if alone else n1 * n0 / np.maximum(n1 + n0, _TINY)
     d = x1 / np.maximum(n1, _TINY) - (0.0 if alone else x0 / np.maximum(n0, _TINY))
     d = np.where(h > 0, d, 0.0)
-    seen, squares, spread1, spread0 = (_long_run if long_run else _jumps)(n1, n0, h, d, alone)
     totals = [np.cumsum(v, 1) for v in (n1, x1, q1, n0, x0, q0)]
-    independent = spread1 * _variance(*totals[:3]) + spread0 * _variance(*totals[3:])
+    variance1, variance0 = _variance(*totals[:3]), _variance(*totals[3:])
+    usual = tuple(
+        learned * np.concatenate([np.full((len(x1), 1), 0.25), v[:, :-1]], 1) for v in (variance1, variance0)
+    )
+    if long_run:
+        seen, squares, spread1, spread0 = _long_run(n1, n0, h, d, alone)
+    else:
+        seen, squares, spread1, spread0 = _jumps((n1, n0), h, d, alone, (usual[0], usual[1]))
+    independent = spread1 * variance1 + spread0 * variance0
     prior = PRIOR_LOOKS * independent / np.maximum(seen, 1)
     ratio = (squares + prior) / np.maximum(independent + prior, _TINY)
     if shown:
@@ -123,8 +137,10 @@ def running_phi(counts: Counts, alone: bool = False, *, long_run: bool = False, 
     return np.concatenate([np.ones((len(x1), 1)), after[:, :-1]], 1)
 
 
-def _jumps(n1: Array, n0: Array, h: Array, d: Array, alone: bool) -> tuple[Array, ...]:
-    rollouts, looks = h.shape
+def _jumps(
+    units: tuple[Array, Array], h: Array, d: Array, alone: bool, usual: tuple[Array, Array] | None = None
+) -> tuple[Array, ...]:
+    (n1, n0), (rollouts, looks) = units, h.shape
     out = np.zeros((4, rollouts, looks))
     count, squares, spread1, spread0 = (np.zeros(rollouts) for _ in range(4))
     last1, last0, last, before = (np.zeros(rollouts) for _ in range(4))
@@ -133,10 +149,12 @@ def _jumps(n1: Array, n0: Array, h: Array, d: Array, alone: bool) -> tuple[Array
         both = some & (before > 0)
         weight = np.where(both, h[:, t] * before / np.maximum(h[:, t] + before, _TINY), 0.0)
         count = count + both
-        squares = squares + weight * (d[:, t] - last) ** 2
-        spread1 = spread1 + weight * (1 / np.maximum(n1[:, t], _TINY) + 1 / np.maximum(last1, _TINY))
-        if not alone:
-            spread0 = spread0 + weight * (1 / np.maximum(n0[:, t], _TINY) + 1 / np.maximum(last0, _TINY))
+        square = weight * (d[:, t] - last) ** 2
+        here1 = weight * (1 / np.maximum(n1[:, t], _TINY) + 1 / np.maximum(last1, _TINY))
+        here0 = weight * (1 / np.maximum(n0[:, t], _TINY) + 1 / np.maximum(last0, _TINY)) * (not alone)
+        if usual is not None:
+            square = np.minimum(square, LARGEST * (here1 * usual[0][:, t] + here0 * usual[1][:, t]))
+        squares, spread1, spread0 = squares + square, spread1 + here1, spread0 + here0
         last1, last0 = np.where(some, n1[:, t], last1), np.where(some, n0[:, t], last0)
         last, before = np.where(some, d[:, t], last), np.where(some, h[:, t], before)
         out[:, :, t] = count, squares, spread1, spread0
@@ -181,7 +199,7 @@ def history_phi(counts: Counts) -> tuple[Array, Array]:
         for kernel in (0 * parts, 1 - parts, np.minimum(1.0, 2 - 2 * parts))
     )
     phi = np.where(steady > SEEN_SLOW * at_once, np.maximum(steady, far), steady)
-    count, squares, spread1, spread0 = (v[:, -1] for v in _jumps(n1, n0, h, d, alone=False))
+    count, squares, spread1, spread0 = (v[:, -1] for v in _jumps((n1, n0), h, d, alone=False))
     independent = spread1 * v1 + spread0 * v0
     prior = PRIOR_LOOKS * independent / np.maximum(count, 1)
     return phi, np.minimum(np.maximum((squares + prior) / (independent + prior), 1.0), phi)
@@ -239,10 +257,10 @@ def phi_of(counts: Counts, rules: Rules) -> Array:
     short = learned if rules.short is None else np.asarray(rules.short, float).reshape(-1, 1)
     slow = np.maximum(learned / short, 1.0)
     follows = slow >= SLOW if rules.phi is not None else np.ones_like(learned, bool)
-    phi = np.maximum(learned, running_phi(counts, alone, shown=True) * slow)
+    phi = np.maximum(learned, running_phi(counts, alone, learned, shown=True) * slow)
     if not follows.any():
         return phi
-    whole = np.maximum(running_phi(counts, alone) * slow, running_phi(counts, alone, long_run=True))
+    whole = np.maximum(running_phi(counts, alone, learned) * slow, running_phi(counts, alone, long_run=True))
     return np.where(follows, np.maximum(learned, whole), phi)
 
 

@@ -108,7 +108,7 @@ class CountingTest:
             self,
             revert=self.revert.fold(worse, self.terms.schedule),
             promote=self.promote.fold(better, SINGLE),
-            running=self.running.fold(pair),
+            running=self.running.fold(pair, _variance(self.canary), _variance(self.control)),
             canary=_add(self.canary, canary),
             control=_add(self.control, control),
             interval=self.interval.fold(_RATIOS, lambda r: log_factor(canary, control, bet, r) / phi),

@@ -23,6 +23,8 @@ from modelrollout.analysis.packing import single
 LAGS = 10
 PRIOR_LOOKS = 5.0
 """Looks' worth of "as independent requests" that tame the first estimates."""
+LARGEST = 9.0
+"""Squares of three standard deviations: what a single jump may show of noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,19 +92,23 @@ class Jumps:
     last: tuple[float, float, float] = (0.0, 0.0, 0.0)
     """Units of both arms and the difference at the latest look with traffic."""
 
-    def fold(self, pair: Pair) -> Jumps:
+    def fold(self, pair: Pair, usual: tuple[float, float] | None = None) -> Jumps:
+        """`usual`: the variance of one unit of the canary and of the control as known before this look, times
+        the design effect that was learned. A jump beyond LARGEST such squares counts as one of that size: it
+        is more likely a regression than noise, and a regression must not explain itself away. None: of a past
+        that is known to be healthy, every jump counts whole."""
         here = (pair.n1, pair.n0, pair.difference)
         n1, n0, difference = self.last
         if n1 == 0:
             return self._rounded((self.count, self.squares, self.spread1, self.spread0), here)
         before = Pair(n1, 0.0, n0, 0.0, pair.alone).information
         weight = pair.information * before / (pair.information + before)
-        after = (
-            self.count + 1,
-            self.squares + weight * (pair.difference - difference) ** 2,
-            self.spread1 + weight * (1 / pair.n1 + 1 / n1),
-            self.spread0 + (0.0 if pair.alone else weight * (1 / pair.n0 + 1 / n0)),
-        )
+        spread1 = weight * (1 / pair.n1 + 1 / n1)
+        spread0 = 0.0 if pair.alone else weight * (1 / pair.n0 + 1 / n0)
+        square = weight * (pair.difference - difference) ** 2
+        if usual is not None:
+            square = min(square, LARGEST * (spread1 * usual[0] + spread0 * usual[1]))
+        after = (self.count + 1, self.squares + square, self.spread1 + spread1, self.spread0 + spread0)
         return self._rounded(after, here)
 
     def phi(self, variance1: float, variance0: float) -> float:
@@ -199,11 +205,12 @@ class Running:
     def fresh(cls, noise: Noise) -> Running:
         return cls(noise, long_run=LongRun() if noise.follows_long_run else None)
 
-    def fold(self, pair: Pair) -> Running:
+    def fold(self, pair: Pair, variance1: float, variance0: float) -> Running:
+        """`variance1`, `variance0`: of one unit of the canary and of the control, from the looks before."""
         h = pair.information
         if h == 0:
             return self
-        long_run = self.long_run
+        long_run, learned = self.long_run, self.noise.phi or 1.0
         if long_run is not None:
             long_run = long_run.fold(pair, self.information, self.difference or 0.0)
         return Running(
@@ -211,7 +218,7 @@ class Running:
             self.information + h,
             self.weighted + h * pair.difference,
             self.looks + 1,
-            self.jumps.fold(pair),
+            self.jumps.fold(pair, (learned * variance1, learned * variance0)),
             long_run,
         )
 

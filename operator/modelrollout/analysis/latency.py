@@ -146,7 +146,7 @@ class LatencyTest:
         return replace(
             self,
             evidence=_rounded(evidence),
-            running=self.running.fold(pair),
+            running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(n1, score1, score_squares(above1)),
             control=self.control.add(n0, score0, score_squares(above0)),
             beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),

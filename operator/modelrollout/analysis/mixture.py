@@ -18,7 +18,9 @@ _GREATEST = 690.0
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """When evidence starts counting. A single start bets everything on "from the first look"; a restarting
-    one keeps mass back for regressions that begin later, `planned` looks long (None: length not known)."""
+    one keeps half of it back for regressions that begin later. Half of that is spread evenly over the
+    `planned` looks, the rest thins out and never ends: a rollout may wait, and a guard goes on. Without
+    `planned` all of it thins out."""
 
     restart: bool
     planned: int | None = None
@@ -27,9 +29,9 @@ class Schedule:
         """The mass that starts at a look, counted from 1; sums to at most 1 over all looks."""
         if not self.restart:
             return 1.0 if look == 1 else 0.0
-        later = 0.5 / self.planned if self.planned else 0.5 / (look * (look + 1))
-        if self.planned and look > self.planned:
-            return 0.0
+        later = 0.5 / (look * (look + 1))
+        if self.planned:
+            later = 0.5 * later + (0.25 / self.planned if look <= self.planned else 0.0)
         return 0.5 + later if look == 1 else later
 
 

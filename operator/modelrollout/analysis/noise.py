@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from modelrollout.analysis.metric import Metric
 
+MOST_FOR_BREAKDOWNS = 2.0
+"""The most that the noise of the past may slow the breakdown rule down."""
 SLOW = 1.5
 """From this ratio of phi to its fast part on, a service has slow noise."""
 
@@ -28,6 +30,12 @@ class Noise:
     @property
     def known(self) -> bool:
         return self.phi is not None
+
+    @property
+    def for_breakdowns(self) -> float:
+        """phi of the rule that reverts from a look or two: what the past showed, but never much. The looks of
+        the rollout have no say: a breakdown would be the noise that excuses it."""
+        return min(self.phi or 1.0, MOST_FOR_BREAKDOWNS)
 
     @property
     def slow(self) -> float:

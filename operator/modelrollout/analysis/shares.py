@@ -83,14 +83,15 @@ class SharesTest:
         phi = self._phi(pair.information)
         catastrophe = self.catastrophe
         if fixed.catastrophic is not None and blames:
-            worse, _ = log_factors(block, p0, fixed.catastrophic, phi, proves=False)
+            at_once = self.running.noise.for_breakdowns
+            worse, _ = log_factors(block, p0, fixed.catastrophic, at_once, proves=False)
             catastrophe = catastrophe.fold(worse, fixed.terms.schedule)
         ratio = 0.0 if alone else 1.0
         return replace(
             self,
             evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms, blames=blames),
             catastrophe=catastrophe,
-            running=self.running.fold(pair),
+            running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),
             control=self.control.add(block.n0, block.x0, _squares(block.x0, block.levels0)),
             interval=self.interval.fold(fixed.grid, share_bets(block, ratio, self._bet(p0), phi)),

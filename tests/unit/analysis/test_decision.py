@@ -162,3 +162,27 @@ def test_a_scalar_needs_twenty_looks_and_holds() -> None:
     assert "HeldByMetric" not in reasons[:19]
     assert reasons[-1] == "HeldByMetric"
     assert "$ per 1k tokens" in verdicts[-1].message
+
+
+@pytest.mark.parametrize("phi", [None, 1.0])
+@pytest.mark.parametrize("healthy", [0, 3, 10, 40, 150])
+@pytest.mark.parametrize("bad", [0.3, 0.6, 1.0])
+def test_a_breakdown_reverts_within_four_looks_wherever_it_begins(
+    phi: float | None, healthy: int, bad: float
+) -> None:
+    """200 requests a look and a control of one pod without history, or with a quiet one: the new level is no
+    noise that could excuse it."""
+    metric = Metric("errors", tolerance=Tolerance(1, 0.05), catastrophic=0.2, phi=phi)
+    counts = [0.0] * healthy + [200 * bad] * 4
+    _, verdicts = judge(
+        Plan((metric,), planned_looks=100), [{"errors": ratios(x, 200, 0, 200)} for x in counts]
+    )
+    assert [verdict.kind for verdict in verdicts[:healthy]].count(VerdictKind.FAIL) == 0
+    assert verdicts[-1].kind is VerdictKind.FAIL
+
+
+def test_an_incident_that_hits_both_arms_is_no_breakdown() -> None:
+    metric = Metric("errors", tolerance=Tolerance(1, 0.05), catastrophic=0.2)
+    rows = [{"errors": ratios(x, 200, x, 200)} for x in [0.0] * 10 + [100.0] * 20]
+    _, verdicts = judge(Plan((metric,), planned_looks=100), rows)
+    assert all(verdict.kind is not VerdictKind.FAIL for verdict in verdicts)

@@ -61,8 +61,8 @@ def test_the_closest_point_of_the_null_and_the_factor(
     ("ways", "values", "first"),
     [
         ({"cap": False, "restart": False}, [2.39072, 1.26051, 6.3109, 185.664, 2562.31, 96853.7], 9),
-        ({"cap": False, "restart": True}, [1.73013, 1.12476, 3.88077, 103.406, 1420.31, 53603.7], 10),
-        ({"cap": True, "restart": True}, [1.73013, 1.12476, 3.47325, 84.2175, 1075.05, 38499.3], 11),
+        ({"cap": False, "restart": True}, [1.88658, 1.14006, 4.5395, 126.541, 1740.31, 65690], 9),
+        ({"cap": True, "restart": True}, [1.88658, 1.14006, 4.03836, 103.028, 1317.47, 47195.7], 10),
     ],
 )
 def test_a_bad_canary_looks_by_look(ways: dict[str, bool], values: list[float], first: int) -> None:

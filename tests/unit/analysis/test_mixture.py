@@ -33,12 +33,17 @@ def test_starts_never_spend_more_than_everything(schedule: Schedule) -> None:
         assert mixture.log_e((0.0,)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_rollout_longer_than_planned_goes_on_without_new_starts() -> None:
-    mixture = Mixture.fresh(1)
-    for _ in range(20):
-        mixture = mixture.fold([0.0], Schedule(True, 10))
-    assert mixture.rest == pytest.approx(0.0, abs=1e-12)
-    assert mixture.fold([math.log(2)], Schedule(True, 10)).log_e((0.0,)) == pytest.approx(math.log(2))
+def test_a_regression_is_found_soon_however_long_after_the_planned_looks_it_begins() -> None:
+    """A step that waits for evidence, and the guard after promotion, go on beyond what was planned."""
+    schedule = Schedule(True, 20)
+    for onset in (10, 100, 400):
+        mixture = Mixture.fresh(1)
+        for _ in range(onset):
+            mixture = mixture.fold([math.log(0.9)], schedule)
+        looks = 0
+        while mixture.log_e((0.0,)) < math.log(100):
+            mixture, looks = mixture.fold([math.log(4)], schedule), looks + 1
+        assert looks <= 14
 
 
 looks = st.lists(

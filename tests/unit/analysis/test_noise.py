@@ -53,7 +53,7 @@ def test_history_shows_the_noise_and_which_part_of_it_is_fast(
 def watch(noise: Noise, pairs: list[Pair], variance: float = 0.02) -> float:
     running = Running.fresh(noise)
     for pair in pairs:
-        running = running.fold(pair)
+        running = running.fold(pair, variance, variance)
     return running.phi(variance, variance)
 
 
@@ -73,6 +73,12 @@ def test_noise_that_grows_during_the_rollout_raises_phi() -> None:
     wild = [Pair(100, float(a), 100, float(b)) for a, b in x.T]
     assert watch(Noise(1.0, 1.0, None, True), wild, 0.05) > 2.5
     assert watch(Noise(1.0, 1.0, None, False), wild, 0.05) == 1.0
+
+
+def test_a_canary_that_fails_now_and_then_does_not_hide_behind_its_own_jumps() -> None:
+    """One look in ten at 30 %: the jumps are the harm, and count for little more noise than was learned."""
+    erratic = [Pair(100, 30.0 if i % 10 == 9 else 0.5, 100, 0.5) for i in range(100)]
+    assert watch(Noise(1.0, 1.0, None, True), erratic, 0.03) < 3
 
 
 def test_slow_noise_is_scaled_by_what_history_knew() -> None:
