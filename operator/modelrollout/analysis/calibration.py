@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from modelrollout.analysis import arms
 from modelrollout.analysis.dispersion import Moments, Pair
 from modelrollout.analysis.information import units_to_pass
-from modelrollout.analysis.latency import above_edges, edges_of, score_squares
+from modelrollout.analysis.latency import above_edges, coarse_of, edges_of, score_squares
 from modelrollout.analysis.metric import Kind, Metric, Prior
 from modelrollout.analysis.observation import Arm, Events, Histogram, Look, Observation, Problem
 from modelrollout.analysis.past import design_effect, jump_effect
@@ -141,6 +141,10 @@ def _warning(
             f"{rollouts} past rollouts: its pods differ by more than is tolerated. Widen the tolerance, or "
             "find the pod."
         )
+    if metric.baseline is not None:
+        coarse = coarse_of(metric, arms.histogram(metric, metric.baseline))
+        if coarse is not None:
+            return f"{metric.name}: {coarse.sentence(metric.tolerance.ratio, metric.unit)}"
     needed = _looks_to_pass(metric, pairs, plan)
     if needed <= looks:
         return None

@@ -11,8 +11,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import NormalDist
 
+from modelrollout.analysis.block import Margin
+from modelrollout.analysis.information import rate
 from modelrollout.analysis.metric import EdgeMargin
 from modelrollout.analysis.observation import Histogram
 
@@ -20,7 +23,12 @@ FLOOR = 0.002
 """Every edge tolerates at least this absolute excess: a ratio alone says nothing about a share near 0."""
 RARE = 0.01
 """A share beyond an edge up to which the edge is one of the tail."""
+_MOST = 0.98
+_MOST_TOLERATED = 0.995
 _MOST_EDGES = 4
+_WORST = 3.0
+_TELLING = 1.5e-4
+"""Nats per canary request below which a pass takes 20,000 of them: such an edge shows nothing."""
 _NORMAL = NormalDist()
 
 
@@ -34,24 +42,67 @@ def exceedances(histogram: Histogram) -> tuple[float, ...]:
     return tuple(reversed(beyond))
 
 
-def decision_edges(beyond: Sequence[float]) -> list[int]:
-    """Which edges decide: the last four beyond which 1 % to 75 % of the control lie, and the next above."""
-    middle = [i for i, share in enumerate(beyond) if RARE < share < 0.75][-_MOST_EDGES:]
-    following = next(
-        (i for i, share in enumerate(beyond) if share <= RARE and (not middle or i > middle[-1])), None
-    )
-    chosen = middle if following is None else [*middle, following]
-    return chosen or [len(beyond) - 1]
+@dataclass(frozen=True, slots=True)
+class Coarse:
+    """Why buckets cannot show a tolerance in scale."""
+
+    low: float
+    high: float
+    """The bucket that the control's median lies in."""
+
+    def sentence(self, scale: float, unit: str) -> str:
+        return (
+            f"Most values lie between {self.low:g} and {self.high:g} {unit}".rstrip()
+            + f", in one bucket: {100 * (scale - 1):g} % slower cannot be seen there. Judge the mean instead "
+            "(sum and count as a scalar), give the server finer buckets, or widen the tolerance."
+        )
 
 
-def edge_margins(baseline: Histogram, scale: float, floor: float = 0.0) -> tuple[EdgeMargin, ...]:
-    """The margins that "slower by the factor `scale`" means at the decision edges of this baseline."""
-    beyond = exceedances(baseline)
-    floor = max(floor, FLOOR)
-    return tuple(
+def edge_margins(
+    baseline: Histogram, scale: float, floor: float = 0.0, given: Sequence[float] = ()
+) -> tuple[EdgeMargin, ...]:
+    """The margins that "slower by the factor `scale`" means at the edges that decide.
+
+    Up to four edges decide: those that tell most per request about an equal canary, as far as they tell a
+    third as much as the best. The next edge of the tail above them can only object. `floor` is the absolute
+    part that is tolerated; `given` are edges that the user chose.
+    """
+    beyond, floor = exceedances(baseline), max(floor, FLOOR)
+    margins = [
         EdgeMargin(baseline.edges[i], _tolerated(baseline.edges, beyond, i, scale), floor, beyond[i])
-        for i in decision_edges(beyond)
-    )
+        for i in range(len(beyond))
+    ]
+    if given:
+        known = {margin.edge: margin for margin in margins}
+        return tuple(known.get(edge, EdgeMargin(edge, 1.0, floor)) for edge in sorted(given))
+    often = [margin for margin in margins if RARE < margin.exceedance <= _MOST]
+    best = sorted(often, key=lambda margin: -_tells(margin))[:_MOST_EDGES]
+    deciding = [m for m in best if _tells(m) >= _tells(best[0]) / _WORST]
+    last = max((m.edge for m in deciding), default=-math.inf)
+    tail = [margin for margin in margins if margin.exceedance <= RARE and margin.edge > last][:1]
+    return tuple(sorted([*deciding, *tail], key=lambda m: m.edge)) or (margins[-1],)
+
+
+def coarseness(baseline: Histogram, scale: float, floor: float = 0.0) -> Coarse | None:
+    """None where the buckets can show the tolerance: an equal canary can be proven at one of the edges, or
+    the user tolerates a share beyond them."""
+    if floor > FLOOR:
+        return None
+    margins = edge_margins(baseline, scale)
+    if max((_tells(m) for m in margins if m.exceedance > RARE), default=0.0) >= _TELLING:
+        return None
+    middle = next((i for i, share in enumerate(exceedances(baseline)) if share <= 0.5), len(baseline.edges))
+    edges = (0.0, *baseline.edges, math.inf)
+    return Coarse(edges[middle], edges[middle + 1])
+
+
+def _tells(margin: EdgeMargin) -> float:
+    """Nats per canary request that an equal canary shows at this edge: of the scale alone, for the absolute
+    part says nothing about it."""
+    share = margin.exceedance
+    if not 0 < share < margin.ratio * share < _MOST_TOLERATED:
+        return 0.0
+    return rate(share, share, 0.5, Margin(margin.ratio, 0.0))
 
 
 def _tolerated(edges: Sequence[float], beyond: Sequence[float], index: int, scale: float) -> float:

@@ -126,6 +126,7 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             weight=fraction(metric.weight),
             critical=default.critical if metric.critical is None else metric.critical,
             consequence=Consequence(metric.on_fail) if metric.on_fail else default.consequence,
+            edges=_edges(metric, default.kind),
             catastrophic=_breakdown(default.kind, tolerance),
             load=default.load,
             unit=default.unit,
@@ -176,6 +177,7 @@ def _own(metric: spec.Metric) -> Resolved:
         weight=fraction(metric.weight),
         critical=metric.critical,
         consequence=Consequence(metric.on_fail) if metric.on_fail else None,
+        edges=_edges(metric, kind),
         catastrophic=_breakdown(kind, tolerance),
         sentence=name,
     )
@@ -210,6 +212,15 @@ def _tolerance(metric: spec.Metric, kind: Kind) -> Tolerance | None:
     if metric.tolerate is None:
         return None
     return tolerance_of(metric.tolerate.model_dump())
+
+
+def _edges(metric: spec.Metric, kind: Kind) -> tuple[float, ...]:
+    if metric.edges and kind is not Kind.HISTOGRAM:
+        raise Unresolvable(
+            f"Metric {metric.effective_name}: edges are those of a histogram's buckets, and this is "
+            f"a {kind}: leave them out."
+        )
+    return tuple(sorted({fraction(edge) for edge in metric.edges or ()}))
 
 
 def tolerance_of(given: Mapping[str, Any]) -> Tolerance:

@@ -1,13 +1,15 @@
 """Evidence on a distribution counted in buckets: latency, lengths, sizes.
 
-One test per decision edge on "beyond this edge". Against the canary their average counts, so a harm in the
-tail and one in the middle are both found; for the canary every single edge that the control often exceeds
-must be shown to be not worse. The edge beyond the control's 99th percentile only objects: to prove that
-hardly any request gets there takes thousands of them, however wide the tolerance in scale.
+One test per decision edge on "beyond this edge"; the edges are those that tell most (see `edges`). Against
+the canary their average counts; for it every single edge that the control often exceeds must be shown to be
+not worse. A pass says nothing of what lies between two edges, so where the buckets are too coarse for the
+tolerance there is none. The edge beyond the control's 99th percentile only objects: to prove that hardly any
+request gets there takes thousands of them, however wide the tolerance in scale.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,7 +19,7 @@ from typing import Any
 from modelrollout.analysis import arms
 from modelrollout.analysis.block import LOG_STAKES_WORSE, Block, Margin
 from modelrollout.analysis.dispersion import Moments, Pair, Running
-from modelrollout.analysis.edges import RARE, edge_margins
+from modelrollout.analysis.edges import RARE, Coarse, coarseness, edge_margins
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.metric import Direction, EdgeMargin, Metric
@@ -53,15 +55,16 @@ class Edges:
     def of(cls, margins: Iterable[EdgeMargin]) -> Edges:
         """In the precision in which they are stored."""
         kept = tuple(EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance])) for m in margins)
-        shown = min(range(len(kept)), key=lambda i: abs(kept[i].exceedance - 0.05))
         often = tuple(i for i, margin in enumerate(kept) if margin.exceedance > RARE)
+        proving = often or tuple(range(len(kept)))
+        shown = min(proving, key=lambda i: abs(kept[i].exceedance - 0.05))
         unit = kept[shown].absolute + (kept[shown].ratio - 1) * kept[shown].exceedance
         return cls(
             margins=kept,
             at=tuple(margin.edge for margin in kept),
             lines=tuple(Margin(margin.ratio, margin.absolute) for margin in kept),
             shown=shown,
-            proving=often or tuple(range(len(kept))),
+            proving=proving,
             grid=difference_grid(max(unit, _LEAST_UNIT)),
         )
 
@@ -70,8 +73,17 @@ class Edges:
 
 
 def edges_of(metric: Metric, baseline: Histogram) -> Edges:
-    tolerance = metric.tolerance
-    return Edges.of(metric.margins or edge_margins(baseline, tolerance.ratio, tolerance.absolute))
+    """Where it is decided. `baseline` and the result are turned so that more is worse."""
+    ratio, absolute = metric.tolerance.ratio, metric.tolerance.absolute
+    given = [_turned(metric, edge) for edge in metric.edges]
+    return Edges.of(metric.margins or edge_margins(baseline, ratio, absolute, given))
+
+
+def coarse_of(metric: Metric, baseline: Histogram) -> Coarse | None:
+    """Why the buckets cannot show what is tolerated; None when they can, or the user chose the edges."""
+    if metric.margins or metric.edges:
+        return None
+    return coarseness(baseline, metric.tolerance.ratio, metric.tolerance.absolute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +104,20 @@ class LatencyTest:
     weighted: float
     """Sum over looks of information * difference at the shown edge."""
     interval: Interval
+    coarse: Coarse | None = None
+    """Where the buckets cannot show the tolerance: then they may object, and prove nothing."""
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> LatencyTest:
         edges: Edges | None = None
         evidence: tuple[TwoSided, ...] = ()
+        coarse: Coarse | None = None
         baseline = arms.histogram(metric, metric.baseline) if metric.baseline else None
         if metric.margins or (baseline is not None and sum(baseline.counts) > 0):
             edges = edges_of(metric, baseline or Histogram((), (0.0,)))
             weight = min(sum(baseline.counts), 200.0) if baseline else 2.0
             evidence = edges.fresh(weight)
+            coarse = coarse_of(metric, baseline) if baseline else None
         blank = (
             Running.fresh(Noise.of(metric)),
             Moments(),
@@ -110,7 +126,7 @@ class LatencyTest:
             0.0,
             Interval.fresh(_POINTS),
         )
-        return cls(metric, terms, plan.revert_risk, edges, None, evidence, *blank)
+        return cls(metric, terms, plan.revert_risk, edges, None, evidence, *blank, coarse)
 
     @property
     def noise_known(self) -> bool:
@@ -123,9 +139,10 @@ class LatencyTest:
         if self.edges is None:
             return self._learn(base)
         if missing := [m.edge for m in self.edges.margins if m.edge not in slow.edges]:
-            named = ", ".join(f"{_as_given(self.metric, edge):g}" for edge in missing)
+            named = ", ".join(f"{_turned(self.metric, edge):g}" for edge in missing)
             return Problem(
-                ProblemKind.NOT_COMPARABLE, f"The bucket edges {named} that decide are no longer counted."
+                ProblemKind.NOT_COMPARABLE,
+                f"The bucket edges {named} that decide are not counted (any more).",
             )
         return self._fold(self.edges, slow, base, blames)
 
@@ -162,7 +179,8 @@ class LatencyTest:
         if sum(seen.counts) < BASELINE_UNITS:
             return replace(self, learning=seen)
         edges = edges_of(self.metric, seen)
-        return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS))
+        coarse = coarse_of(self.metric, seen)
+        return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS), coarse=coarse)
 
     def _phi(self, information: float | None = None) -> float:
         return self.running.phi(self.canary.variance, self.control.variance, information)
@@ -201,8 +219,16 @@ class LatencyTest:
             limit=min(margin.limit(p0), 1.0),
             tolerated=min(margin.limit(p0), 1.0) - p0,
             detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
-            about=f"{side} {_as_given(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
+            waiting=self._too_coarse(),
+            about=f"{side} {_turned(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
         )
+
+    def _too_coarse(self) -> Problem | None:
+        if self.coarse is None:
+            return None
+        low, high = sorted(_turned(self.metric, edge) for edge in (self.coarse.low, self.coarse.high))
+        sentence = Coarse(low, high).sentence(self.metric.tolerance.ratio, self.metric.unit)
+        return Problem(ProblemKind.NOT_COMPARABLE, sentence)
 
     def dump(self) -> dict[str, Any]:
         state: dict[str, Any] = {}
@@ -224,6 +250,8 @@ class LatencyTest:
         own = (number for test in self.evidence for number in test.dump_own())
         singles = [*self.running.dump_singles(), *own, *self.interval.dump()]
         packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
+        if self.coarse is not None:
+            packed["coarse"] = pack((self.coarse.low, self.coarse.high), "d")
         return state | {"edges": edges, "margins": margins} | packed
 
     @classmethod
@@ -251,6 +279,7 @@ class LatencyTest:
             weighted=next(doubles),
             evidence=_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
             interval=Interval.load(singles, _POINTS),
+            coarse=Coarse(*unpack(state["coarse"], "d")) if "coarse" in state else None,
         )
 
 
@@ -289,6 +318,8 @@ def _weighted(block: Block) -> float:
     return block.n1 * block.n0 / (block.n1 + block.n0) * (block.x1 / block.n1 - block.x0 / block.n0)
 
 
-def _as_given(metric: Metric, edge: float) -> float:
-    """The edge as the provider names it."""
-    return 1 / edge if metric.direction is Direction.DECREASE_IS_BAD else edge
+def _turned(metric: Metric, edge: float) -> float:
+    """Between the edge as the provider names it and as the test sees it: 1 / edge where less is worse."""
+    if metric.direction is not Direction.DECREASE_IS_BAD:
+        return edge
+    return 1 / edge if edge else math.inf

@@ -78,6 +78,8 @@ class Metric:
     """ratio and mean: the control before the rollout."""
     baseline: Histogram | None = None
     """histogram: the control before the rollout. Without it the control's first looks are used up as one."""
+    edges: tuple[float, ...] = ()
+    """histogram: the bucket edges that decide, as the provider names them; empty: those that tell most."""
     margins: tuple[EdgeMargin, ...] = ()
     """histogram: margins at given bucket edges, instead of those that `tolerance` and the baseline give."""
     catastrophic: float | None = None

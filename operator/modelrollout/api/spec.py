@@ -257,6 +257,8 @@ class Metric(Wire):
     tolerate: Tolerance | None = None
     slo: Fraction | None = None
     """Absolute limit on the bad share, whatever the control does."""
+    edges: Annotated[list[Fraction], Field(min_length=1, max_length=6)] | None = None
+    """Histograms: the bucket edges that decide. Default: those that tell most about this service."""
     direction: Literal["increase-is-bad", "decrease-is-bad", "change-is-bad"] = "increase-is-bad"
     """`change-is-bad` is for scalars only."""
     weight: Fraction = "1"

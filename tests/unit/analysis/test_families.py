@@ -296,3 +296,10 @@ def test_proxies_tell_the_arms_apart_by_destination(by, split, label, canary, co
 def test_one_service_for_both_arms_tells_a_proxy_nothing():
     with pytest.raises(Untold, match="a proxy's counters do not name the pod's revision"):
         scope(By.ENVOY_CLUSTER, arms(Split.PODS))
+
+
+def test_edges_are_for_histograms() -> None:
+    [resolved] = families.resolve([spec.Metric(use="vllm/time-to-first-token", edges=["1", "0.5"])])
+    assert resolved.metric.edges == (0.5, 1.0)
+    with pytest.raises(families.Unresolvable, match="leave them out"):
+        families.resolve([spec.Metric(use="vllm/success-rate", edges=["1"])])
