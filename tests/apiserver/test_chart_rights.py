@@ -21,6 +21,7 @@ UNSEEN = {
     ("services", "create"): "server-side apply of a Service that is not there is recorded as patch",
     ("modelrollouts", "get"): "when a write met a newer version than the watch had shown",
     ("deployments", "get"): "when a Deployment was made just before a crash",
+    ("controllerrevisions", "get"): "when somebody has deleted the Deployment that serves",
     ("configmaps", "get"): "when a copy was made just before a crash",
     ("grpcroutes", "get"): "as httproutes",
     ("grpcroutes", "patch"): "as httproutes",

@@ -225,6 +225,12 @@ ACCEPTED_SPEC = Reason("Accepted", "The spec can be carried out")
 ENOUGH_READY = Reason("EnoughReady", "Revision {revision} has the pods that its users need")
 TOO_FEW_READY = Reason("TooFewReady", "Revision {revision} has {ready} ready pods of {wanted}", warning=True)
 
+REMADE = Reason(
+    "DeploymentRemade",
+    "The Deployment of revision {revision}, which serves users, was deleted by somebody; it is made again",
+    warning=True,
+)
+
 # ── commands ────────────────────────────────────────────────────────────────────────────────────
 
 COMMAND_TAKEN = Reason("CommandTaken", "{annotation}={value} is taken for revision {revision}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import structlog
+
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused
-from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, named
+from modelrollout.engine.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, named
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
@@ -20,18 +22,22 @@ from modelrollout.rollout.model import (
     HandBack,
     PointNamed,
     PointService,
+    RestoreRevision,
     Role,
     Scale,
     SetTraffic,
     TakeOff,
 )
 from modelrollout.serving.deployment import deployment
+from modelrollout.serving.kept import deployment_of, kept_copy
 from modelrollout.serving.labels import revision_name, role_service_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
 from modelrollout.traffic import selector
 from modelrollout.traffic.ownership import pointer
 from modelrollout.traffic.router import Patch, Ref, Split
+
+log = structlog.get_logger()
 
 
 class Actor:
@@ -52,6 +58,8 @@ class Actor:
         match action:
             case EnsureRevision(revision, replicas):
                 await self._ensure(view, revision, replicas)
+            case RestoreRevision(revision, replicas):
+                await self._restore(view, revision, replicas)
             case Scale(revision, replicas):
                 ref = named(DEPLOYMENT, revision_name(view.key.name, revision))
                 self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
@@ -101,9 +109,36 @@ class Actor:
                     prompts_copy(view.resource, revision, view.prompts),
                 )
             body = deployment(view.resource, view.spec, revision, replicas, copy)
+            await self._keep_stable(view, revision)
             known = await self._create(view, ref, body)
         if known["spec"].get("replicas") != replicas:
             self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
+
+    async def _keep_stable(self, view: View, beside: str) -> None:
+        """Keep a copy of the Deployment that serves, before the spec's next revision is made beside it."""
+        stable = view.status.stable.revision if view.status.stable is not None else beside
+        if stable == beside or (body := view.deployments.get(stable)) is None:
+            return
+        ref = named(CONTROLLER_REVISION, body["metadata"]["name"])
+        try:
+            await self._cluster.create(ref, view.key.namespace, kept_copy(view.resource, stable, body))
+        except Conflict:
+            return  # kept in an earlier trial
+        except Refused as error:
+            log.warning("no copy of the stable Deployment is kept", why=str(error))
+
+    async def _restore(self, view: View, revision: str, replicas: int) -> None:
+        """Make a Deployment again that somebody has deleted."""
+        name = revision_name(view.key.name, revision)
+        kept = await self._cluster.get(named(CONTROLLER_REVISION, name), view.key.namespace)
+        if kept is None or not is_ours(kept, view.resource):
+            raise Refused(
+                f"The Deployment {name} was deleted by somebody, and no copy of it was kept. Ask for that "
+                "revision in the spec again, or promote the one on trial with the annotation "
+                "modelrollout.io/promote=full."
+            )
+        body = deployment_of(view.resource, revision, kept, replicas)
+        await self._create(view, named(DEPLOYMENT, name), body)
 
     async def _create(self, view: View, ref: Ref, body: dict[str, Any]) -> dict[str, Any]:
         """Create it, or take what is there: made by us before a crash, or unseen by the watch so far."""
@@ -121,9 +156,9 @@ class Actor:
 
     async def _delete(self, view: View, revision: str) -> None:
         name = revision_name(view.key.name, revision)
-        for kind in (DEPLOYMENT, CONFIG_MAP):
+        for kind in (DEPLOYMENT, CONFIG_MAP, CONTROLLER_REVISION):
             ref = named(kind, name)
-            if kind is DEPLOYMENT or self._cache.get(ref, view.key.namespace) is not None:
+            if kind is not CONFIG_MAP or self._cache.get(ref, view.key.namespace) is not None:
                 await self._cluster.delete(ref, view.key.namespace)
                 self._cache.forget(ref, view.key.namespace)  # the watch tells later; nobody asks twice
 

@@ -14,6 +14,7 @@ DEPLOYMENT = Ref("apps/v1", "deployments", "")
 POD = Ref("v1", "pods", "")
 SERVICE = Ref("v1", "services", "")
 CONFIG_MAP = Ref("v1", "configmaps", "")
+CONTROLLER_REVISION = Ref("apps/v1", "controllerrevisions", "")
 ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
 
 CHILDREN = (

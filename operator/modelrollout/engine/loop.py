@@ -1,6 +1,6 @@
-"""One pass: observe, decide, record the intent, act, say when to look again.
+"""When passes are made. Watches and time wake a rollout; what a pass could not do is said and tried again.
 
-A pass never raises and never blocks another rollout's. Everything it knows is in the resource's
+A pass never raises out of here and never blocks another rollout's. Everything it knows is in the resource's
 status, in the cluster, and in Prometheus; what is kept in memory between passes only saves requests.
 """
 
@@ -11,13 +11,11 @@ import collections
 import contextlib
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import structlog
 from pydantic import ValidationError
 
-from modelrollout.api.status import Status
 from modelrollout.api.times import stamp
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
@@ -25,27 +23,18 @@ from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLead
 from modelrollout.engine.act import Actor
 from modelrollout.engine.backoff import Backoff, Pace
 from modelrollout.engine.events import Events
-from modelrollout.engine.keys import FINALIZER, GROUP, RESOURCE, RolloutKey
+from modelrollout.engine.keys import GROUP, RESOURCE, RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
+from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
 from modelrollout.engine.record import Recorder
 from modelrollout.engine.setback import not_understood, pass_failed, stalled
 from modelrollout.engine.stocktaking import LISTED, take_stock
-from modelrollout.engine.view import View
-from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import Note, Plan, SetTraffic
+from modelrollout.rollout.model import Note
 from modelrollout.telemetry import Telemetry
 from modelrollout.traffic.router import Problem, Ref, Unroutable
 
 log = structlog.get_logger()
-
-
-AT_REST = ("Stable", "Reverted", "Invalid")
-"""Phases in which time alone brings nothing."""
-RECOUNT = 30.0
-"""Seconds after which the pods that are waited for are listed anew, in case a watch has lost an event."""
-RECOUNT_AT_REST = 300.0
-"""The same where a rollout is at rest and a revision lacks pods."""
 
 
 class Stop(Protocol):
@@ -54,27 +43,6 @@ class Stop(Protocol):
     def __bool__(self) -> bool: ...
 
     def wait(self, timeout: float | None = None) -> Awaitable[Any]: ...
-
-
-@dataclass
-class _Kept:
-    """What is kept between the passes of one rollout; to lose it changes nothing."""
-
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    urgent: asyncio.Event = field(default_factory=asyncio.Event)
-    """A person asked for the way back: the next pass waits for nothing."""
-    passed: bool = False
-    called: bool = False
-    """A person spoke to it."""
-    complaint: str | None = None
-    """What people were last told that only they can put right."""
-    setback: Problem | None = None
-    """What the last pass could not do; None after one that did all it meant to."""
-    counted_at: float = field(default_factory=time.monotonic)
-    """When the pods were last listed."""
-    recount_after: float | None = None
-    """Seconds until they are listed again; None while no revision lacks pods."""
 
 
 class Loop:
@@ -95,7 +63,6 @@ class Loop:
         rollouts close their looks at one instant, and a person's abort must not wait for all of them."""
         self._cluster = cluster
         self._cache = cache
-        self._turn = turn
         self._looks = looks
         self._events = events
         self._telemetry = telemetry
@@ -103,8 +70,17 @@ class Loop:
         self._observer = Observer(cluster, cache)
         self._observer.surroundings.on_news = self.wake
         self._recorder = Recorder(cluster, self.see, clock)
-        self._actor = Actor(cluster, cache, self._observer, self.see)
-        self._kept: dict[RolloutKey, _Kept] = collections.defaultdict(_Kept)
+        self._one_pass = OnePass(
+            observer=self._observer,
+            recorder=self._recorder,
+            actor=Actor(cluster, cache, self._observer, self.see),
+            looks=looks,
+            events=events,
+            telemetry=telemetry,
+            turn=turn,
+            clock=clock,
+        )
+        self._kept: dict[RolloutKey, Kept] = collections.defaultdict(Kept)
         self._ending = False
 
     # ── being told ──────────────────────────────────────────────────────────────────────────────
@@ -202,7 +178,7 @@ class Loop:
         backoff = Backoff()
         while True:
             resource = self._cache.get(at.ref, at.namespace)
-            if resource is None or not _guarded(resource):
+            if resource is None or not guarded(resource):
                 return
             delay = await self._pass_and_pause(at, backoff, deleting=True)
             if delay is None:
@@ -232,7 +208,7 @@ class Loop:
             if self._ending:
                 await asyncio.Event().wait()
             async with kept.lock:
-                delay = await self._pass(at, deleting)
+                delay = await self._one_pass.make(at, kept, deleting)
             backoff.succeeded()
             return delay
         except (Conflict, Missing) as error:
@@ -288,85 +264,6 @@ class Loop:
             return backoff.failed()
         return backoff.conflicted()
 
-    # ── one pass ────────────────────────────────────────────────────────────────────────────────
-
-    async def _pass(self, at: RolloutKey, deleting: bool) -> float | None:
-        await self._observer.fetch(at)
-        kept = self._kept[at]
-        await self._recount(at, kept)
-        async with contextlib.nullcontext() if kept.called else self._turn:
-            kept.called = False
-            view = self._observer.view(at)
-            if view is None or not _guarded(view.resource) or view.deleting is not deleting:
-                return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
-            observed = self._observer.observed(view, self._looks.findings(at), kept.setback)
-            plan = decide(view.spec, view.status, observed, self._clock())
-            self._follow(at, view, plan)
-        log.debug(
-            "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
-        )
-        written = await self._record_and_act(view, plan)
-        self._events.tell(at, written, plan.notes)
-        self._show(at, plan.status, observed.route.split)
-        kept.recount_after = _recount_after(view, plan)
-        if kept.setback is not None:
-            kept.setback = kept.complaint = None
-            return 0.0  # once more, so that status no longer says so
-        return _sooner(plan.requeue, kept.recount_after)
-
-    async def _recount(self, at: RolloutKey, kept: _Kept) -> None:
-        """List the pods that are waited for, when it is time; a person who spoke does not wait for that."""
-        if kept.recount_after is None or kept.called:
-            return
-        if time.monotonic() < kept.counted_at + kept.recount_after:
-            return
-        kept.counted_at = time.monotonic()
-        with contextlib.suppress(ClusterError):
-            if await self._observer.recount(at):
-                log.info("pods were listed anew, and the watches had not shown all")
-
-    def _follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
-        """What is to be asked of Prometheus from now on. A fault of ours in saying it holds no abort up."""
-        try:
-            self._looks.follow(at, view, plan)
-        except Exception as error:
-            log.exception("looks failed")
-            self._telemetry.errors.labels(type(error).__name__).inc()
-
-    async def _record_and_act(self, view: View, plan: Plan) -> Mapping[str, Any]:
-        """Write the intent, then act on it in order.
-
-        An urgent traffic change goes out together with the status write and not after it: nobody
-        waits for a status while users meet a bad model. Should we die with only the route written,
-        the reason to revert is still there to be seen (the annotation, the counters) and leads here again.
-        """
-        actions = list(plan.actions)
-        if actions and isinstance(first := actions[0], SetTraffic) and first.urgent:
-            recording = asyncio.create_task(self._record(view, plan))
-            try:
-                await self._actor.do(view, first)
-            finally:
-                written = await recording
-            actions = actions[1:]
-        else:
-            written = await self._record(view, plan)
-        for action in actions:
-            await self._actor.do(view, action)
-        return written
-
-    async def _record(self, view: View, plan: Plan) -> Mapping[str, Any]:
-        return await self._recorder.record(view, plan.status, lambda: self._looks.checkpoint(view.key))
-
-    def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
-        self._telemetry.show(
-            namespace=at.namespace,
-            name=at.name,
-            phase=status.phase,
-            verdict=status.verdict,
-            desired=status.weight.desired,
-            observed=split.canary if split else None,
-        )
-
 
 def _asked(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
     return metadata["generation"], metadata.get("annotations")
@@ -375,24 +272,6 @@ def _asked(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
 def _way_back(metadata: Mapping[str, Any]) -> list[Any]:
     annotations = metadata.get("annotations") or {}
     return [annotations.get(f"{GROUP}/{command}") for command in ("abort", "rollback")]
-
-
-def _recount_after(view: View, plan: Plan) -> float | None:
-    """Seconds after which this rollout's pods should be listed anew, if nothing else happens."""
-    named = (plan.status.stable, plan.status.canary)
-    missing = any(each is not None and each.revision not in view.fleets for each in named)
-    if not missing and all(fleet.ready >= fleet.wanted for fleet in view.fleets.values()):
-        return None
-    return RECOUNT_AT_REST if plan.status.phase in AT_REST else RECOUNT
-
-
-def _sooner(first: float | None, second: float | None) -> float | None:
-    return min((each for each in (first, second) if each is not None), default=None)
-
-
-def _guarded(resource: Mapping[str, Any]) -> bool:
-    """Our finalizer is on it, so that it cannot go before its traffic is given back."""
-    return FINALIZER in resource["metadata"].get("finalizers", ())
 
 
 async def _first(wake: asyncio.Event, stopped: Stop, delay: float | None) -> None:

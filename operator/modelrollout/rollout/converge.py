@@ -11,7 +11,14 @@ from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.drain import drained, removals
 from modelrollout.rollout.drift import waits
 from modelrollout.rollout.handover import course
-from modelrollout.rollout.model import Action, EnsureRevision, PointService, Scale, SetTraffic
+from modelrollout.rollout.model import (
+    Action,
+    EnsureRevision,
+    PointService,
+    RestoreRevision,
+    Scale,
+    SetTraffic,
+)
 from modelrollout.rollout.named import named
 from modelrollout.rollout.promote import taking_over
 from modelrollout.rollout.view import View
@@ -53,7 +60,9 @@ def _at_least(view: View, revision: str | None, replicas: int) -> list[Action]:
         return []
     if fleet is not None:
         return [Scale(revision, replicas)]
-    return [EnsureRevision(revision, replicas)] if revision == view.target else []
+    if revision == view.target:
+        return [EnsureRevision(revision, replicas)]
+    return [RestoreRevision(revision, replicas)]
 
 
 def _canary(view: View, canary: str) -> list[Action]:

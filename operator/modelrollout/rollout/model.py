@@ -116,6 +116,14 @@ class EnsureRevision:
 
 
 @dataclass(frozen=True)
+class RestoreRevision:
+    """Make the Deployment of a revision that spec no longer asks for again, from the copy that was kept."""
+
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True)
 class Scale:
     revision: str
     replicas: int
@@ -165,7 +173,17 @@ class TakeOff:
     """Left in its place in the annotation `last-order`: a successor sees by it what was taken off."""
 
 
-Action = EnsureRevision | Scale | PointService | PointNamed | SetTraffic | DeleteRevision | HandBack | TakeOff
+Action = (
+    EnsureRevision
+    | RestoreRevision
+    | Scale
+    | PointService
+    | PointNamed
+    | SetTraffic
+    | DeleteRevision
+    | HandBack
+    | TakeOff
+)
 
 
 @dataclass(frozen=True)

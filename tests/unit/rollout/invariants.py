@@ -12,6 +12,7 @@ from modelrollout.rollout.model import (
     Plan,
     PointNamed,
     PointService,
+    RestoreRevision,
     Scale,
     SetTraffic,
 )
@@ -39,6 +40,9 @@ def check_plan(world: World, plan: Plan) -> None:
         if isinstance(action, EnsureRevision):
             assert action.revision not in world.pods, "what is there is not made again"
             assert action.revision == world.revision, "only what spec describes can be made"
+        if isinstance(action, RestoreRevision):
+            assert action.revision not in world.pods, "what is there is not made again"
+            assert action.revision in world.created, "only what was made before can be made again"
         if isinstance(action, PointNamed):
             _named_stays_alive(world, plan, action)
         if isinstance(action, PointService):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from modelrollout.rollout.model import Scale, SetTraffic, Trouble
+from modelrollout.rollout.model import RestoreRevision, Scale, SetTraffic, Trouble
 from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.reading import command, condition, moves, said, weights
 from tests.unit.rollout.world import (
@@ -330,3 +330,20 @@ def test_kubectl_wait_for_reverted_is_met_and_tells_why() -> None:
     operator.wait(60)
     assert condition(operator, "Reverted") == ("True", "Aborted")
     assert "modelrollout.io/abort" in said(operator, "Reverted")
+
+
+def test_a_stable_deployment_that_somebody_deletes_in_mid_rollout_is_made_again() -> None:
+    operator = on_trial()
+    del operator.world.pods[FIRST]
+    assert RestoreRevision(FIRST, 4) in operator.run_once().actions
+    operator.wait(LOADING)
+    assert operator.world.ready(FIRST) == 4
+
+
+def test_an_abort_without_the_stable_deployment_brings_it_back_and_then_the_users() -> None:
+    operator = on_trial()
+    del operator.world.pods[FIRST]
+    command(operator, "abort")
+    operator.wait(2 * LOADING)
+    assert operator.status.phase == "Reverted"
+    assert operator.world.ready(FIRST) == 4

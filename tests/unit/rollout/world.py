@@ -29,6 +29,7 @@ from modelrollout.rollout.model import (
     Plan,
     PointNamed,
     PointService,
+    RestoreRevision,
     Role,
     Scale,
     SetTraffic,
@@ -244,7 +245,7 @@ class World:
     def apply(self, action: Action) -> None:
         self.calls.append(action)
         match action:
-            case EnsureRevision(revision, replicas):
+            case EnsureRevision(revision, replicas) | RestoreRevision(revision, replicas):
                 if revision not in self.pods:
                     self.created.append(revision)
                     self.pods[revision] = Pods(0)

@@ -1,0 +1,200 @@
+"""One pass: observe, decide, record the intent, act, say when to look again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from modelrollout.api import conditions as say
+from modelrollout.api.status import Status
+from modelrollout.cluster.errors import ClusterError, Refused
+from modelrollout.engine.act import Actor
+from modelrollout.engine.events import Events
+from modelrollout.engine.keys import FINALIZER, RolloutKey
+from modelrollout.engine.looks import Looks
+from modelrollout.engine.observe import Observer
+from modelrollout.engine.record import Recorder
+from modelrollout.engine.view import View
+from modelrollout.rollout.decide import decide
+from modelrollout.rollout.model import Action, EnsureRevision, Note, Plan, RestoreRevision, Scale, SetTraffic
+from modelrollout.telemetry import Telemetry
+from modelrollout.traffic.router import Problem
+
+log = structlog.get_logger()
+
+AT_REST = ("Stable", "Reverted", "Invalid")
+"""Phases in which time alone brings nothing."""
+RECOUNT = 30.0
+"""Seconds after which the pods that are waited for are listed anew, in case a watch has lost an event."""
+RECOUNT_AT_REST = 300.0
+"""The same where a rollout is at rest and a revision lacks pods."""
+
+
+@dataclass
+class Kept:
+    """What is kept between the passes of one rollout; to lose it changes nothing."""
+
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    urgent: asyncio.Event = field(default_factory=asyncio.Event)
+    """A person asked for the way back: the next pass waits for nothing."""
+    passed: bool = False
+    called: bool = False
+    """A person spoke to it."""
+    complaint: str | None = None
+    """What people were last told that only they can put right."""
+    setback: Problem | None = None
+    """What the last pass could not do; None after one that did all it meant to."""
+    counted_at: float = field(default_factory=time.monotonic)
+    """When the pods were last listed."""
+    recount_after: float | None = None
+    """Seconds until they are listed again; None while no revision lacks pods."""
+
+
+class OnePass:
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        recorder: Recorder,
+        actor: Actor,
+        looks: Looks,
+        events: Events,
+        telemetry: Telemetry,
+        turn: asyncio.Lock,
+        clock: Callable[[], float],
+    ) -> None:
+        self._observer = observer
+        self._recorder = recorder
+        self._actor = actor
+        self._looks = looks
+        self._events = events
+        self._telemetry = telemetry
+        self._turn = turn
+        self._clock = clock
+
+    async def make(self, at: RolloutKey, kept: Kept, deleting: bool) -> float | None:
+        """Make a pass; seconds until the next is due without an event, None when only an event can matter.
+
+        Raises:
+            ClusterError, Unroutable: not everything was done; the next pass finds the rest again.
+            ValueError: what is stored of this rollout is not understood.
+        """
+        await self._observer.fetch(at)
+        await self._recount(at, kept)
+        async with contextlib.nullcontext() if kept.called else self._turn:
+            kept.called = False
+            view = self._observer.view(at)
+            if view is None or not guarded(view.resource) or view.deleting is not deleting:
+                return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
+            observed = self._observer.observed(view, self._looks.findings(at), kept.setback)
+            plan = decide(view.spec, view.status, observed, self._clock())
+            self._follow(at, view, plan)
+        log.debug(
+            "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
+        )
+        await self._record_and_act(view, plan)
+        self._show(at, plan.status, observed.route.split)
+        kept.recount_after = recount_after(view, plan)
+        if kept.setback is not None:
+            kept.setback = kept.complaint = None
+            return 0.0  # once more, so that status no longer says so
+        return _sooner(plan.requeue, kept.recount_after)
+
+    async def _recount(self, at: RolloutKey, kept: Kept) -> None:
+        """List the pods that are waited for, when it is time; a person who spoke does not wait for that."""
+        if kept.recount_after is None or kept.called:
+            return
+        if time.monotonic() < kept.counted_at + kept.recount_after:
+            return
+        kept.counted_at = time.monotonic()
+        with contextlib.suppress(ClusterError):
+            if await self._observer.recount(at):
+                log.info("pods were listed anew, and the watches had not shown all")
+
+    def _follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
+        """What is to be asked of Prometheus from now on. A fault of ours in saying it holds no abort up."""
+        try:
+            self._looks.follow(at, view, plan)
+        except Exception as error:
+            log.exception("looks failed")
+            self._telemetry.errors.labels(type(error).__name__).inc()
+
+    async def _record_and_act(self, view: View, plan: Plan) -> None:
+        """Write the intent, then act on it in order.
+
+        An urgent traffic change goes out together with the status write and not after it: nobody
+        waits for a status while users meet a bad model. Should we die with only the route written,
+        the reason to revert is still there to be seen (the annotation, the counters) and leads here again.
+        """
+        actions = list(plan.actions)
+        if actions and isinstance(first := actions[0], SetTraffic) and first.urgent:
+            recording = asyncio.create_task(self._record(view, plan))
+            try:
+                await self._actor.do(view, first)
+            finally:
+                await recording
+            actions = actions[1:]
+        else:
+            await self._record(view, plan)
+        refused = None
+        for action in actions:
+            try:
+                await self._actor.do(view, action)
+            except Refused as error:
+                if not isinstance(action, EnsureRevision | RestoreRevision | Scale):
+                    raise
+                refused = error  # traffic follows the pods that are there, so it may be moved all the same
+            else:
+                self._events.tell(view.key, view.resource, remade(view, action))
+        if refused is not None:
+            raise refused
+
+    async def _record(self, view: View, plan: Plan) -> None:
+        """Write the status, and tell what has changed in it: the next pass would not tell it again."""
+        written = await self._recorder.record(view, plan.status, lambda: self._looks.checkpoint(view.key))
+        self._events.tell(view.key, written, plan.notes)
+
+    def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
+        self._telemetry.show(
+            namespace=at.namespace,
+            name=at.name,
+            phase=status.phase,
+            verdict=status.verdict,
+            desired=status.weight.desired,
+            observed=split.canary if split else None,
+        )
+
+
+def remade(view: View, action: Action) -> list[Note]:
+    """That somebody has deleted the Deployment that users are served by, once it is there again."""
+    if not isinstance(action, EnsureRevision | RestoreRevision) or view.status.phase == "Installing":
+        return []
+    serving = [each.revision for each in (view.status.stable, view.status.previous) if each is not None]
+    if action.revision not in serving or action.revision in view.deployments:
+        return []
+    return [Note(say.REMADE.name, say.REMADE.say(revision=action.revision), warning=True)]
+
+
+def recount_after(view: View, plan: Plan) -> float | None:
+    """Seconds after which this rollout's pods should be listed anew, if nothing else happens."""
+    named = (plan.status.stable, plan.status.canary)
+    missing = any(each is not None and each.revision not in view.fleets for each in named)
+    if not missing and all(fleet.ready >= fleet.wanted for fleet in view.fleets.values()):
+        return None
+    return RECOUNT_AT_REST if plan.status.phase in AT_REST else RECOUNT
+
+
+def guarded(resource: Mapping[str, Any]) -> bool:
+    """Our finalizer is on it, so that it cannot go before its traffic is given back."""
+    return FINALIZER in resource["metadata"].get("finalizers", ())
+
+
+def _sooner(first: float | None, second: float | None) -> float | None:
+    return min((each for each in (first, second) if each is not None), default=None)
