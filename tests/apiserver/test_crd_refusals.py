@@ -147,6 +147,20 @@ REFUSED = {
         but(model__uri="file://models/x"),
         "write hf://org/name, s3://bucket/path",
     ),
+    "a revision after a colon": (
+        but(model__uri="hf://meta-llama/Llama-3.1-8B:0e9e39f2"),
+        "write hf://org/name (what others write after : or @ belongs in model.revision)",
+    ),
+    "a revision after an @": (
+        but(model__uri="hf://meta-llama/Llama-3.1-8B@main"),
+        "belongs in model.revision",
+    ),
+    "a Hugging Face name without its organisation": (but(model__uri="hf://llama"), "write hf://org/name"),
+    "a control character in an address": (but(model__uri="pvc://a/b\x1b[31m"), "write hf://org/name"),
+    "a probe without a slash": (
+        but(runtime__probe={"path": "health"}),
+        "write a path that begins with a slash",
+    ),
     "the same adapter twice": (
         but(model__adapters=[{"name": "a", "uri": "hf://a/b"}, {"name": "a", "uri": "hf://a/c"}]),
         'spec.model.adapters[1]: Duplicate value: {"name":"a"}',
@@ -167,6 +181,10 @@ REFUSED = {
     "--served-model-name in args": (
         but(runtime__args=["--served-model-name=x"]),
         "leave --served-model-name out",
+    ),
+    "--served_model_name in args": (
+        but(runtime__args=["--served_model_name", "chat", "chat-2024"]),
+        "leave --served-model-name out of args: the operator writes it from model.servedName and",
     ),
     "--port in args": (but(runtime__args=["--port", "80"]), "leave --port out of args"),
     "containers beside the pod template's spec": (

@@ -124,7 +124,7 @@ def test_a_pod_is_ready_when_it_has_answered_and_leaves_when_its_streams_have_en
 
 def test_a_server_that_is_healthy_but_cannot_answer_is_never_ready_and_its_pod_says_why(models):
     made = models.start("tiny", "--load-format=dummy", f"--hf-overrides={HEADS_THAT_KILL}", deadline="90s")
-    told = "did not answer a completion"
+    told = "did not answer a request"
     seen = models.wait(made, lambda seen: seen.trouble is not None and told in seen.trouble.message)
     print(f"\n{seen.trouble.reason}: {seen.trouble.message}")
     assert seen.ready == 0

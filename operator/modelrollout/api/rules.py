@@ -37,11 +37,13 @@ FORMATS: Mapping[str, str] = {
     quantities.FRACTION_PATTERN: 'write a decimal number in quotes, such as "0.01" or "1.10"',
     spec.NAME_PATTERN: "write lower-case letters, digits and dashes, with a letter or digit at both ends",
     spec.URI_PATTERN: (
-        "write hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path; "
+        "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket/path, "
+        "gs://bucket/path, pvc://claim/path or file:///path; "
         "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
     ),
     spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
     spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
+    spec.PATH_PATTERN: "write a path that begins with a slash, such as /v1/embeddings",
     spec.HTTP_PATTERN: (
         "write http:// or https://, a host, and if need be a port and a path, such as "
         "http://prometheus.monitoring:9090; a user name and password belong in a Secret"
@@ -124,12 +126,29 @@ RISK = Rule(
     'a risk lies above 0 and below 0.5: write a probability such as "0.01"',
 )
 
+
+def ours(flag: str, field: str) -> Rule:
+    """Of a vLLM: a flag that the operator writes. Its words are joined by dashes or underscores."""
+    spelled = "^--" + flag.removeprefix("--").replace("-", "[-_]") + "(=|$)"
+    return Rule(
+        f"""has(self.server) && self.server != 'vllm' || !has(self.args)
+            || !self.args.exists(a, a.matches({literal(spelled)}))""",
+        f"leave {flag} out of args: the operator writes it from {field}",
+    )
+
+
 ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
     spec.Model: (
         Rule(
             "!has(self.servedName) || !has(self.adapters) || self.adapters.all(a, a.name != self.servedName)",
             "an adapter has the base model's name, and clients choose by name: give it another name",
         ),
+    ),
+    spec.Runtime: (
+        ours("--model", "model.uri"),
+        ours("--revision", "model.revision"),
+        ours("--served-model-name", "model.servedName and model.servedNames"),
+        ours("--port", "runtime.port"),
     ),
     spec.GatewayTraffic: (
         Rule(
@@ -272,22 +291,9 @@ def placed(query: str) -> Rule:
     )
 
 
-def ours(flag: str, field: str) -> Rule:
-    return Rule(
-        f"!self.exists(a, a == '{flag}' || a.startsWith('{flag}='))",
-        f"leave {flag} out of args: the operator writes it from {field}",
-    )
-
-
 ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
     (spec.Canary, "steps"): STEP_LIST,
     (spec.BlueGreen, "steps"): STEP_LIST,
-    (spec.Runtime, "args"): (
-        ours("--model", "model.uri"),
-        ours("--revision", "model.revision"),
-        ours("--served-model-name", "model.servedName"),
-        ours("--port", "runtime.port"),
-    ),
     (spec.Traffic, "service"): (
         Rule(
             "self == oldSelf",

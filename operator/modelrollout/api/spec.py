@@ -14,13 +14,19 @@ from pydantic.alias_generators import to_camel
 from modelrollout.api.quantities import Duration, Fraction
 
 NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-URI_PATTERN = r"^((hf|s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+)$"
+URI_PATTERN = (
+    r"^(hf://[^/\s:@\p{Cc}\p{Cf}]+/[^/\s:@\p{Cc}\p{Cf}]+"
+    r"|(s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+)$"
+)
+"""No colon and no @ in a Hugging Face name: other tools write a revision after these."""
 VISIBLE_PATTERN = r"^[^\p{Cc}\p{Cf}]*$"
 PACK_METRIC_PATTERN = r"^[a-z0-9-]+/[a-z0-9-]+$"
 HTTP_PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
+PATH_PATTERN = r"^/[!-~]*$"
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
 Uri = Annotated[str, Field(max_length=512, pattern=URI_PATTERN)]
+ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=VISIBLE_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
@@ -53,8 +59,10 @@ class Model(Wire):
     uri: Uri
     """hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path."""
     revision: Annotated[str, Field(max_length=128, pattern=VISIBLE_PATTERN)] | None = None
-    served_name: Annotated[str, Field(min_length=1, max_length=128, pattern=VISIBLE_PATTERN)] | None = None
+    served_name: ServedName | None = None
     """Clients send this name, so it must not differ between revisions; default: the rollout's name."""
+    served_names: Annotated[list[ServedName], Field(max_length=16)] = Field(default_factory=list)
+    """More names under which clients may ask for the same model; the server counts all under servedName."""
     adapters: Annotated[list[Adapter], Field(max_length=16)] = Field(default_factory=list)
 
 
@@ -64,9 +72,20 @@ class Drain(Wire):
     timeout: Duration = "2m"
 
 
+class Probe(Wire):
+    """A request that a new pod must answer with a 2xx status before users are sent to it."""
+
+    path: Annotated[str, Field(pattern=PATH_PATTERN, max_length=512)]
+    """Such as /v1/embeddings."""
+    body: dict[str, Any] | None = None
+    """Posted as JSON, with the model's name if the server wants it; without a body the request is a GET."""
+
+
 class Runtime(Wire):
     """The server that loads the model: image, arguments, hardware."""
 
+    server: Name = "vllm"
+    """vllm, sglang, or openai for any server with an OpenAI API that your own command and args start."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=VISIBLE_PATTERN)]
     command: Annotated[list[Text], Field(max_length=16)] = Field(default_factory=list)
     """Empty: the image's own entry point."""
@@ -76,6 +95,9 @@ class Runtime(Wire):
     resources: dict[str, Any] = Field(default_factory=dict)
     """Kubernetes ResourceRequirements."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    probe: Probe | None = None
+    """Instead of what the operator asks a new pod: chat completions, completions, embeddings and so on,
+    whichever the server has first."""
     startup_deadline: Duration = "30m"
     """Loading a model is progress until then; afterwards the revision has failed to start."""
     drain: Drain = Drain()

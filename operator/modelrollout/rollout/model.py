@@ -34,7 +34,7 @@ class Fleet:
     wanted: int
     """The Deployment's spec.replicas."""
     ready: int
-    """Pods that have answered a completion and that the Services list as endpoints."""
+    """Pods that have answered a first request and that the Services list as endpoints."""
     pods: int = 0
     created_at: float = 0.0
     trouble: Trouble | None = None

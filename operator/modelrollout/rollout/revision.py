@@ -51,6 +51,7 @@ def _model(model: Model) -> dict[str, Any]:
         "uri": model.uri,
         "revision": model.revision,
         "servedName": model.served_name,
+        "servedNames": list(model.served_names),
         "adapters": [{"name": adapter.name, "uri": adapter.uri} for adapter in model.adapters],
     }
 
@@ -58,6 +59,8 @@ def _model(model: Model) -> dict[str, Any]:
 def _runtime(runtime: Runtime) -> dict[str, Any]:
     return {
         "image": runtime.image,
+        "server": None if runtime.server == "vllm" else runtime.server,
+        "probe": runtime.probe.model_dump(by_alias=True) if runtime.probe is not None else None,
         "command": list(runtime.command),
         "args": list(runtime.args),
         "env": list(runtime.env),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from importlib import resources
@@ -10,9 +11,11 @@ from typing import Any
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.serving import labels, storage
-from modelrollout.serving.arguments import arguments, served_name
+from modelrollout.serving.arguments import arguments
 from modelrollout.serving.labels import Object
 from modelrollout.serving.overlay import overlay
+from modelrollout.serving.servers import server_named
+from modelrollout.serving.servers.server import ModelServer, served_name
 from modelrollout.serving.template import faults
 
 CONTAINER = "server"
@@ -22,13 +25,9 @@ PROMPTS_PATH = "/prompts"
 
 PROBE_PERIOD = 2
 ANSWER_SECONDS = 30
-"""A first completion may compile kernels; a server that needs longer is asked again."""
+"""A first answer may compile kernels; a server that needs longer is asked again."""
 TEARDOWN_SECONDS = 30
 """From SIGTERM to the end of an idle server, with room to spare."""
-
-KEEP_ALIVE = ("VLLM_HTTP_TIMEOUT_KEEP_ALIVE", "4000")
-"""Seconds, longer than the hour for which Envoy keeps an idle connection. vLLM's own five mean that it closes
-connections on which the gateway may just be sending a request, which is then answered 503."""
 
 PYTHON = ["python3", "-IS", "-c"]
 PROBE_SOURCE = resources.files("modelrollout.serving").joinpath("probe.py").read_text("utf-8")
@@ -129,53 +128,67 @@ def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | No
 
 def server(rollout: str, spec: Spec, mounts: list[dict[str, Any]]) -> dict[str, Any]:
     """The container that loads the model."""
-    runtime = spec.runtime
-    health = {"httpGet": {"path": "/health", "port": PORT_NAME}}
+    runtime, kind = spec.runtime, server_named(spec.runtime.server)
+    health: dict[str, Any] = {"tcpSocket": {"port": PORT_NAME}}
+    if kind.health is not None:
+        health = {"httpGet": {"path": kind.health, "port": PORT_NAME}}
     container = {
         "name": CONTAINER,
         "image": runtime.image,
-        "args": arguments(rollout, spec),
+        "args": arguments(kind.flags(rollout, spec), spec),
         "ports": [{"name": PORT_NAME, "containerPort": runtime.port}],
-        "env": environment(spec),
+        "env": environment(spec, kind),
         "resources": dict(runtime.resources),
         # Not the restricted profile: vLLM's images run as root and read model caches of other users.
         "securityContext": {"allowPrivilegeEscalation": False},
-        "startupProbe": startup_probe(rollout, spec),
+        "startupProbe": startup_probe(rollout, spec, kind),
         # A long prefill may hold up the event loop for seconds, and a restart costs minutes.
         "readinessProbe": {**health, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 2},
         "livenessProbe": {**health, "periodSeconds": 10, "timeoutSeconds": 10, "failureThreshold": 6},
-        "lifecycle": {"preStop": {"exec": {"command": drain_command(spec)}}},
+        "lifecycle": {"preStop": {"exec": {"command": drain_command(spec, kind)}}},
         "terminationMessagePath": TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
         "volumeMounts": mounts,
     }
-    if runtime.command:
-        container["command"] = list(runtime.command)
+    if command := runtime.command or kind.command:
+        container["command"] = list(command)
     return container
 
 
-def environment(spec: Spec) -> list[dict[str, Any]]:
-    """The user's variables, and ours unless the user has chosen."""
-    name, value = KEEP_ALIVE
-    chosen = any(variable.get("name") == name for variable in spec.runtime.env)
-    return [*([] if chosen else [{"name": name, "value": value}]), *(dict(v) for v in spec.runtime.env)]
+def environment(spec: Spec, kind: ModelServer) -> list[dict[str, Any]]:
+    """The user's variables, and the server's unless the user has chosen."""
+    chosen = {variable.get("name") for variable in spec.runtime.env}
+    ours = [{"name": name, "value": value} for name, value in kind.environment.items() if name not in chosen]
+    return [*ours, *(dict(variable) for variable in spec.runtime.env)]
 
 
-def startup_probe(rollout: str, spec: Spec) -> dict[str, Any]:
-    """Ready means: has answered a completion. Asked on every start of the container, by the kubelet."""
-    question = [str(spec.runtime.port), served_name(rollout, spec), str(ANSWER_SECONDS), TERMINATION_LOG]
+def startup_probe(rollout: str, spec: Spec, kind: ModelServer) -> dict[str, Any]:
+    """Ready means: has answered what clients ask. Asked on every start of the container, by the kubelet."""
+    questions = json.dumps(asked(rollout, spec, kind), separators=(",", ":"))
+    arguments = [str(spec.runtime.port), str(ANSWER_SECONDS), TERMINATION_LOG, kind.key, questions]
     return {
-        "exec": {"command": [*PYTHON, PROBE_SOURCE, *question]},
+        "exec": {"command": [*PYTHON, PROBE_SOURCE, *arguments]},
         "periodSeconds": PROBE_PERIOD,
-        # Both APIs may be asked in turn, and the kubelet must not cut off the reason.
+        # An API that is not there says so at once, so one answer may be long in coming, or two.
         "timeoutSeconds": 2 * ANSWER_SECONDS + 5,
         "failureThreshold": math.ceil(startup_seconds(spec) / PROBE_PERIOD),
     }
+
+
+def asked(rollout: str, spec: Spec, kind: ModelServer) -> list[dict[str, Any]]:
+    """What the probe asks, in turn."""
+    if (own := spec.runtime.probe) is not None:
+        return [{"path": own.path, "body": own.body}]
+    model = {"model": served_name(rollout, spec)}
+    return [
+        {"path": each.path, "body": model | dict(each.body), "sign": each.sign} for each in kind.questions
+    ]
 
 
 def startup_seconds(spec: Spec) -> int:
     return max(1, seconds(spec.runtime.startup_deadline))
 
 
-def drain_command(spec: Spec) -> list[str]:
-    return [*PYTHON, DRAIN_SOURCE, str(spec.runtime.port), str(seconds(spec.runtime.drain.timeout))]
+def drain_command(spec: Spec, kind: ModelServer) -> list[str]:
+    timeout = str(seconds(spec.runtime.drain.timeout))
+    return [*PYTHON, DRAIN_SOURCE, str(spec.runtime.port), timeout, *kind.busy]

@@ -1,4 +1,4 @@
-"""Where the weights lie: addresses from the resource become arguments of vLLM and mounts of the pod."""
+"""Where the weights lie: addresses from the resource become arguments of the server and mounts of the pod."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import Any
 
 from modelrollout.api.spec import Spec
 
-STREAMED = ("s3://", "gs://")
-"""Read by vLLM's own streamer, without a copy on disk."""
+OBJECT_STORES = ("s3://", "gs://")
 
 
 def claims(spec: Spec) -> dict[str, str]:
@@ -24,27 +23,25 @@ def claim(uri: str) -> str:
     return rest.partition("/")[0] if scheme == "pvc" else ""
 
 
-def model_location(spec: Spec) -> str:
-    """What `--model` takes: a Hugging Face name, an object store's address or a path in the container."""
-    return spec.model.uri if spec.model.uri.startswith(STREAMED) else location(spec.model.uri, spec)
-
-
 def adapter_locations(spec: Spec) -> dict[str, str]:
-    """Adapter's name -> what `--lora-modules` takes.
+    """Adapter's name -> a Hugging Face name or a path in the container.
 
     Raises:
-        ValueError: for an object store, from which vLLM does not load adapters.
+        ValueError: for an object store, from which servers do not load adapters.
     """
     for adapter in spec.model.adapters:
-        if adapter.uri.startswith(STREAMED):
+        if adapter.uri.startswith(OBJECT_STORES):
             raise ValueError(
-                f"adapter {adapter.name} lies at {adapter.uri}, and vLLM streams models from there but not "
+                f"adapter {adapter.name} lies at {adapter.uri}, and servers stream models from there but not "
                 "adapters: put it on a claim (pvc://claim/path) or a Hugging Face repository (hf://org/name)"
             )
     return {adapter.name: location(adapter.uri, spec) for adapter in spec.model.adapters}
 
 
-def location(uri: str, spec: Spec) -> str:
+def location(uri: str, spec: Spec, streamed: tuple[str, ...] = ()) -> str:
+    """A Hugging Face name or a path in the container; an address that is streamed from stays as it is."""
+    if uri.startswith(streamed):
+        return uri
     scheme, _, rest = uri.partition("://")
     if scheme == "pvc":
         name, _, path = rest.partition("/")

@@ -74,12 +74,12 @@ def of_container(who: str, container: Object, changed: str) -> Iterator[Trouble]
                 "Unhealthy", f"{who} was ready to answer before, and fails its readiness probe now."
             )
         elif container.get("started"):
-            message = f"{who} has answered a completion and was not yet asked whether it is ready."
+            message = f"{who} has answered a first request and was not yet asked whether it is ready."
             yield Trouble("NotProbedYet", message, early=True)
         else:
             since = running.get("startedAt", "a moment ago")
             before = f" Before, it {how_it_ended(ended)}{restarts(container)}." if ended else ""
-            message = f"{who} runs since {since} and has not answered a completion yet.{before}"
+            message = f"{who} runs since {since} and has not answered a first request yet.{before}"
             yield Trouble("NotAnsweredYet", message, early=not ended)
 
 

@@ -59,6 +59,7 @@ def test_only_what_kubernetes_or_the_engine_defines_keeps_unknown_fields():
     assert kept == {
         ".spec.runtime.env[]",
         ".spec.runtime.podTemplate.spec",
+        ".spec.runtime.probe.body",
         ".spec.runtime.resources.claims[]",
         ".status.evidence",
         ".status.originalTraffic",

@@ -99,7 +99,7 @@ def test_a_field_written_as_its_default_is_as_if_it_were_absent() -> None:
 
 def test_every_field_of_model_and_runtime_is_in_the_revision_or_named_as_not() -> None:
     """A field added to the spec must be added to the hash, or said not to matter."""
-    hashed = {"uri", "revision", "served_name", "adapters"}
+    hashed = {"uri", "revision", "served_name", "served_names", "adapters", "server", "probe"}
     hashed |= {"image", "command", "args", "env", "resources", "port", "pod_template"}
     assert set(Model.model_fields) | set(Runtime.model_fields) == hashed | NOT_IN_REVISION
 

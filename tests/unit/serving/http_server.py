@@ -34,12 +34,26 @@ class Server:
 
 @contextlib.contextmanager
 def serving(**answers: list[Answer]) -> Iterator[Server]:
-    """Serve `completions`, `chat` and `metrics` under the paths that vLLM has for them."""
-    paths = {"completions": "/v1/completions", "chat": "/v1/chat/completions", "metrics": "/metrics"}
+    """Serve what is named so under the paths that vLLM has for it."""
+    paths = {
+        "completions": "/v1/completions",
+        "chat": "/v1/chat/completions",
+        "embeddings": "/v1/embeddings",
+        "rerank": "/v1/rerank",
+        "score": "/v1/score",
+        "classify": "/classify",
+        "pooling": "/pooling",
+        "transcriptions": "/v1/audio/transcriptions",
+        "health": "/health",
+        "metrics": "/metrics",
+    }
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            given = self.rfile.read(int(self.headers["Content-Length"]))
+            body = (
+                json.loads(given) if self.headers["Content-Type"] == "application/json" else {"form": given}
+            )
             server.asked.append(Asked(self.path, dict(self.headers), body))
             self.reply()
 

@@ -1,8 +1,9 @@
 """The Deployment of a revision: what the server is told, where weights come from, what a user may change."""
 
+import json
+
 import pytest
 
-from modelrollout.serving.arguments import arguments
 from modelrollout.serving.deployment import DRAIN_SOURCE, PROBE_SOURCE, deployment
 from tests.unit.serving.given import REVISION, ROLLOUT, spec
 
@@ -80,7 +81,6 @@ def server_of(body):
     ],
 )
 def test_the_server_is_told_where_its_model_is(model, runtime, args):
-    assert arguments("chat", spec(model, runtime)) == args
     assert server_of(built(model=model, runtime=runtime))["args"] == args
 
 
@@ -145,22 +145,48 @@ def test_loading_may_take_as_long_as_the_startup_deadline(deadline, failures):
     assert probe["failureThreshold"] * probe["periodSeconds"] >= body["spec"]["progressDeadlineSeconds"] >= 1
 
 
-def test_ready_means_a_completion_answered_under_the_clients_name():
-    command = server_of(built(model={"servedName": "qwen"}, runtime={"port": 9000}))["startupProbe"]["exec"][
-        "command"
+def probe_of(body):
+    """Arguments of the startup probe's source, by name."""
+    command = server_of(body)["startupProbe"]["exec"]["command"]
+    assert command[:4] == ["python3", "-IS", "-c", PROBE_SOURCE]
+    port, patience, log, key, questions = command[4:]
+    assert (patience, log) == ("30", "/dev/termination-log")
+    return {"port": port, "key": key, "questions": json.loads(questions)}
+
+
+def test_ready_means_that_the_first_api_that_there_is_answers_under_the_clients_name():
+    probe = probe_of(built(model={"servedName": "qwen"}, runtime={"port": 9000}))
+    assert (probe["port"], probe["key"]) == ("9000", "VLLM_API_KEY")
+    assert [each["path"] for each in probe["questions"]][:3] == [
+        "/v1/chat/completions",
+        "/v1/completions",
+        "/v1/embeddings",
     ]
-    assert command[:3] == ["python3", "-IS", "-c"]
-    assert command[3:] == [PROBE_SOURCE, "9000", "qwen", "30", "/dev/termination-log"]
+    assert {each["body"]["model"] for each in probe["questions"]} == {"qwen"}
 
 
-def test_the_probe_has_time_to_ask_both_apis_and_say_why_it_failed():
+@pytest.mark.parametrize("body", [{"input": "Hello"}, None], ids=["posted", "got"])
+def test_the_users_own_question_is_asked_instead(body):
+    own = {"path": "/v2/health/ready", **({"body": body} if body else {})}
+    assert probe_of(built(runtime={"probe": own}))["questions"] == [
+        {"path": "/v2/health/ready", "body": body}
+    ]
+
+
+def test_the_probe_has_time_for_two_slow_answers():
     probe = server_of(built())["startupProbe"]
-    assert probe["timeoutSeconds"] > 2 * float(probe["exec"]["command"][-2])
+    assert probe["timeoutSeconds"] > 2 * float(probe["exec"]["command"][5])
 
 
 def test_streams_may_end_before_the_server_is_told_to():
     body = built(runtime={"drain": {"timeout": "10m"}})
-    assert server_of(body)["lifecycle"]["preStop"]["exec"]["command"][3:] == [DRAIN_SOURCE, "8000", "600"]
+    assert server_of(body)["lifecycle"]["preStop"]["exec"]["command"][3:] == [
+        DRAIN_SOURCE,
+        "8000",
+        "600",
+        "vllm:num_requests_running",
+        "vllm:num_requests_waiting",
+    ]
     assert pod_of(body)["terminationGracePeriodSeconds"] > 600
 
 

@@ -11,6 +11,8 @@ from modelrollout.serving import drain
 from modelrollout.serving.deployment import DRAIN_SOURCE
 from tests.unit.serving.http_server import free_port, serving
 
+GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
+
 
 def metrics(*running_and_waiting: tuple[int, int]) -> tuple[int, str]:
     """vLLM's answer, with one pair per engine."""
@@ -32,7 +34,7 @@ def took(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, float], float]:
 
     def run(port: int, timeout: float) -> float:
         start = time.monotonic()
-        drain.main(port, timeout)
+        drain.main(port, timeout, GAUGES)
         return time.monotonic() - start
 
     return run
@@ -78,6 +80,13 @@ def test_a_server_that_is_gone_is_not_waited_for(took: Callable[[int, float], fl
 def test_the_hook_succeeds_whatever_happens_so_that_the_kubelet_records_no_failure() -> None:
     with serving(metrics=[metrics((1, 0))]) as server:
         for port in (server.port, free_port()):
-            command = [sys.executable, "-IS", "-c", DRAIN_SOURCE, str(port), "0.3"]
+            command = [sys.executable, "-IS", "-c", DRAIN_SOURCE, str(port), "0.3", *GAUGES]
             done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
             assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_server_of_which_nothing_is_known_is_given_the_whole_time() -> None:
+    start = time.monotonic()
+    with serving(metrics=[metrics((0, 0))]) as server:
+        drain.main(server.port, 0.6, ())
+    assert time.monotonic() - start >= 0.6

@@ -135,7 +135,7 @@ REMOVED_FLAG = {
 ENGINE_DIED = {
     "exitCode": 0,
     "reason": "Completed",
-    "message": "The server listens but did not answer a completion: /v1/completions: no status, "
+    "message": "The server listens but did not answer a request: /v1/completions: no status, "
     "the connection broke (RemoteDisconnected('Remote end closed connection without response')).",
 }
 
@@ -177,7 +177,7 @@ ENGINE_DIED = {
         pytest.param(
             server({"waiting": {"reason": "CrashLoopBackOff"}}, restarts=1, last=ENGINE_DIED),
             "CrashLoopBackOff",
-            "exited with code 0, saying: The server listens but did not answer a completion",
+            "exited with code 0, saying: The server listens but did not answer a request",
             id="an engine that dies of its first request",
         ),
         pytest.param(
@@ -207,7 +207,7 @@ ENGINE_DIED = {
         pytest.param(
             server(STARTED),
             "NotAnsweredYet",
-            "runs since 2026-11-21T09:03:00Z and has not answered a completion yet.",
+            "runs since 2026-11-21T09:03:00Z and has not answered a first request yet.",
             id="loading",
         ),
         pytest.param(
@@ -225,7 +225,7 @@ ENGINE_DIED = {
         pytest.param(
             server(STARTED, started=True) | unready_since("2026-11-21T09:02:58Z"),
             "NotProbedYet",
-            "has answered a completion and was not yet asked whether it is ready.",
+            "has answered a first request and was not yet asked whether it is ready.",
             id="about to be ready for the first time",
         ),
         pytest.param(

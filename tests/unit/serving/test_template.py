@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelrollout.engine.accelerators import per_pod
 from modelrollout.serving.deployment import deployment, pod_labels
 from modelrollout.serving.services import port_problem
 from tests.unit.serving.given import REVISION, ROLLOUT, service, spec
@@ -72,7 +71,6 @@ def test_a_template_with_any_part_replaced_is_a_pod_or_a_sentence(place, new):
         body = build(template)
         json.dumps(body)
         port_problem(service(), body)
-        per_pod(body)
 
 
 @pytest.mark.parametrize(
