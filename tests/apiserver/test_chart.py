@@ -166,3 +166,23 @@ def test_a_single_replica_does_not_hold_up_the_drain_of_its_node(replicas, made)
 def test_what_is_opt_in_is_not_there_by_default():
     kinds = {kind for kind, _ in rendered()}
     assert not kinds & {"PodMonitor", "ServiceMonitor", "NetworkPolicy", "Service", "Secret", "ConfigMap"}
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_the_hook_before_an_uninstall_stops_this_operator_and_no_pod_of_it_is_taken_for_the_operators(values):
+    objects = rendered(values)
+    pod = objects["Job", f"{OPERATOR}-unmanage"]["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    operator = operator_of(objects)
+    assert container["image"] == operator["image"]
+    assert container["args"][0] == "unmanage"
+    assert f"--deployment={OPERATOR}" in container["args"]
+    same = [arg for arg in operator["args"] if arg.startswith(("--namespace", "--lease-name"))]
+    assert [arg for arg in container["args"] if arg.startswith(("--namespace", "--lease-name"))] == same
+    selector = objects["Deployment", OPERATOR]["spec"]["selector"]["matchLabels"]
+    assert not selector.items() <= pod["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize("values", [{"uninstall.letGo": False}, {"rbac.create": False}])
+def test_without_the_hook_nothing_of_it_is_rendered(values):
+    assert not [name for _, name in rendered(values) if "unmanage" in name]

@@ -78,7 +78,7 @@ def release(request, audited, scene, tmp_path):
                 requests=lambda: requests_of(account, audited.audit.read_text().splitlines()[before:]),
             )
     finally:
-        helm("uninstall", RELEASE, "--namespace=ops", "--wait", plane=audited)
+        helm("uninstall", RELEASE, "--namespace=ops", "--wait", "--no-hooks", plane=audited)
 
 
 def requests_of(account, lines):

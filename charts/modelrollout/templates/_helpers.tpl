@@ -89,3 +89,23 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resources: [events]
   verbs: [create]
 {{- end }}
+
+{{/* The hook that runs before an uninstall; see unmanage.yaml. */}}
+{{- define "modelrollout.unmanage.labels" -}}
+{{ omit (include "modelrollout.labels" . | fromYaml) "app.kubernetes.io/name" | toYaml }}
+app.kubernetes.io/name: {{ .Chart.Name }}-unmanage
+{{- end }}
+
+{{- define "modelrollout.unmanage.hook" -}}
+helm.sh/hook: pre-delete
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
+{{- end }}
+
+{{- define "modelrollout.unmanage.rules" -}}
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts]
+  verbs: [get, list, patch]
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts/status]
+  verbs: [patch]
+{{- end }}

@@ -26,6 +26,7 @@ PROMOTED = "Promoted"  # the revision that spec asks for serves all users
 FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
 STALLED = "Stalled"  # the operator cannot do what it means to; there only while that is so
+MANAGED = "Managed"  # only ever False: the operator was uninstalled; its next status drops the condition
 
 TYPES = (
     *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED),
@@ -228,6 +229,13 @@ TOO_FEW_READY = Reason("TooFewReady", "Revision {revision} has {ready} ready pod
 REMADE = Reason(
     "DeploymentRemade",
     "The Deployment of revision {revision}, which serves users, was deleted by somebody; it is made again",
+    warning=True,
+)
+UNINSTALLED = Reason(
+    "Uninstalled",
+    "The operator was uninstalled at {at}, and nothing watches this ModelRollout. Its pods and route stay "
+    "as they are. Deleting it now ends its pods and does not give the route back: for that, install the "
+    "operator again first",
     warning=True,
 )
 

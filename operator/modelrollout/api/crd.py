@@ -42,6 +42,12 @@ COLUMNS = (
     ),
     ("Ready", "string", ".status.ready", "Ready pods of the revision that serves, of those asked for"),
     ("Revision", "string", ".status.stable.revision", "The revision that serves users"),
+    (
+        "Operator",
+        "string",
+        '.status.conditions[?(@.type=="Managed")].reason',
+        "Empty while an operator serves the rollout; Uninstalled when none does",
+    ),
     ("Age", "date", ".metadata.creationTimestamp", "Time since the rollout was made"),
 )
 WIDE_COLUMNS = (

@@ -12,6 +12,7 @@ COMMANDS = {
     "plan": "say how long each step of a rollout will take, and what it can find",
     "record": "count a rollout's looks again from Prometheus and write them down",
     "replay": "judge recorded looks and show verdict and evidence per look",
+    "unmanage": "stop the operator and let go of its rollouts, before it is uninstalled",
 }
 
 
