@@ -25,6 +25,7 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
 .PHONY: venv lint unit tools apiserver cluster crd
+SLOWEST := --durations=10 --durations-min=1
 venv: $(VENV)/ready ## a virtual environment from the lock file
 
 $(VENV)/ready: $(LOCK)
@@ -33,23 +34,29 @@ $(VENV)/ready: $(LOCK)
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r $(LOCK)
 	@touch $@
 
-lint: $(VENV)/ready ## ruff, mypy --strict, import-linter
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+$(VENV)/bin/actionlint: $(VENV)/ready
+	@GOBIN=$(abspath $(VENV)/bin) GOFLAGS= go install $(ACTIONLINT)
+	@touch $@
+
+lint: $(VENV)/ready $(if $(shell command -v go),$(VENV)/bin/actionlint) ## ruff, mypy --strict, import-linter, actionlint
+	$(if $(shell command -v go),$(VENV)/bin/actionlint,@echo "no Go here: workflows are not linted")
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	PYTHONPATH=operator $(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready ## the pure rooms, no I/O
-	$(PY) -m pytest -n logical --maxschedchunk 2 tests/unit
+	$(PY) -m pytest -n logical --maxschedchunk 2 $(SLOWEST) tests/unit
 
 tools: $(VENV)/ready ## what the tests stand on: the load generator and the model server of the tests
-	$(PY) -m pytest tests/tools
+	$(PY) -m pytest $(SLOWEST) tests/tools
 
 apiserver: bed-build ## real etcd, API server and Prometheus; no node
-	$(PY) -m pytest tests/apiserver
+	$(PY) -m pytest $(SLOWEST) tests/apiserver
 
 cluster: bed-build ## the whole bed: kubelet, Envoy, istiod, Prometheus, vLLM; needs root
-	$(PY) -m pytest tests/cluster
+	$(PY) -m pytest $(SLOWEST) tests/cluster
 
 crd: $(VENV)/ready ## write the CRD from the models
 	PYTHONPATH=operator $(PY) -m modelrollout.api.crd crds/modelrollouts.yaml charts/modelrollout/files/modelrollouts.yaml
@@ -95,5 +102,6 @@ lock: $(VENV)/ready ## write the lock files from pyproject.toml; UPGRADE=1 takes
 	$(COMPILE) $(if $(UPGRADE),--upgrade) --group dev --constraints requirements/run.txt --output-file requirements/dev.txt
 	echo uv | $(COMPILE:pyproject.toml=-) --constraints requirements/dev.txt --output-file requirements/uv.txt
 
-image: ## the operator's image with docker
-	docker build --tag modelrollout:dev .
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+image: ## the operator's image with docker, under the name that the chart's defaults have
+	docker build --tag modelrollout/operator:$(VERSION) .
