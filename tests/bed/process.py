@@ -144,7 +144,12 @@ class Processes:
             return
         self.ask(do="end")
         self._close_pipes()
-        self._supervisor.wait(timeout=180)
+        try:
+            self._supervisor.wait(timeout=180)
+        except subprocess.TimeoutExpired as error:
+            raise BedError(
+                f"{self.folder.name} has not ended within 180 s: run `python -m tests.bed down`."
+            ) from error
 
     def _close_pipes(self) -> None:
         for pipe in (self._supervisor.stdin, self._supervisor.stdout):

@@ -29,7 +29,25 @@ RATE = 30
 SERVED = 20
 """Seconds before each change: without a past of thirty looks a revert waits until it has seen as many."""
 STARTED = time.monotonic()
+USUAL = 300
+"""Seconds that the demo takes on two cores once everything is built."""
 Status = dict[str, Any]
+
+
+class Clock:
+    """How long each part took."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[str, float]] = []
+        self._began = STARTED
+
+    def done(self, part: str) -> None:
+        now = time.monotonic()
+        self.parts.append((part, now - self._began))
+        self._began = now
+
+
+CLOCK = Clock()
 
 
 def say(text: str) -> None:
@@ -45,9 +63,13 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         with stage.cluster(say, options.keep) as where:
+            CLOCK.done("cluster")
             play(where)
+            plain()
             for line in stage.farewell(where, options.keep):
                 plain(line)
+        CLOCK.done("end")
+        plain(report.times(CLOCK.parts))
     except (BedError, TimeoutError) as error:
         plain(f"\nThe demo stopped: {error}")
         return 1
@@ -65,8 +87,10 @@ def arguments() -> argparse.Namespace:
 
 def play(where: stage.Stage) -> None:
     cluster = where.cluster
+    say(f"from here on it takes about {USUAL // 60} min")
     stage.install_operator(where, say)
     stage.make_namespace(where)
+    CLOCK.done("operator")
     scene = Scene(where.server, stage.GATEWAY, cluster.addresses.prometheus)
     say("kubectl apply: examples/canary-gateway-api.yaml, fitted to this machine")
     cluster.apply("---\n".join(yaml.safe_dump(document) for document in scene.objects()))
@@ -76,16 +100,19 @@ def play(where: stage.Stage) -> None:
         watch = Watch(http, PATH.format(namespace=NAMESPACE, name="chat"), plain)
         plain(f"\nThe first model loads; nobody is served yet.\n{HEADER}")
         watch.until(serving, "the first revision to serve", 240, lambda _: None)
+        CLOCK.done("first model")
         load.phase = "first model"
         with in_background(load):
             plain(f"\n{RATE} requests a second from now on, until the end.")
             time.sleep(SERVED)
             better = Change("good", "A good new model.", scene.good(), promoted)
             good = follow(where, watch, load, better)
+            CLOCK.done("good one")
             plain(f"\n{SERVED} s of ordinary service: what noise is like is learned from the control's past.")
             time.sleep(SERVED)
             worse = Change("bad", "A bad one: it really is slower.", scene.bad(), reverted)
             bad = follow(where, watch, load, worse)
+            CLOCK.done("bad one")
             load.phase = "afterwards"
             time.sleep(5)
     refused = watch.resource["status"]["refusedRevision"]
@@ -109,7 +136,7 @@ def follow(where: stage.Stage, watch: Watch, load: Load, change: Change) -> list
     before = watch.resource["metadata"]["generation"]
 
     def each(moment: Moment) -> None:
-        load.phase = f"{change.name}: {moment.phase.lower()} {moment.weight} %"
+        load.phase = f"{change.name}: {report.stage_of(moment)}"
 
     patch = json.dumps(change.patch)
     plain(f"\n{change.says}\n  kubectl patch mr chat --type=merge -p '{patch}'\n{HEADER}")
@@ -141,11 +168,10 @@ def finish(load: Load, good: list[Moment], bad: list[str], watch: Watch) -> None
         plain(line)
     plain("\nThe good one")
     plain(f"  first users on it → promoted: {report.exposure(good):.0f} s")
-    plain("\nThe bad one")
-    for line in [*bad, *report.evidence(watch.resource.get("status", {}))]:
+    status = watch.resource.get("status", {})
+    plain(f"\nThe bad one: the model `slow`, revision {status.get('refusedRevision')}")
+    for line in [*bad, *report.evidence(status)]:
         plain(line)
-    plain("\nWhere to look next, with -n demo:")
-    plain("  kubectl get mr; kubectl describe mr chat; kubectl get events")
 
 
 if __name__ == "__main__":

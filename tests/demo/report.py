@@ -7,14 +7,24 @@ from itertools import pairwise
 from typing import Any
 
 from tests.demo.watch import Moment
+from tests.load.http import Answer
 from tests.load.tally import Tally, shares, whole
+
+EDGE = 1.0
+"""Seconds on each side of a change in which a request may belong to either: the change is seen up to half
+a second after it was made, and the gateway needs a moment to follow."""
 
 
 def steps(tally: Tally) -> list[str]:
-    """A line per phase of the demo: requests, failures, and the share that each revision answered."""
+    """A line per phase of the demo: requests, failures, and the share that each revision answered.
+
+    What was sent within EDGE of a change counts in the last line only.
+    """
     lines = [f"  {'while':<26}{'requests':>9}{'failed':>8}   answered by"]
     for phase in tally.phases():
-        answers = [answer for answer in tally.answers if answer.phase == phase]
+        answers = inner([answer for answer in tally.answers if answer.phase == phase])
+        if not answers:
+            continue
         split = "  ".join(
             f"{short(name)} {100 * part:.1f} %" for name, part in sorted(shares(answers).items())
         )
@@ -22,6 +32,30 @@ def steps(tally: Tally) -> list[str]:
     failures = ", ".join(f"{number} x {word}" for word, number in tally.failures.most_common())
     lines.append(f"  {'all':<26}{tally.sent:>9}{tally.failed:>8}   {failures}")
     return lines
+
+
+def inner(answers: Sequence[Answer]) -> list[Answer]:
+    """Those that were sent well after the first and well before the last of them."""
+    first, last = min(a.at for a in answers), max(a.at for a in answers)
+    return [a for a in answers if first + EDGE <= a.at <= last - EDGE]
+
+
+def stage_of(moment: Moment) -> str:
+    """What a rollout does, in the words of its table: the share on trial, or the phase where no user is."""
+    if moment.phase == "Progressing" and moment.weight == 100:
+        return "100 %, the last step"
+    return f"{moment.weight} % on trial" if moment.weight else moment.phase.lower()
+
+
+def times(parts: Sequence[tuple[str, float]]) -> str:
+    """`Times: cluster 43 s, operator 12 s, …; 5 min 02 s in all`."""
+    each = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts)
+    return f"Times: {each}; {duration(sum(seconds for _, seconds in parts))} in all"
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def short(revision: str) -> str:
@@ -52,9 +86,9 @@ def revert(moments: Sequence[Moment], counters: Sequence[Series]) -> list[str]:
         return ["  the bad revision was not reverted"]
     told = told_at(counters, exposed[0].at)
     return [
+        f"  {home[-1].message}",
         f"  first users on the bad revision → route back on stable: {back[0].at - exposed[0].at:.1f} s",
         f"  first of its numbers in Prometheus → route back on stable: {back[0].at - told:.1f} s",
-        f"  why: {home[-1].message}",
     ]
 
 

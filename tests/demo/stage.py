@@ -107,11 +107,16 @@ def make_namespace(stage: Stage) -> None:
 
 
 def farewell(stage: Stage, keep: bool) -> list[str]:
-    """How to look at what is left, and how to remove it; nothing where nothing is left."""
+    """How to look at what is left, and how to remove it; how to have it stay where it does not."""
     if stage.own is not None and not keep:
-        return []
-    lines = [f"The cluster goes on: export KUBECONFIG={stage.cluster.kubeconfig}"]
+        return ["The cluster ends now. `make demo KEEP=1` keeps it for you to look around."]
+    lines = [
+        f"The cluster goes on: export KUBECONFIG={stage.cluster.kubeconfig}",
+        f"Where to look: kubectl -n {NAMESPACE} get mr; kubectl -n {NAMESPACE} describe mr chat; "
+        f"kubectl -n {NAMESPACE} get events",
+    ]
     if stage.cluster.addresses.containerd:
-        return [*lines, "`make demo-down` removes it."]
+        folder = binary("kubectl").parent
+        return [*lines, f"kubectl is in {folder}", "`make demo-down` removes the cluster."]
     remove = f"kubectl delete namespace {NAMESPACE} && helm uninstall {OPERATOR} --namespace {OPERATOR}"
     return [*lines, f"To take the demo off it: {remove}"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import textwrap
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,13 +27,15 @@ class Moment:
 
     def line(self) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(self.at))
-        return (
-            f"  {clock}  {self.phase or '-':<12}{self.step or '-':<6}{self.weight:>4} %  "
-            f"{self.verdict or '-':<14}{_short(self.message)}"
+        columns = f"  {clock}  {self.phase or '-':<12}{self.step or '-':<6}{self.weight:>4} %  "
+        columns += f"{self.verdict or '-':<14}"
+        return textwrap.fill(
+            self.message, WIDTH, initial_indent=columns, subsequent_indent=" " * len(columns)
         )
 
 
-LONGEST = 110
+WIDTH = 150
+"""Of a line; a longer message goes on below its column."""
 HEADER = f"  {'time':<10}{'PHASE':<12}{'STEP':<6}{'WEIGHT':<8}{'VERDICT':<14}MESSAGE"
 
 
@@ -76,10 +79,6 @@ class Watch:
             self.say(moment.line())
             each(moment)
         return status
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …"
 
 
 def condition(status: dict[str, Any], kind: str) -> bool:
