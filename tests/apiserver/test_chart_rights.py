@@ -22,6 +22,7 @@ UNSEEN = {
     ("modelrollouts", "get"): "when a write met a newer version than the watch had shown",
     ("deployments", "get"): "when a Deployment was made just before a crash",
     ("controllerrevisions", "get"): "when somebody has deleted the Deployment that serves",
+    ("events", "list"): "when a pod waits for a volume for half a minute",
     ("configmaps", "get"): "when a copy was made just before a crash",
     ("grpcroutes", "get"): "as httproutes",
     ("grpcroutes", "patch"): "as httproutes",

@@ -226,6 +226,12 @@ ACCEPTED_SPEC = Reason("Accepted", "The spec can be carried out")
 ENOUGH_READY = Reason("EnoughReady", "Revision {revision} has the pods that its users need")
 TOO_FEW_READY = Reason("TooFewReady", "Revision {revision} has {ready} ready pods of {wanted}", warning=True)
 
+SCALED_BY_ANOTHER = Reason(
+    "ScaledByAnother",
+    "{writer} scales the Deployment of revision {revision}, and each time it is set back. Let your "
+    "autoscaler scale the ModelRollout, which has the scale subresource, and not its Deployments",
+    warning=True,
+)
 REMADE = Reason(
     "DeploymentRemade",
     "The Deployment of revision {revision}, which serves users, was deleted by somebody; it is made again",

@@ -102,10 +102,13 @@ class Cluster:
         except Missing:
             return None
 
-    async def each(self, ref: Ref, namespace: str | None, labels: str = "") -> AsyncIterator[Object]:
-        """Objects of `ref`'s kind with these labels (a selector text), a page at a time; none when the kind
-        does not exist. A namespace of None means all."""
-        query = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+    async def each(
+        self, ref: Ref, namespace: str | None, labels: str = "", fields: str = ""
+    ) -> AsyncIterator[Object]:
+        """Objects of `ref`'s kind with these labels and fields (selector texts), a page at a time; none when
+        the kind does not exist. A namespace of None means all."""
+        selectors = {"labelSelector": labels, "fieldSelector": fields}
+        query = {"limit": str(PAGE)} | {name: text for name, text in selectors.items() if text}
         while True:
             try:
                 found = await self._call("GET", kind_of(ref), namespace, query=query, timeout=LIST_TIMEOUT)
@@ -118,9 +121,9 @@ class Cluster:
                 return
             query["continue"] = token
 
-    async def list(self, ref: Ref, namespace: str | None, labels: str = "") -> list[Object]:
+    async def list(self, ref: Ref, namespace: str | None, labels: str = "", fields: str = "") -> list[Object]:
         """The same at once."""
-        return [body async for body in self.each(ref, namespace, labels)]
+        return [body async for body in self.each(ref, namespace, labels, fields)]
 
     # ── writing our own objects ─────────────────────────────────────────────────────────────────
 

@@ -8,12 +8,13 @@ from typing import Any
 
 from modelrollout.engine.keys import API_VERSION, KIND
 from modelrollout.serving.labels import ROLLOUT_LABEL
-from modelrollout.traffic.router import Object, Ref
+from modelrollout.traffic.router import FIELD_MANAGER, Object, Ref
 
 DEPLOYMENT = Ref("apps/v1", "deployments", "")
 POD = Ref("v1", "pods", "")
 SERVICE = Ref("v1", "services", "")
 CONFIG_MAP = Ref("v1", "configmaps", "")
+EVENT = Ref("v1", "events", "")
 CONTROLLER_REVISION = Ref("apps/v1", "controllerrevisions", "")
 ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
 
@@ -51,4 +52,18 @@ def trim(resource: str, body: Object) -> dict[str, Any]:
     kept = dict(body)
     if resource in ("pods", "deployments", "endpointslices"):
         kept["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
+    if resource == "deployments" and (manager := scaled_by(body)) is not None:
+        kept["metadata"]["scaledBy"] = manager
     return kept
+
+
+def scaled_by(deployment: Mapping[str, Any]) -> str | None:
+    """Who set the Deployment's replicas, when it was somebody else; None when it was us."""
+    for entry in deployment["metadata"].get("managedFields") or ():
+        if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}):
+            manager = str(entry.get("manager", ""))
+            if manager == FIELD_MANAGER:
+                return None
+            # A HorizontalPodAutoscaler writes under the name of the process that it runs in.
+            return f"{manager} (an autoscaler?)" if entry.get("subresource") == "scale" else manager
+    return None

@@ -16,12 +16,12 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, kind_of
-from modelrollout.cluster.errors import ClusterError
+from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.authors import authors
 from modelrollout.engine.claims import Claims
 from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import RolloutKey
-from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, POD, SERVICE, named
+from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, EVENT, POD, SERVICE, named
 from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
@@ -36,10 +36,14 @@ from modelrollout.serving.labels import (
     role_service_name,
 )
 from modelrollout.serving.readiness import fleet, listed_pods
+from modelrollout.serving.services import port_warning
+from modelrollout.serving.trouble import waits_silently
 from modelrollout.traffic import ownership, selector
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Object, Problem, Reading, Ref, Router, Site
 
+ASKED = 3
+"""Pods of a rollout whose Events are read; the others mostly wait for the same."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
@@ -50,6 +54,8 @@ class Observer:
         self.surroundings = Surroundings(cluster)
         self._reader = Reader()
         self._claims = Claims()
+        self._warnings: dict[RolloutKey, dict[str, str]] = {}
+        """Name of a pod that waits for something -> its last Warning Event."""
 
     # ── gathering ───────────────────────────────────────────────────────────────────────────────
 
@@ -161,7 +167,20 @@ class Observer:
         A watch that has lost an event does not say so, and a rollout would wait for its pods for ever.
         """
         news = await asyncio.gather(*(self._list(kind, at) for kind in (DEPLOYMENT, POD, ENDPOINT_SLICE)))
-        return any(news)
+        silent = [pod for pod in self._cache.children(at.namespace, at.name, "pods") if waits_silently(pod)]
+        said = {pod["metadata"]["name"]: await self._last_warning(pod) for pod in silent[:ASKED]}
+        before, self._warnings[at] = self._warnings.get(at, {}), said
+        return any(news) or said != before
+
+    async def _last_warning(self, pod: Object) -> str:
+        """What the pod's last Warning Event says; empty where there is none, or Events may not be read."""
+        fields = f"involvedObject.uid={pod['metadata']['uid']},type=Warning"
+        try:
+            found = await self._cluster.list(EVENT, pod["metadata"]["namespace"], fields=fields)
+        except Refused:
+            return ""
+        latest = max(found, key=lambda each: each.get("lastTimestamp") or "", default=None)
+        return f"{latest.get('reason', '')}: {latest.get('message', '')}" if latest is not None else ""
 
     async def _list(self, kind: Ref, at: RolloutKey) -> bool:
         """Take in the rollout's children of one kind as they are now; whether any of it was news."""
@@ -200,7 +219,7 @@ class Observer:
             fleets=view.fleets,
             services={role: self._selected(view, role) for role in view.role_services},
             endpoints={role: self._endpoints(view, role) for role in ROLES},
-            route=self.reading(view),
+            route=self._warned(view),
             problem=obstacle(view),
             setback=setback,
             analysis=findings.analysis,
@@ -215,6 +234,13 @@ class Observer:
             authors=authors(view.resource, given(metadata.get("annotations") or {}).values()),
         )
 
+    def _warned(self, view: View) -> Reading:
+        """The route, with what the Service's ports may mislead about."""
+        reading, body = self.reading(view), view.deployments.get(view.revision)
+        if body is None or view.service is None or (found := port_warning(view.service, body)) is None:
+            return reading
+        return dataclasses.replace(reading, warnings=(*reading.warnings, found))
+
     def _fleets(self, view: View) -> dict[str, Fleet]:
         at = view.key
         pods = list(self._cache.children(at.namespace, at.name, "pods"))
@@ -225,7 +251,7 @@ class Observer:
                 for role in view.role_services
                 if self._selected(view, role) == revision
             }
-            fleets[revision] = fleet(body, pods, listing)
+            fleets[revision] = fleet(body, pods, listing, self._warnings.get(at))
         return fleets
 
     def _selected(self, view: View, role: Role) -> str | None:
@@ -292,6 +318,7 @@ class Observer:
     def forget(self, at: RolloutKey) -> set[RolloutKey]:
         """The rollout is gone; returns those who waited for its targets."""
         self.surroundings.forget(at)
+        self._warnings.pop(at, None)
         self._reader.forget(at)
         return self._claims.forget(at)
 

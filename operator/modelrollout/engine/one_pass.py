@@ -34,6 +34,8 @@ RECOUNT = 30.0
 """Seconds after which the pods that are waited for are listed anew, in case a watch has lost an event."""
 RECOUNT_AT_REST = 300.0
 """The same where a rollout is at rest and a revision lacks pods."""
+REPEAT = 3600.0
+"""Seconds until people are told the same of another writer once more."""
 
 
 @dataclass
@@ -55,6 +57,16 @@ class Kept:
     """When the pods were last listed."""
     recount_after: float | None = None
     """Seconds until they are listed again; None while no revision lacks pods."""
+    said: dict[Note, float] = field(default_factory=dict)
+    """What was told of others' acts, and when: who does the same again and again is named once an hour."""
+
+    def first_time(self, notes: list[Note]) -> list[Note]:
+        """Those that were not told within the last hour."""
+        now = time.monotonic()
+        self.said = {note: at for note, at in self.said.items() if now < at + REPEAT}
+        new = [note for note in notes if note not in self.said]
+        self.said |= dict.fromkeys(new, now)
+        return new
 
 
 class OnePass:
@@ -99,7 +111,7 @@ class OnePass:
         log.debug(
             "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
         )
-        await self._record_and_act(view, plan)
+        await self._record_and_act(view, plan, kept)
         self._show(at, plan.status, observed.route.split)
         kept.recount_after = recount_after(view, plan)
         if kept.setback is not None:
@@ -126,7 +138,7 @@ class OnePass:
             log.exception("looks failed")
             self._telemetry.errors.labels(type(error).__name__).inc()
 
-    async def _record_and_act(self, view: View, plan: Plan) -> None:
+    async def _record_and_act(self, view: View, plan: Plan, kept: Kept) -> None:
         """Write the intent, then act on it in order.
 
         An urgent traffic change goes out together with the status write and not after it: nobody
@@ -152,7 +164,8 @@ class OnePass:
                     raise
                 refused = error  # traffic follows the pods that are there, so it may be moved all the same
             else:
-                self._events.tell(view.key, view.resource, remade(view, action))
+                notes = [*remade(view, action), *scaled(view, action)]
+                self._events.tell(view.key, view.resource, kept.first_time(notes))
         if refused is not None:
             raise refused
 
@@ -180,6 +193,17 @@ def remade(view: View, action: Action) -> list[Note]:
     if action.revision not in serving or action.revision in view.deployments:
         return []
     return [Note(say.REMADE.name, say.REMADE.say(revision=action.revision), warning=True)]
+
+
+def scaled(view: View, action: Action) -> list[Note]:
+    """That another writer scaled one of our Deployments, once it is set back."""
+    if not isinstance(action, Scale):
+        return []
+    metadata = view.deployments.get(action.revision, {}).get("metadata", {})
+    if (writer := metadata.get("scaledBy")) is None:
+        return []
+    told = say.SCALED_BY_ANOTHER.say(writer=writer, revision=action.revision)
+    return [Note(say.SCALED_BY_ANOTHER.name, told, warning=True)]
 
 
 def recount_after(view: View, plan: Plan) -> float | None:

@@ -11,13 +11,19 @@ from modelrollout.serving.labels import Object
 from modelrollout.serving.trouble import is_ready, trouble
 
 
-def fleet(deployment: Object, pods: Iterable[Object], slices: Mapping[str, Sequence[Object]]) -> Fleet:
+def fleet(
+    deployment: Object,
+    pods: Iterable[Object],
+    slices: Mapping[str, Sequence[Object]],
+    warnings: Mapping[str, str] | None = None,
+) -> Fleet:
     """What the cluster shows of one revision.
 
     Args:
         pods: any pods of the namespace; those of other revisions are left out.
         slices: Service -> its EndpointSlices, for every Service that selects this revision now. A pod is
             ready when it says so and all of them list it; as long as there is no Service, when it says so.
+        warnings: name of a pod -> its last Warning Event, where it was asked for.
     """
     identity = deployment["spec"]["selector"]["matchLabels"]
     own = [pod for pod in pods if identity.items() <= labels_of(pod).items() and stays(pod)]
@@ -31,7 +37,7 @@ def fleet(deployment: Object, pods: Iterable[Object], slices: Mapping[str, Seque
         ready=len(ready),
         pods=len(own),
         created_at=datetime.fromisoformat(deployment["metadata"]["creationTimestamp"]).timestamp(),
-        trouble=trouble(deployment, own),
+        trouble=trouble(deployment, own, warnings),
     )
 
 

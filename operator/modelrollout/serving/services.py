@@ -48,20 +48,49 @@ def role_service(
 
 
 def port_problem(user_service: Object, deployment: Object) -> Problem | None:
-    """Why the Service's ports cannot reach the pods; such a Service has no usable endpoint, for ever."""
+    """Why the Service cannot reach the pods: such a Service has no usable endpoint, for ever."""
+    ports, reached = user_service["spec"].get("ports", []), _declared(deployment)
+    if not ports or any(_target(port) in reached for port in ports):
+        return None
+    service = user_service["metadata"]["name"]
+    sent = ", ".join(f"{port['port']} to targetPort {_target(port)!r}" for port in ports)
+    known = ", ".join(map(str, sorted(reached, key=lambda each: (isinstance(each, int), str(each)))))
+    return Problem(
+        "NoSuchTargetPort",
+        f"Service {service} sends its port {sent}, and the model's pods have {known}. Set a targetPort to "
+        "one of these, or runtime.port to the port that the Service names. Where a container listens on "
+        "that port, add it to its ports in runtime.podTemplate.",
+    )
+
+
+def port_warning(user_service: Object, deployment: Object) -> Problem | None:
+    """Ports of the Service that lead nowhere while another one leads to the pods.
+
+    A number need not be declared by a container to be reached; a name must be.
+    """
+    reached = _declared(deployment)
+    lost = [port for port in user_service["spec"].get("ports", []) if _target(port) not in reached]
+    named = [port for port in lost if isinstance(_target(port), str)]
+    if not named:
+        return None
+    service = user_service["metadata"]["name"]
+    sent = ", ".join(f"{port['port']} (targetPort {_target(port)})" for port in named)
+    return Problem(
+        "PortLeadsNowhere",
+        f"No container of the model's pods has a port of the name that Service {service} asks for at "
+        f"{sent}: clients of that port are refused.",
+    )
+
+
+def _declared(deployment: Object) -> frozenset[str | int]:
+    """Names and numbers of the ports of all containers that run beside each other, sidecars included."""
     pod = deployment["spec"]["template"]["spec"]
-    ports = [port for container in pod["containers"] for port in container.get("ports", [])]
-    names = sorted({port["name"] for port in ports if "name" in port})
-    numbers = sorted({port["containerPort"] for port in ports})
-    for port in user_service["spec"].get("ports", []):
-        target = port.get("targetPort", port["port"])
-        if target not in (names if isinstance(target, str) else numbers):
-            service = user_service["metadata"]["name"]
-            known = ", ".join([*names, *map(str, numbers)])
-            return Problem(
-                "NoSuchTargetPort",
-                f"Service {service} sends its port {port['port']} to targetPort {target!r}, and the model's "
-                f"pods have {known}. Set targetPort to one of these, or runtime.port to the port that the "
-                "Service names.",
-            )
-    return None
+    sidecars = [each for each in pod.get("initContainers", ()) if each.get("restartPolicy") == "Always"]
+    ports = [port for container in (*pod["containers"], *sidecars) for port in container.get("ports", ())]
+    names = [port["name"] for port in ports if "name" in port]
+    return frozenset([*(port["containerPort"] for port in ports), *names])
+
+
+def _target(port: Object) -> str | int:
+    target: str | int = port.get("targetPort", port["port"])
+    return target

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 from modelrollout.rollout.model import Trouble
 from modelrollout.serving.labels import Object
@@ -24,6 +25,7 @@ GRAVEST_FIRST = (
     "ContainerExited",
     "FailedCreate",
     "Unschedulable",
+    "PodWarning",
     "Unhealthy",
     "NotAnsweredYet",
     "NotProbedYet",
@@ -31,43 +33,65 @@ GRAVEST_FIRST = (
 )
 """Every reason there is; where pods differ the gravest is told. From NotAnsweredYet on it is just early."""
 LONGEST_QUOTE = 300
+ELSEWHERE = re.compile(r"see (the )?(root cause|stack ?trace|logs?|error)s? above|for more information", re.I)
+"""A last line of this kind is no reason: a server's engine died, and the reason stands further up."""
 
 
-def trouble(deployment: Object, pods: Sequence[Object]) -> Trouble | None:
-    """The gravest reason for which a pod is missing or not ready; None when there is none."""
-    found = [each for pod in pods if not is_ready(pod) for each in of_pod(pod)]
+def trouble(
+    deployment: Object, pods: Sequence[Object], warnings: Mapping[str, str] | None = None
+) -> Trouble | None:
+    """The gravest reason for which a pod is missing or not ready; None when there is none.
+
+    `warnings`: name of a pod -> its last Warning Event, where it was asked for.
+    """
+    found = [
+        each
+        for pod in pods
+        if not is_ready(pod)
+        for each in of_pod(pod, (warnings or {}).get(pod["metadata"]["name"], ""))
+    ]
     failure = condition(deployment, "ReplicaFailure")
     if failure.get("status") == "True":
         found.append(Trouble("FailedCreate", f"No pod could be made: {quote(failure.get('message'))}."))
     return min(found, key=lambda each: GRAVEST_FIRST.index(each.reason), default=None)
 
 
-def of_pod(pod: Object) -> Iterator[Trouble]:
+def waits_silently(pod: Object) -> bool:
+    """Whether the pod waits for something that only its Events name, such as a volume."""
+    waiting = [
+        ((container.get("state") or {}).get("waiting") or {}).get("reason")
+        for container in (pod.get("status") or {}).get("containerStatuses") or ()
+    ]
+    return any(reason in STARTING_REASONS for reason in waiting)
+
+
+def of_pod(pod: Object, warning: str = "") -> Iterator[Trouble]:
     """The troubles of a pod that is not ready."""
     name = pod["metadata"]["name"]
     status = pod.get("status") or {}
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         yield Trouble("Unschedulable", f"Pod {name} has no node yet: {quote(scheduled.get('message'))}.")
+    if warning and waits_silently(pod):
+        yield Trouble("PodWarning", f"Pod {name} cannot start: {quote(warning)}. {describe(pod)}")
     for container in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         if not container.get("ready"):
-            changed = condition(pod, "Ready").get("lastTransitionTime", "")
-            yield from of_container(f"Pod {name}, container {container['name']}", container, changed)
+            yield from of_container(pod, container)
 
 
-def of_container(who: str, container: Object, changed: str) -> Iterator[Trouble]:
-    """The trouble of a container that is not ready, from its state and how it last ended.
-
-    `changed` is since when its pod is not ready: before the container started, it never was.
-    """
+def of_container(pod: Object, container: Object) -> Iterator[Trouble]:
+    """The trouble of a container that is not ready, from its state and how it last ended."""
+    who = f"Pod {pod['metadata']['name']}, container {container['name']}"
+    # Since when the pod is not ready: before the container started, it never was.
+    changed = condition(pod, "Ready").get("lastTransitionTime", "")
     state = container.get("state") or {}
     ended = (container.get("lastState") or {}).get("terminated")
     if waiting := state.get("waiting"):
-        yield from of_waiting(who, container, waiting, ended)
+        yield from of_waiting(pod, who, container, waiting, ended)
     elif terminated := state.get("terminated"):
         if terminated.get("exitCode") != 0 or container.get("restartCount"):
             reason = "OOMKilled" if terminated.get("reason") == "OOMKilled" else "ContainerExited"
-            yield Trouble(reason, f"{who} {how_it_ended(terminated)}.")
+            yield Trouble(reason, f"{who} {how_it_ended(terminated)}. {logs(pod, container)}")
     elif running := state.get("running"):
         if container.get("started") and changed > running.get("startedAt", ""):
             yield Trouble(
@@ -78,12 +102,17 @@ def of_container(who: str, container: Object, changed: str) -> Iterator[Trouble]
             yield Trouble("NotProbedYet", message, early=True)
         else:
             since = running.get("startedAt", "a moment ago")
-            before = f" Before, it {how_it_ended(ended)}{restarts(container)}." if ended else ""
+            before = ""
+            if ended:
+                before = f" Before, it {how_it_ended(ended)}{restarts(container)}."
+                before += f" {logs(pod, container, previous=True)}"
             message = f"{who} runs since {since} and has not answered a first request yet.{before}"
             yield Trouble("NotAnsweredYet", message, early=not ended)
 
 
-def of_waiting(who: str, container: Object, waiting: Object, ended: Object | None) -> Iterator[Trouble]:
+def of_waiting(
+    pod: Object, who: str, container: Object, waiting: Object, ended: Object | None
+) -> Iterator[Trouble]:
     reason = waiting.get("reason", "")
     said = quote(waiting.get("message"))
     if reason in IMAGE_REASONS:
@@ -91,19 +120,38 @@ def of_waiting(who: str, container: Object, waiting: Object, ended: Object | Non
     elif reason in CREATE_REASONS:
         yield Trouble(reason, f"{who} cannot be created: {said or reason}.")
     elif reason in STARTING_REASONS:
-        message = f"{who} waits for its image, its volumes or the container before it."
+        message = f"{who} waits for its image, its volumes or the container before it. {describe(pod)}"
         yield Trouble(reason, message, early=not ended)
     elif ended:
         grave = "OOMKilled" if ended.get("reason") == "OOMKilled" else "CrashLoopBackOff"
-        yield Trouble(grave, f"{who} {how_it_ended(ended)}{restarts(container)}.")
+        log = logs(pod, container, previous=True)
+        yield Trouble(grave, f"{who} {how_it_ended(ended)}{restarts(container)}. {log}")
 
 
 def how_it_ended(terminated: Object) -> str:
     """`exited with code 2, saying: …`, without a full stop."""
     if terminated.get("reason") == "OOMKilled":
         return "ran out of memory and was killed (raise its memory limit, or let the model use less)"
-    said = last_words(terminated.get("message") or "")
+    message = terminated.get("message") or ""
+    said = last_words(message)
+    if not said and message.strip():
+        said = "(its last lines only point to the reason, which stands further up in its log)"
     return f"exited with code {terminated.get('exitCode')}" + (f", saying: {said}" if said else "")
+
+
+def logs(pod: Object, container: Object, *, previous: bool = False) -> str:
+    """Where a person reads more than the kubelet keeps of a container that has ended, which is 2 KB."""
+    before = " --previous" if previous else ""
+    return f"More: `kubectl logs {_named(pod)} -c {container['name']}{before}`."
+
+
+def describe(pod: Object) -> str:
+    return f"Its Events say why: `kubectl describe pod {_named(pod)}`."
+
+
+def _named(pod: Object) -> str:
+    namespace = pod["metadata"].get("namespace")
+    return f"-n {namespace} {pod['metadata']['name']}" if namespace else str(pod["metadata"]["name"])
 
 
 def restarts(container: Object) -> str:
@@ -112,9 +160,11 @@ def restarts(container: Object) -> str:
 
 
 def last_words(message: str) -> str:
-    """From the end of a log the last line that speaks of an error, else the last line."""
+    """From the end of a log the last line that speaks of an error, else the last line; empty when all lines
+    that speak of one point elsewhere."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower()] or lines
+    errors = [line for line in lines if "error" in line.lower()]
+    telling = [line for line in errors if not ELSEWHERE.search(line)] if errors else lines
     return quote(telling[-1]) if telling else ""
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.readiness import fleet
-from modelrollout.serving.trouble import GRAVEST_FIRST, trouble
+from modelrollout.serving.trouble import GRAVEST_FIRST, last_words, of_pod, trouble, waits_silently
 from tests.unit.serving.given import REVISION, ROLLOUT, spec
 
 LABELS = {"modelrollout.io/rollout": "chat", "modelrollout.io/revision": REVISION}
@@ -201,7 +201,7 @@ ENGINE_DIED = {
                 }
             ),
             "ContainerExited",
-            "exited with code 1, saying: ValueError: no such model.",
+            "exited with code 1, saying: ValueError: no such model. More: `kubectl logs chat-1 -c server`.",
             id="between two starts",
         ),
         pytest.param(
@@ -306,3 +306,63 @@ def test_a_long_log_is_quoted_in_part():
     )
     assert found is not None
     assert len(found.message) < 500
+
+
+POINTS_UP = (
+    "(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. "
+    "Failed core proc(s): {}"
+)
+
+
+@pytest.mark.parametrize(
+    ("log", "said"),
+    [
+        (POINTS_UP, ""),
+        (
+            f"torch.OutOfMemoryError: CUDA out of memory.\n{POINTS_UP}",
+            "torch.OutOfMemoryError: CUDA out of memory",
+        ),
+        ("ValueError: bad flag\nbye", "ValueError: bad flag"),
+        ("loading\nkilled", "killed"),
+        ("", ""),
+    ],
+    ids=["it points up", "the reason before it", "the last error", "no error", "nothing"],
+)
+def test_the_last_words_are_a_reason_and_not_where_one_stands(log, said):
+    assert last_words(log) == said
+
+
+def crashed(log):
+    status = server(
+        {"waiting": {"reason": "CrashLoopBackOff"}}, restarts=2, last={"exitCode": 1, "message": log}
+    )
+    (found,) = of_pod({"metadata": {"name": "chat-x-1", "namespace": "ml"}, "status": status})
+    return found.message
+
+
+def test_who_is_only_pointed_elsewhere_is_told_where_to_read():
+    message = crashed(POINTS_UP)
+    assert "See root cause above" not in message
+    assert "stands further up in its log" in message
+    assert message.endswith("More: `kubectl logs -n ml chat-x-1 -c server --previous`.")
+
+
+def test_a_pod_that_waits_for_a_volume_is_told_with_its_last_warning_once_that_is_known():
+    status = server({"waiting": {"reason": "ContainerCreating"}})
+    pod = {"metadata": {"name": "chat-x-1", "namespace": "ml"}, "status": status}
+    (early,) = of_pod(pod)
+    assert early.early
+    assert early.message.endswith("Its Events say why: `kubectl describe pod -n ml chat-x-1`.")
+    known, _ = of_pod(pod, "FailedAttachVolume: Multi-Attach error for volume pvc-1")
+    assert (known.reason, known.early) == ("PodWarning", False)
+    assert "cannot start: FailedAttachVolume: Multi-Attach error for volume pvc-1." in known.message
+
+
+def test_only_a_pod_that_waits_in_silence_is_asked_for_its_events():
+    def waits(status):
+        return waits_silently({"status": status})
+
+    assert waits(server({"waiting": {"reason": "ContainerCreating"}}))
+    assert not waits(server({"waiting": {"reason": "CrashLoopBackOff"}}))
+    assert not waits(server(STARTED))
+    assert not waits({})

@@ -4,7 +4,7 @@ import pytest
 
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.prompts import prompts_copy
-from modelrollout.serving.services import port_problem, role_service
+from modelrollout.serving.services import port_problem, port_warning, role_service
 from tests.unit.serving.given import REVISION, ROLLOUT, service, spec
 
 
@@ -84,3 +84,41 @@ def test_two_rollouts_of_the_same_prompts_have_copies_of_their_own():
     given = {"metadata": {"name": "chat-prompts"}, "data": {"a": "b"}}
     names = {prompts_copy(each, REVISION, given)["metadata"]["name"] for each in (ROLLOUT, other)}
     assert len(names) == 2
+
+
+SIDECAR = {
+    "name": "sync",
+    "image": "s",
+    "restartPolicy": "Always",
+    "ports": [{"name": "sync", "containerPort": 9100}],
+}
+HTTP = {"name": "http", "port": 80, "targetPort": "http"}
+
+
+def body_with(pod=None):
+    template = {"spec": pod} if pod else {}
+    return deployment(ROLLOUT, spec(runtime={"podTemplate": template}), REVISION, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("other", "pod", "warned"),
+    [
+        ({"port": 9100, "targetPort": "sync"}, {"initContainers": [SIDECAR]}, None),
+        ({"port": 9090, "targetPort": 9090}, None, None),
+        ({"port": 7100, "targetPort": "pd-port-1"}, None, "7100 (targetPort pd-port-1)"),
+        (
+            {"port": 9100, "targetPort": "sync"},
+            {"initContainers": [SIDECAR | {"restartPolicy": "OnFailure"}]},
+            "9100 (targetPort sync)",
+        ),
+    ],
+    ids=["a native sidecar", "a number that nobody declares", "a name that no pod has", "an init container"],
+)
+def test_one_port_that_leads_to_the_pods_is_enough_and_a_lost_name_is_warned_of(other, pod, warned):
+    body, given = body_with(pod), service(ports=[HTTP, other])
+    assert port_problem(given, body) is None
+    found = port_warning(given, body)
+    assert (found is None) == (warned is None)
+    if warned:
+        assert found.reason == "PortLeadsNowhere"
+        assert warned in found.message
