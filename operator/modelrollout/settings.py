@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from modelrollout.api.quantities import Duration, seconds
+from modelrollout.serving.policy import Policy
 from modelrollout.sources.access import Access
 
 
@@ -45,6 +46,9 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important lines that are written."""
 
+    pod_policy: Policy = "any"
+    """any: pod templates of rollouts may ask for what the cluster admits; baseline: they are refused host
+    access, privileges, other service accounts, nodes and system priorities."""
     prometheus_allowed: tuple[str, ...] = ()
     """The only metrics servers that rollouts may name, as host or host:port, `*.` for any name below; none:
     all. Metadata services of machines are never asked."""

@@ -84,6 +84,7 @@ def install_operator(stage: Stage, say: Say) -> None:
         "--create-namespace", "--take-ownership", "--wait", "--timeout=120s",
         f"--set=image.repository={repository}", f"--set=image.tag={tag}",
         "--set=image.pullPolicy=IfNotPresent", "--set=replicaCount=1",
+        "--set=podPolicy=any",  # the demo's servers mount their program from the node
     ]  # fmt: skip
     say(f"helm install {OPERATOR} {CHART.relative_to(REPOSITORY)}")
     done = subprocess.run(argv, capture_output=True, text=True, check=False)

@@ -110,7 +110,15 @@ async def _lead(
     events = Events(cluster, telemetry)
     turn = asyncio.Lock()
     looks = Looks(telemetry, turn, access=access_of(settings), secret=secrets_of(cluster))
-    loop = Loop(cluster=cluster, cache=cache, looks=looks, events=events, telemetry=telemetry, turn=turn)
+    loop = Loop(
+        cluster=cluster,
+        cache=cache,
+        looks=looks,
+        events=events,
+        telemetry=telemetry,
+        turn=turn,
+        policy=settings.pod_policy,
+    )
     looks.on_news = loop.wake
     telemetry.synced = loop.synced
     holding = asyncio.create_task(_hold(lease, stop), name="lease")

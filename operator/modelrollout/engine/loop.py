@@ -31,6 +31,7 @@ from modelrollout.engine.record import Recorder
 from modelrollout.engine.setback import not_understood, pass_failed, stalled
 from modelrollout.engine.stocktaking import LISTED, take_stock
 from modelrollout.rollout.model import Note
+from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
 from modelrollout.traffic.router import Problem, Ref, Unroutable
 
@@ -58,16 +59,20 @@ class Loop:
         telemetry: Telemetry,
         turn: asyncio.Lock,
         clock: Callable[[], float] = time.time,
+        policy: Policy = "any",
     ) -> None:
-        """`turn`: held while something long is computed, so that the event loop turns in between. A hundred
-        rollouts close their looks at one instant, and a person's abort must not wait for all of them."""
+        """`policy`: which pods tenants may have.
+
+        `turn`: held while something long is computed, so that the event loop turns in between. A hundred
+        rollouts close their looks at one instant, and a person's abort must not wait for all of them.
+        """
         self._cluster = cluster
         self._cache = cache
         self._looks = looks
         self._events = events
         self._telemetry = telemetry
         self._clock = clock
-        self._observer = Observer(cluster, cache)
+        self._observer = Observer(cluster, cache, policy)
         self._observer.surroundings.on_news = self.wake
         self._recorder = Recorder(cluster, self.see, clock)
         self._one_pass = OnePass(

@@ -35,6 +35,7 @@ from modelrollout.serving.labels import (
     ROLLOUT_LABEL,
     role_service_name,
 )
+from modelrollout.serving.policy import Policy
 from modelrollout.serving.readiness import fleet, listed_pods
 from modelrollout.serving.services import port_warning
 from modelrollout.serving.trouble import waits_silently
@@ -48,7 +49,9 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
 class Observer:
-    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, policy: Policy = "any") -> None:
+        """`policy`: which pods may be made; see `serving/policy.py`."""
+        self._policy: Policy = policy
         self._cluster = cluster
         self._cache = cache
         self.surroundings = Surroundings(cluster)
@@ -220,7 +223,7 @@ class Observer:
             services={role: self._selected(view, role) for role in view.role_services},
             endpoints={role: self._endpoints(view, role) for role in ROLES},
             route=self._warned(view),
-            problem=obstacle(view),
+            problem=obstacle(view, self._policy),
             setback=setback,
             analysis=findings.analysis,
             quiet=findings.quiet,

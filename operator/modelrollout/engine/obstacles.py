@@ -9,18 +9,19 @@ from modelrollout.analysis.families import problems
 from modelrollout.engine.view import View
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import ROLLOUT_LABEL
+from modelrollout.serving.policy import Policy, violations
 from modelrollout.serving.services import port_problem
 from modelrollout.traffic.requirements import refusal
 from modelrollout.traffic.router import Problem
 
 
-def obstacle(view: View) -> Problem | None:
+def obstacle(view: View, policy: Policy = "any") -> Problem | None:
     """The first reason why this rollout cannot be; None when nothing stands against it.
 
     Never raises: an obstacle holds everything but the way back, and a pass that fails would hold that too.
     """
     try:
-        return _obstacle(view)
+        return _obstacle(view, policy)
     except Exception as error:
         return Problem(
             "NotChecked",
@@ -29,7 +30,7 @@ def obstacle(view: View) -> Problem | None:
         )
 
 
-def _obstacle(view: View) -> Problem | None:
+def _obstacle(view: View, policy: Policy) -> Problem | None:
     at, spec = view.key, view.spec
     if view.misread:
         return Problem("SpecNotUnderstood", view.misread)
@@ -51,7 +52,7 @@ def _obstacle(view: View) -> Problem | None:
         )
     if spec.analysis is not None and (unusable := problems(spec.analysis.metrics)):
         return Problem(unusable[0].reason, " ".join(each.message for each in unusable))
-    return _name_taken(view) or _unbuildable(view)
+    return _name_taken(view) or _unbuildable(view, policy)
 
 
 def _name_taken(view: View) -> Problem | None:
@@ -62,13 +63,20 @@ def _name_taken(view: View) -> Problem | None:
     return None
 
 
-def _unbuildable(view: View) -> Problem | None:
-    """Why no pod can be made of the spec, or why the Service could not reach such a pod."""
-    known = view.deployments.get(view.revision)
-    try:
-        body = known or deployment(view.resource, view.spec, view.revision, 0, None)
-    except ValueError as error:
-        return Problem("ImpossiblePod", str(error))
+def _unbuildable(view: View, policy: Policy) -> Problem | None:
+    """Why no pod may be made of the spec, or why the Service could not reach such a pod."""
+    body = view.deployments.get(view.revision)
+    if body is None:
+        try:
+            body = deployment(view.resource, view.spec, view.revision, 0, None)
+        except ValueError as error:
+            return Problem("ImpossiblePod", str(error))
+        if policy == "baseline" and (found := list(violations(body["spec"]["template"]))):
+            return Problem(
+                "PodNotAllowed",
+                f"runtime.podTemplate asks for {', '.join(found)}, and the operator's administrator lets no "
+                "ModelRollout have that: leave it out, or ask for its setting podPolicy to be any.",
+            )
     return port_problem(view.service or {}, body)
 
 

@@ -50,3 +50,14 @@ def test_a_spec_that_is_not_understood_is_an_obstacle():
 def test_a_fault_of_the_operator_in_looking_for_obstacles_is_one():
     broken = SimpleNamespace(spec=SimpleNamespace(traffic=None), misread="", key=None)
     assert obstacle(broken).reason == "NotChecked"
+
+
+PRIVILEGED = {"spec": {"hostNetwork": True, "serviceAccountName": "admin-sa"}}
+
+
+def test_the_administrators_policy_refuses_a_template_with_all_that_it_asks_for():
+    found = obstacle(view(given.spec(runtime={"podTemplate": PRIVILEGED})), "baseline")
+    assert found.reason == "PodNotAllowed"
+    assert "hostNetwork, serviceAccountName admin-sa" in found.message
+    assert obstacle(view(given.spec(runtime={"podTemplate": PRIVILEGED})), "any") is None
+    assert obstacle(view(given.spec()), "baseline") is None
