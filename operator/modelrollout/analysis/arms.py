@@ -135,6 +135,11 @@ def silence(metric: Metric, canary: Arm, control: Arm | None) -> Problem | None:
     return None
 
 
+def is_idle(arm: Arm) -> bool:
+    """Whether it counted nothing that could have gone well or badly."""
+    return _exposure(arm) == 0
+
+
 def _exposure(arm: Arm) -> float:
     match arm:
         case Ratio(_, total):

@@ -15,7 +15,7 @@ from modelrollout.analysis import arms
 from modelrollout.analysis.interval import RISK
 from modelrollout.analysis.metric import Direction, Metric
 from modelrollout.analysis.mixture import log_sum
-from modelrollout.analysis.observation import Arm, Problem, ProblemKind
+from modelrollout.analysis.observation import Arm, Problem, ProblemKind, Scalar
 from modelrollout.analysis.packing import pack, unpack
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.reading import ArmTotals, Reading
@@ -38,7 +38,8 @@ def log_t_mixture(t: float, looks: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Differences look by look, as sums: number, sum, squares, products of neighbours, first, last."""
+    """Differences look by look, as sums around the first one: number, sum, squares, products of neighbours,
+    first, last. Around 0, the squares of numbers that hardly differ would cancel to rounding noise."""
 
     looks: int = 0
     total: float = 0.0
@@ -49,28 +50,29 @@ class Series:
 
     def add(self, d: float) -> Series:
         first = d if self.looks == 0 else self.first
-        neighbours = self.neighbours + (d * self.last if self.looks else 0.0)
-        return Series(self.looks + 1, self.total + d, self.squares + d * d, neighbours, first, d)
+        moved, before = d - first, self.last - first
+        neighbours = self.neighbours + (moved * before if self.looks else 0.0)
+        return Series(self.looks + 1, self.total + moved, self.squares + moved * moved, neighbours, first, d)
 
     @property
     def mean(self) -> float:
-        return self.total / self.looks
+        return self.first + self.total / self.looks
 
     @property
     def effective(self) -> float:
         """How many independent looks these are worth."""
-        n, mean = self.looks, self.mean
+        n, mean = self.looks, self.total / self.looks
         around = self.squares - n * mean * mean
         if around <= 0:
             return float(n)
-        lagged = self.neighbours - mean * (2 * self.total - self.first - self.last) + (n - 1) * mean * mean
+        lagged = self.neighbours - mean * (2 * self.total - (self.last - self.first)) + (n - 1) * mean * mean
         correlation = min(max(lagged / around, 0.0), _MOST_CORRELATED)
         return max(n * (1 - correlation) / (1 + correlation), 2.0)
 
     @property
     def error(self) -> float:
         """Standard error of the mean; 0 when every look gave the same."""
-        variance = max(self.squares - self.looks * self.mean**2, 0.0) / max(self.looks - 1, 1)
+        variance = max(self.squares - self.total**2 / self.looks, 0.0) / max(self.looks - 1, 1)
         return math.sqrt(variance / self.effective)
 
     def log_e(self, sign: float) -> float:
@@ -126,17 +128,34 @@ class ScalarTest:
         y1, y0 = arms.value(canary), arms.value(control) if control is not None else None
         if y1 is None or y0 is None:
             return Problem(ProblemKind.NO_TRAFFIC, "The sum is over no values in one arm.")
+        if isinstance(canary, Scalar) and self._is_unchanged(y1, y0):
+            return Problem(
+                ProblemKind.NO_DATA,
+                "Both arms have the numbers of the look before, and a number that is published once counts "
+                "once.",
+            )
+        excess, shortfall = self._beyond(y1, y0)
+        return replace(
+            self,
+            plain=self.plain.add(y1 - y0),
+            excess=self.excess.add(excess),
+            shortfall=self.shortfall.add(shortfall) if self._two_sided else self.shortfall,
+            sums=(self.sums[0] + y1, self.sums[1] + y0),
+        )
+
+    def _beyond(self, y1: float, y0: float) -> tuple[float, float]:
+        """By how much the canary is beyond what is tolerated: in the harmful direction, and below."""
         rho, delta = self.metric.tolerance.ratio, self.metric.tolerance.absolute
         above, below = y1 - rho * y0 - delta, (y0 / rho if rho else 0.0) - delta - y1
         if rho == 0:  # an absolute limit: at most, or where a decrease is bad at least, `absolute`
             below = delta - y1
-        falls = self.metric.direction is Direction.DECREASE_IS_BAD
-        return replace(
-            self,
-            plain=self.plain.add(y1 - y0),
-            excess=self.excess.add(below if falls else above),
-            shortfall=self.shortfall.add(below) if self._two_sided else self.shortfall,
-            sums=(self.sums[0] + y1, self.sums[1] + y0),
+        return (below if self.metric.direction is Direction.DECREASE_IS_BAD else above), below
+
+    def _is_unchanged(self, y1: float, y0: float) -> bool:
+        return (
+            self.plain.looks > 0
+            and y1 - y0 == self.plain.last
+            and self._beyond(y1, y0)[0] == self.excess.last
         )
 
     @property

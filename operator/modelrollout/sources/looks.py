@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from modelrollout.analysis.counters.load import Arrivals, arrivals
 from modelrollout.analysis.counters.observe import observe, scalar
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
+from modelrollout.analysis.counters.silence import explained
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.schedule import settle_time
@@ -28,12 +30,23 @@ from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
 from modelrollout.sources.prometheus import NotAsked, Prometheus, ProviderError
-from modelrollout.sources.question import HORIZON, Labels, Question, mine, pods, reach, scrape_interval
+from modelrollout.sources.question import (
+    HORIZON,
+    Labels,
+    Question,
+    mine,
+    newest_attempt,
+    pods,
+    reach_over_gaps,
+    scrape_interval,
+)
 
 __all__ = ["Counted", "LookSource", "Question"]
 
 RETRIES = 2
 """How often a look whose last scrape has not arrived is asked for again, a settling time later each ..."""
+MOST_LAG = 300.0
+"""Seconds by which a server may show its samples late (remote writes, rules of a proxy) and is waited for."""
 SOON = 1.0
 """... but not before so many seconds: a busy server may need them."""
 
@@ -73,9 +86,9 @@ class LookSource:
         self._refuse(question)
         if (known := self._settled.get(_key(question))) is not None:
             return known
-        return self._learn(
-            question, await self._counters(question).own_targets(pods(question.arms), self._clock(), HORIZON)
-        )
+        now = self._clock()
+        targets = await self._counters(question).own_targets(pods(question.arms), now, HORIZON)
+        return self._learn(question, targets, now)
 
     def forget(self, question: Question) -> None:
         """Nothing is asked about it for now: it need not be fetched along with the others."""
@@ -103,7 +116,7 @@ class LookSource:
         load = arrived.load if arrived is not None else None
         loaded = (replace(observation, load=load) for observation in observed)
         names = [metric.name for metric in question.metrics]
-        return Counted(look, dict(zip(names, loaded, strict=True)), arrived)
+        return Counted(look, explained(dict(zip(names, loaded, strict=True))), arrived)
 
     async def history(
         self, question: Question, until: float, interval: float, looks: int
@@ -146,21 +159,31 @@ class LookSource:
         self._asking.setdefault(server, set()).add(_rollout(question))
         return self._servers[server]
 
-    def _learn(self, question: Question, targets: Mapping[Place, Target]) -> float:
-        settled = self._settled[_key(question)] = settle_time(scrape_interval(targets, question.arms))
+    def _learn(self, question: Question, targets: Mapping[Place, Target], at: float) -> float:
+        """How long after a look its samples are there: a scrape, and what the server shows them late."""
+        interval, known = scrape_interval(targets, question.arms), newest_attempt(targets, question.arms)
+        settled, lag = settle_time(interval), at - known if known is not None else 0.0
+        if 2 * interval < lag < MOST_LAG:
+            settled = max(settled, lag + interval)
+        self._settled[_key(question)] = settled
         return settled
 
     async def _targets(self, question: Question, look: Look) -> Mapping[Place, Target]:
         """The scrapes around the look, when the one after its end has arrived or does not come."""
         settle = await self.settle(question)
-        counters, wanted = self._counters(question), pods(question.arms)
+        counters, wanted, at = self._counters(question), pods(question.arms), look.end + settle
+        newest = -math.inf
         for attempt in itertools.count(1):
-            at = look.end + settle + (attempt - 1) * max(settle, SOON)
             await asyncio.sleep(max(0.0, at - self._clock()))
             targets = await counters.targets(wanted, at, at - look.start + HORIZON)
-            if attempt > RETRIES or _has_followed(targets, question.arms, look):
-                self._learn(question, targets)
+            known = newest_attempt(targets, question.arms)
+            is_late = known is not None and newest < known <= look.end and at - known < MOST_LAG
+            if _has_followed(targets, question.arms, look) or (attempt > RETRIES and not is_late):
+                self._learn(question, targets, at)
                 return targets
+            newest, interval = known or newest, scrape_interval(targets, question.arms)
+            later = look.end + (at - known) + interval if is_late and known is not None else 0.0
+            at = max(at + max(settle_time(interval), SOON), later)
         raise AssertionError("unreachable")
 
 
@@ -175,7 +198,7 @@ class _Counting:
     reach: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reach = reach(self.targets, self.question.arms, self.look.end)
+        self.reach = reach_over_gaps(self.targets, self.question.arms, self.look)
 
     @property
     def window(self) -> Window:
@@ -246,7 +269,11 @@ def _key(question: Question) -> tuple[str, str, str]:
 
 
 def _has_followed(targets: Mapping[Place, Target], arms: Arms, look: Look) -> bool:
-    """Whether each arm that answered during the look was scraped again after it."""
+    """Whether each arm that answered during the look was scraped again after it, or, where none did, whether
+    anything was scraped after it at all."""
+    newest = newest_attempt(targets, arms)
+    if newest is not None and newest <= look.end:
+        return False
     for revision in (arms.stable, arms.canary):
         answered = [
             target

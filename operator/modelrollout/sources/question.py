@@ -10,6 +10,7 @@ from modelrollout.analysis.counters.arms import Arms, By, Scope, scope
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place
 from modelrollout.analysis.counters.targets import Target, slowest
+from modelrollout.analysis.observation import Look
 from modelrollout.sources.access import NOBODY, Credentials
 
 HORIZON = 600.0
@@ -61,7 +62,29 @@ def scrape_interval(targets: Mapping[Place, Target], arms: Arms, until: float = 
     return slowest(mine(targets, arms), until) or UNKNOWN_SCRAPE_INTERVAL
 
 
+def newest_attempt(targets: Mapping[Place, Target], arms: Arms) -> float | None:
+    """When the newest scrape of either arm was that the server shows."""
+    return max((target.attempts[-1] for target in mine(targets, arms) if target.attempts), default=None)
+
+
 def reach(targets: Mapping[Place, Target], arms: Arms, until: float) -> float:
     """Seconds before a look in which its first samples are found, though a scrape or two failed. From
     scrapes up to its end alone: whoever counts it again, later, must look as far back."""
-    return math.ceil(2.5 * scrape_interval(targets, arms, until) / REACH_STEP) * REACH_STEP
+    return _rounded(2.5 * scrape_interval(targets, arms, until))
+
+
+def reach_over_gaps(targets: Mapping[Place, Target], arms: Arms, look: Look) -> float:
+    """The same, or further where a pod that answers in the look was silent before it: what it did
+    meanwhile is counted when it answers again, and not left out."""
+    silences = [
+        look.start - last
+        for target in mine(targets, arms)
+        if target.answered(look.start, look.end)
+        and (last := target.last_answer(look.start)) is not None
+        and last > look.start - HORIZON
+    ]
+    return max(reach(targets, arms, look.end), _rounded(max(silences, default=0.0) + 1.0))
+
+
+def _rounded(seconds: float) -> float:
+    return min(math.ceil(seconds / REACH_STEP) * REACH_STEP, HORIZON)

@@ -148,7 +148,7 @@ def test_a_counter_made_when_it_first_counts_brings_all_of_it():
 def test_an_error_counter_that_a_dead_pod_took_along_is_missing_and_not_zero():
     alive = counter("a", "new", "all_total", steady(5))
     dead = counter("c", "new", "bad_total", {975.0: 3.0, 985.0: 4.0})
-    control = [counter("b", "old", family, steady(5)) for family in ("all_total", "bad_total")]
+    control = [counter("b", "old", "all_total", steady(5)), counter("b", "old", "bad_total", steady(0, 1.0))]
     scrapes = [*BOTH, *target("c", "new", down=ATTEMPTS[9:])]
     own = own_ratio("bad_total{$arm}", "all_total{$arm}")
     assert observed(own, [alive, dead, *control], scrapes).problem.kind is ProblemKind.NO_DATA

@@ -69,7 +69,16 @@ def gather(
     if not families:
         groups = {place: [] for place in scraped}
     targets = {place: facts.scraped.get(place) or facts.implied[place] for place in groups}
-    live = _once(place for place, group in groups.items() if _is_live(group, targets[place], window))
+    look = window.look
+    live = _once(
+        place
+        for place, group in groups.items()
+        if (
+            targets[place].expected(look.start, look.end)
+            if recipe.of_scrapes
+            else _is_live(group, targets[place], window)
+        )
+    )
     told = _Told(side, wanted_text(recipe.by, arms, side), window)
     if problem := told.refusal(recipe, scraped, [targets[place] for place in live], families):
         return problem
@@ -130,9 +139,9 @@ class _Told:
                 f"The {self.side} is scraped every {interval:.3g} s and a look lasts {length:.3g} s: set "
                 f"analysis.interval to at least {math.ceil(interval)}s, better twice that.",
             )
-        if not live:
-            return Problem(ProblemKind.NO_DATA, self._why_none(recipe, scraped, families))
         asked = [target for target in scraped.values() if target.answered(look.start, look.end)]
+        if not live and not any(target.attempted_after(look.end) for target in scraped.values()):
+            asked = list(scraped.values())
         if asked and not any(target.attempted_after(look.end) for target in asked):
             newest = max(target.attempts[-1] for target in asked)
             return Problem(
@@ -141,6 +150,8 @@ class _Told:
                 "older than the end of the look, so more may still arrive: scraping stopped, Prometheus "
                 "lags behind, or its clock and ours differ.",
             )
+        if not live:
+            return Problem(ProblemKind.NO_DATA, self._why_none(recipe, scraped, families))
         return None
 
     def _why_none(self, recipe: Recipe, scraped: Mapping[Place, Target], families: Collection[str]) -> str:

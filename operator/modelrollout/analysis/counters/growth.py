@@ -7,8 +7,8 @@ nothing is counted twice. Between two samples a counter either grew, or began ag
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from modelrollout.analysis.counters.series import Series
@@ -32,7 +32,8 @@ class Window:
 def growth(group: Sequence[Series], target: Target, window: Window) -> list[float]:
     """For each series of one process, by how much it grew in the look. Values that are no numbers stay so."""
     begun_again = _resets(group, target, window.look.end)
-    return [_grown(series, target, begun_again, window) for series in group]
+    renamed = {each for each in _renamed(group, target) if each[1] not in begun_again}
+    return [_grown(series, target, begun_again, renamed, window) for series in group]
 
 
 def _resets(group: Sequence[Series], target: Target, until: float) -> frozenset[float]:
@@ -47,13 +48,31 @@ def _resets(group: Sequence[Series], target: Target, until: float) -> frozenset[
     return frozenset(fallen.union(target.restarts(float("-inf"), until)))
 
 
-def _grown(series: Series, target: Target, begun_again: frozenset[float], window: Window) -> float:
+def _renamed(group: Sequence[Series], target: Target) -> set[tuple[str, float]]:
+    """(family, scrape) in which series of the family end and others begin: the same counters under other
+    labels (a relabelling was changed, `le` is written anew), which bring a past that belongs to no look."""
+    ends = {(series.family, series.times[-1]) for series in group if series.times}
+    found = set()
+    for series in group:
+        before = target.scrapes[: bisect_left(target.scrapes, series.times[0])] if series.times else ()
+        if before and (series.family, before[-1]) in ends:
+            found.add((series.family, series.times[0]))
+    return found
+
+
+def _grown(
+    series: Series,
+    target: Target,
+    begun_again: frozenset[float],
+    renamed: Collection[tuple[str, float]],
+    window: Window,
+) -> float:
     first, last = series.until(window.look.start), series.until(window.look.end)
     if first == last:
         return 0.0
     if first > 0:
         previous, position = series.values[first - 1], first
-    elif _began_at_zero(series.times[0], target, window):
+    elif (series.family, series.times[0]) not in renamed and _began_at_zero(series.times[0], target, window):
         previous, position = 0.0, 0
     else:
         previous, position = series.values[0], 1

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Sequence
 
 from modelrollout.analysis.counters.arms import Arms, Side, Untold
-from modelrollout.analysis.counters.gather import Facts, Gathered, Process, gather
-from modelrollout.analysis.counters.growth import Window, pod_seconds, restarts
-from modelrollout.analysis.counters.patterns import MOST_VALUES, TooLong
-from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Part, Recipe, Resolved
-from modelrollout.analysis.counters.recipe import Sum as Terms
+from modelrollout.analysis.counters.counted import Counted, counted
+from modelrollout.analysis.counters.gather import Facts
+from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.patterns import TooLong
+from modelrollout.analysis.counters.recipe import PARTS, Recipe, Resolved
+from modelrollout.analysis.counters.vanished import vanished
 from modelrollout.analysis.metric import Kind, Metric
 from modelrollout.analysis.observation import (
     Arm,
     Events,
-    Histogram,
     Observation,
     Problem,
     ProblemKind,
@@ -28,15 +27,21 @@ from modelrollout.analysis.observation import (
 
 def observe(resolved: Resolved, arms: Arms, facts: Facts, window: Window) -> Observation:
     """What the look saw of a metric that is made of counters."""
+    recipe, counts = resolved.recipe, {}
     found: dict[str, Arm | None] = {}
     for side in _SIDES:
-        arm = observe_arm(resolved, arms, side, facts, window)
+        count = _count(recipe, arms, side, facts, window)
+        arm = count if isinstance(count, Problem) else _arm(resolved, count)
         if not isinstance(arm, Problem):
             found[side] = arm
         elif side == "control" and _alone(resolved.metric):
             found[side] = None
         else:
             return Observation(problem=arm)
+        if not isinstance(count, Problem):
+            counts[side] = count
+    if len(counts) == 2 and (gone := vanished(resolved, counts["canary"], counts["control"])) is not None:
+        return Observation(problem=gone)
     return Observation(found["canary"], found["control"])
 
 
@@ -50,29 +55,45 @@ def observe_arm(
     only: Collection[str] | None = None,
 ) -> Arm | Problem:
     """One arm of it; `only` these pods (`namespace/name`) when given."""
+    count = _count(resolved.recipe, arms, side, facts, window, only=only)
+    return count if isinstance(count, Problem) else _arm(resolved, count)
+
+
+def _count(
+    recipe: Recipe,
+    arms: Arms,
+    side: Side,
+    facts: Facts,
+    window: Window,
+    *,
+    only: Collection[str] | None = None,
+) -> Counted | Problem:
     try:
-        gathered = gather(resolved.recipe, arms, side, facts, window, only=only)
-        if isinstance(gathered, Problem):
-            return gathered
-        _refuse_many_values(resolved.recipe, gathered)
-        return _counted(resolved, _Counted(gathered, window, arms.accelerators_of(side), side))
+        return counted(recipe, arms, side, facts, window, only=only)
     except Untold as reason:
         return Problem(ProblemKind.NOT_COMPARABLE, str(reason))
     except TooLong as reason:
         return Problem(ProblemKind.INVALID, str(reason))
 
 
-def _counted(resolved: Resolved, counted: _Counted) -> Arm | Problem:
+def _arm(resolved: Resolved, count: Counted) -> Arm | Problem:
+    try:
+        return _made(resolved, count)
+    except TooLong as reason:
+        return Problem(ProblemKind.INVALID, str(reason))
+
+
+def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
     recipe, kind = resolved.recipe, resolved.metric.kind
     if kind is Kind.HISTOGRAM:
-        return counted.histogram(recipe)
-    first, second = (counted.amount(recipe.parts[part]) for part in PARTS[kind])
+        return count.histogram(recipe)
+    first, second = (count.amount(recipe.parts[part]) for part in PARTS[kind])
     if second is None or (first is None and kind is Kind.SCALAR):
-        return counted.missing(recipe)
-    if first is None and (not recipe.lazy or counted.lost(recipe.parts[PARTS[kind][0]])):
-        return counted.missing(recipe)
+        return count.missing(recipe)
+    if first is None and (not recipe.lazy or count.lost(recipe.parts[PARTS[kind][0]])):
+        return count.missing(recipe)
     first = first or 0.0  # an error counter that never counted does not exist; its requests do
-    scale = counted.scale(recipe, second)
+    scale = count.scale(recipe, second)
     match kind:
         case Kind.RATIO:
             return Ratio(first * scale, second * scale)
@@ -87,40 +108,10 @@ def counted_arm(
 ) -> float | None:
     """The growth of one part for one arm; None when it is not there to be counted. Raises Untold."""
     try:
-        gathered = gather(recipe, arms, side, facts, window)
-        if isinstance(gathered, Problem):
-            return None
-        _refuse_many_values(recipe, gathered)
-        return _Counted(gathered, window, 1.0, side).amount(recipe.parts[part])
+        count = counted(recipe, arms, side, facts, window)
+        return None if isinstance(count, Problem) else count.amount(recipe.parts[part])
     except TooLong:
         return None
-
-
-def _refuse_many_values(recipe: Recipe, gathered: Gathered) -> None:
-    """A label that differs from series to series would be matched as often. Raises TooLong."""
-    labels = set(_matched_labels(recipe))
-    values: dict[tuple[str, str], set[str]] = {key: set() for key in labels}
-    for process in gathered.processes:
-        for series in process.series:
-            for family, label in labels:
-                if series.family == family:
-                    values[family, label].add(series.labels.get(label, ""))
-    for (family, label), found in values.items():
-        if len(found) > MOST_VALUES:
-            raise TooLong(
-                f"The label {label} of {family} has {len(found):,} different values, and a regular "
-                f"expression is tried on at most {MOST_VALUES:,}: drop the label when scraping, or match "
-                "another one."
-            )
-
-
-def _matched_labels(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """(family, label) that regular expressions are tried on."""
-    for terms in recipe.sums():
-        for term in terms:
-            for matcher in term.selector.matchers:
-                if matcher.is_pattern:
-                    yield term.selector.family, matcher.label
 
 
 def scalar(values: tuple[Sequence[float], Sequence[float]], metric: Metric) -> Observation:
@@ -151,101 +142,3 @@ _SIDES: tuple[Side, Side] = ("canary", "control")
 def _alone(metric: Metric) -> bool:
     """Only the canary counts: the limit is absolute."""
     return metric.tolerance.ratio == 0 and metric.kind in (Kind.RATIO, Kind.MEAN)
-
-
-class _Counted:
-    """The counters of one arm in one look."""
-
-    def __init__(self, gathered: Gathered, window: Window, accelerators: float, side: Side) -> None:
-        self._processes = processes = gathered.processes
-        self._lost = gathered.lost
-        self._window = window
-        self._accelerators = accelerators
-        self._side = side
-        look = window.look
-        self._live = {
-            series.family
-            for process in processes
-            for series in process.series
-            if series.until(look.end) > series.until(look.start)
-        }
-
-    def amount(self, part: Part) -> float | None:
-        """None when the counters are not there; 0 when they are and did not move."""
-        if part is Known.RESTARTS:
-            return float(sum(restarts(process.target, self._window) for process in self._processes))
-        if isinstance(part, Known):
-            seconds = sum(pod_seconds(process.target, self._window) for process in self._processes)
-            return seconds * (self._accelerators if part is Known.ACCELERATOR_SECONDS else 1.0)
-        terms = self._chosen(part)
-        if terms is None:
-            return None
-        total, seen = 0.0, False
-        for process in self._processes:
-            for term in terms:
-                for series, grown in zip(process.series, process.grown, strict=True):
-                    if series.family == term.selector.family and term.selector.takes(series.labels):
-                        total, seen = total + term.sign * grown, True
-        return total if seen else None
-
-    def _chosen(self, part: tuple[Terms, ...]) -> Terms | None:
-        """The first alternative whose families were all scraped during the look."""
-        return next((terms for terms in part if {t.selector.family for t in terms} <= self._live), None)
-
-    def lost(self, part: Part) -> bool:
-        """Whether it was counted by a process that is gone, and by nobody now."""
-        families = set() if isinstance(part, Known) else {t.selector.family for terms in part for t in terms}
-        return bool(families & self._lost) and not families & self._live
-
-    def scale(self, recipe: Recipe, total: float) -> float:
-        """What turns the counts into the units of PER: so many independent ones are in them."""
-        if PER not in recipe.parts or not total > 0:
-            return 1.0
-        return min((self.amount(recipe.parts[PER]) or 0.0) / total, 1.0)
-
-    def histogram(self, recipe: Recipe) -> Arm | Problem:
-        part = recipe.parts["buckets"]
-        terms = None if isinstance(part, Known) else self._chosen(part)
-        if terms is None:
-            return self.missing(recipe)
-        total: dict[float, float] = {}
-        for process in self._processes:
-            buckets = _buckets(process, terms)
-            if total and buckets and buckets.keys() != total.keys():
-                return self._mixed_edges(total.keys(), buckets.keys())
-            for edge, grown in buckets.items():
-                total[edge] = total.get(edge, 0.0) + grown
-        if math.inf not in total or len(total) < 2:
-            message = f"The {self._side}'s counters are no histogram: buckets with le, the last one +Inf."
-            return Problem(ProblemKind.INVALID, message)
-        edges = sorted(total)
-        beyond = [total[edge] for edge in edges]
-        counts = [beyond[0], *(b - a for a, b in pairwise(beyond))]
-        scale = self.scale(recipe, beyond[-1])
-        return Histogram(tuple(edges[:-1]), tuple(count * scale for count in counts))
-
-    def missing(self, recipe: Recipe) -> Problem:
-        names = " or ".join(sorted(recipe.families() - self._live)) or "a counter"
-        return Problem(
-            ProblemKind.NO_DATA, f"The {self._side} was scraped during the look, and {names} is not there."
-        )
-
-    def _mixed_edges(self, some: Collection[float], others: Collection[float]) -> Problem:
-        differ = ", ".join(f"{edge:g}" for edge in sorted(set(some) ^ set(others))[:3])
-        return Problem(
-            ProblemKind.NOT_COMPARABLE,
-            f"The pods of the {self._side} count in different buckets ({differ} only in some): their sum is "
-            "no distribution.",
-        )
-
-
-def _buckets(process: Process, terms: Terms) -> dict[float, float]:
-    """Upper edge -> growth of the cumulative count."""
-    found: dict[float, float] = {}
-    for series, grown in zip(process.series, process.grown, strict=True):
-        for term in terms:
-            if series.family == term.selector.family and term.selector.takes(series.labels):
-                edge = float(series.labels.get("le", "nan"))
-                if not math.isnan(edge):
-                    found[edge] = found.get(edge, 0.0) + term.sign * grown
-    return found

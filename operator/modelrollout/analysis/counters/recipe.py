@@ -17,6 +17,8 @@ class Known(StrEnum):
     RESTARTS = "restarts"
     POD_SECONDS = "pod-seconds"
     ACCELERATOR_SECONDS = "accelerator-seconds"
+    SCRAPES = "scrapes"
+    FAILED_SCRAPES = "failed-scrapes"
 
 
 Sum = tuple[Term, ...]
@@ -49,6 +51,11 @@ class Recipe:
     so where a process makes all of them at once: then absent means that its version does not count it."""
     expression: str | None = None
     """scalar: PromQL with $arm, one number per arm; instead of parts."""
+
+    @property
+    def of_scrapes(self) -> bool:
+        """Whether processes that do not answer are counted, too."""
+        return Known.SCRAPES in self.parts.values()
 
     def sums(self) -> Iterator[Sum]:
         for part in self.parts.values():

@@ -45,6 +45,22 @@ class Target:
         """Whether it answered a scrape in [first, before)."""
         return bisect_left(self.scrapes, before) > bisect_left(self.scrapes, first)
 
+    def expected(self, after: float, until: float) -> int:
+        """Attempts in (after, until] of a process that had answered before."""
+        begin = max(after, self.scrapes[0]) if self.scrapes else until
+        return max(bisect_right(self.attempts, until) - bisect_right(self.attempts, begin), 0)
+
+    def failed(self, after: float, until: float) -> int:
+        """How many of them were not answered."""
+        begin = max(after, self.scrapes[0]) if self.scrapes else until
+        answered = bisect_right(self.scrapes, until) - bisect_right(self.scrapes, begin)
+        return self.expected(after, until) - max(answered, 0)
+
+    def last_answer(self, until: float) -> float | None:
+        """The newest answer up to then."""
+        found = bisect_right(self.scrapes, until)
+        return self.scrapes[found - 1] if found else None
+
     def attempted_after(self, moment: float) -> bool:
         return bool(self.attempts) and self.attempts[-1] > moment
 
