@@ -1,8 +1,7 @@
 """Does the data plane split as it was told? A sequential test of the share of arrivals against the weight.
 
 A canary that gets another share than configured is not compared with like: requests are lost before it,
-retried onto the other arm, or routed by something else. Below a weight the test holds a rollout; that
-users reach an arm which should have none is a reason to take it away.
+retried onto the other arm, or routed by something else. A mismatch holds a rollout.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ ODDS = (0.5, 0.8, 1.25, 2.0)
 """Odds ratios of the true share over the configured one that the test bets on."""
 RISK = 0.001
 """At most this share of correctly split rollouts is ever called mismatched."""
-STRAY = 0.05
-"""Of all requests, what an arm of weight 0 may get: people try a revision out before its users come."""
 _CAP = -math.log(RISK) / 3
 """Log of the greatest factor of one look: how sticky sessions are, a few looks must show first."""
 _STAKES = (-math.log(len(ODDS)),) * len(ODDS)
@@ -46,7 +43,7 @@ class SplitProof:
     def fold(self, end: float, arrivals: tuple[float, float], weight: float) -> SplitProof:
         """One look up to `end` (unix seconds): `arrivals` at (canary, control) under `weight` in 0..1.
 
-        At a weight of 0 more than STRAY is a mismatch, and less never is; a weight of 1 tests nothing.
+        Weights of 0 and 1 test nothing.
         ValueError when the look is part of the proof already.
         """
         if self.cursor is not None and end <= self.cursor:
@@ -54,15 +51,11 @@ class SplitProof:
                 f"The look up to {end:.3f} is folded already; the proof is at {self.cursor:.3f}."
             )
         n1, n0 = arrivals
-        if weight >= 1 or n1 + n0 <= 0:
+        if not 0 < weight < 1 or n1 + n0 <= 0:
             return replace(self, cursor=end)
-        jumps = self.jumps
-        if weight > 0:
-            factors = [min(log_share_factor(n1, n0, weight, odds) / self.phi, _CAP) for odds in ODDS]
-            surplus = (n1 - weight * (n1 + n0)) / math.sqrt(weight * (1 - weight))
-            jumps = jumps.fold(Pair(n1 + n0, surplus, 0.0, 0.0, alone=True))
-        else:  # a bet on less than nothing keeps its stake, and no session can have brought anybody
-            factors = [log_share_factor(n1, n0, STRAY, odds) if odds > 1 else 0.0 for odds in ODDS]
+        factors = [min(log_share_factor(n1, n0, weight, odds) / self.phi, _CAP) for odds in ODDS]
+        surplus = (n1 - weight * (n1 + n0)) / math.sqrt(weight * (1 - weight))
+        jumps = self.jumps.fold(Pair(n1 + n0, surplus, 0.0, 0.0, alone=True))
         return SplitProof(
             self.evidence.fold(factors, _SCHEDULE),
             self.canary + n1,

@@ -183,9 +183,6 @@ STABLE_LOST = Reason(
     "Revision {revision} has had no ready pod for {limit}, and {previous} is still warm",
     warning=True,
 )
-UNEXPECTED_TRAFFIC = Reason(
-    "UnexpectedTraffic", "Revision {revision} should get no requests at this step: {mismatch}", warning=True
-)
 SUPERSEDED = Reason("Superseded", "Revision {revision} gives way to {next}")
 SPEC_RETURNED = Reason("SpecReturned", "The spec asks for {next} again; revision {revision} leaves")
 REVERTING = Reason("Reverting", "Users are going back to revision {stable}: {why}{held}")

@@ -60,6 +60,8 @@ class Stage:
     """Unix seconds; looks that began before saw other traffic."""
     weight: float
     """Share of requests meant for the canary."""
+    judged: bool
+    """Whether users, or copies of what they ask, are sent to the canary. Before that only tests reach it."""
     countable: bool
     """Arrivals follow the weight: no copies, no matches, a route that splits by request, and a canary on
     trial: once promoted, it is what weight 0 sends everybody to."""
@@ -91,6 +93,8 @@ def stage_of(view: View, plan: Plan) -> Stage:
         name=name,
         since=max(moments, default=0.0),
         weight=status.weight.desired / 100,
+        judged=status.canary is None
+        or bool(status.weight.desired or status.weight.mirror or status.weight.matches),
         countable=status.canary is not None
         and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
     )

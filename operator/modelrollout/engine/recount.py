@@ -87,7 +87,7 @@ def _trial_of(resource: Mapping[str, Any], prometheus: str | None) -> Trial:
         question = question_of(at, spec, case, tuple(state["accelerators"]))
     except (KeyError, TypeError, ValueError) as error:
         raise Unrecorded("Its status was written by another version of the operator.") from error
-    trial = Trial(case, question, Stage("", 0.0, 0.0, countable=False), planned_looks=0)
+    trial = Trial(case, question, Stage("", 0.0, 0.0, judged=True, countable=False), planned_looks=0)
     if not trial.restore(state) or trial.evidence is None:
         raise Unrecorded(
             "The metrics, tolerances or risks in its spec are not those that were judged: they were changed "

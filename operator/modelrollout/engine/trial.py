@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelrollout.analysis.looked import Looked
-from modelrollout.analysis.observation import Look
+from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.policy import on_insufficient
 from modelrollout.analysis.schedule import first_look, next_look
 from modelrollout.analysis.split import SplitProof
@@ -113,15 +113,28 @@ class Trial:
         if self.evidence is None or look.start < self.valid_from:
             return False
         self.failure = None
-        self.evidence, self.verdict = self.evidence.fold(look, counted.observations)
+        seen = counted.observations if self.stage.judged else self._untold(counted)
+        self.evidence, self.verdict = self.evidence.fold(look, seen)
         begins = self.verdict.step_looks == 1 < self.verdict.looks
         self.looked = self.looked.fold(
-            look, self.case.interval, begins_step=begins, answered=counted.answered
+            look, self.case.interval, begins_step=begins, answered=counted.answered and self.stage.judged
         )
         arrived = counted.arrived
         if arrived is not None and self.stage.countable and (self.proof.cursor or 0.0) < look.end:
             self.proof = self.proof.fold(look.end, (arrived.canary, arrived.control), self.stage.weight)
         return True
+
+    def _untold(self, counted: Counted) -> dict[str, Observation]:
+        """What is folded while nobody is sent to the canary: nothing of it, and a sentence why."""
+        tried = counted.arrived.canary if counted.arrived is not None else 0.0
+        message = "No user is sent to the canary at this step, so nothing is judged."
+        if tried:
+            message = (
+                f"No user is sent to the canary at this step. {tried:,.0f} requests of the latest look "
+                "reached it otherwise, such as tests through the preview; they are not judged."
+            )
+        problem = Problem(ProblemKind.DROPPED, message)
+        return dict.fromkeys(counted.observations, Observation(problem=problem))
 
     def fail(self, why: str, now: float) -> None:
         """Nothing could be counted; said as a verdict that holds."""

@@ -59,7 +59,6 @@ POLICIES: tuple[Policy, ...] = (
     revert.commanded,
     revert.superseded,
     revert.failed,
-    revert.unexpected_traffic,
     revert.stable_lost,
     revert.give_way,
     revert.gone_back,

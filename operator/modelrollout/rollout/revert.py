@@ -76,13 +76,6 @@ def failed(view: View) -> Change | None:
     return _leave(view, say.ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
 
 
-def unexpected_traffic(view: View) -> Change | None:
-    """Users were counted on an arm that should have none; taking the arm away is all that is sure to help."""
-    if not (view.rolling and view.confirmed and view.quiet and view.observed.split_mismatch):
-        return None
-    return _leave(view, say.UNEXPECTED_TRAFFIC, mismatch=view.observed.split_mismatch)
-
-
 def never_ready(view: View) -> Change | None:
     """Loading is progress until the startup deadline."""
     if not view.rolling or view.step is None or view.step.started_at or view.names_moved:

@@ -28,7 +28,7 @@ def judged(looks=2):
     spec = Spec.model_validate(SPEC)
     case = Case("2026-11-21T09:00:00Z", "old", "new", spec.analysis)
     question = question_of(RolloutKey("ml", "chat"), spec, case, (1.0, 1.0))
-    trial = Trial(case, question, Stage("0@a", 0.0, 0.5, countable=False), 20)
+    trial = Trial(case, question, Stage("0@a", 0.0, 0.5, judged=True, countable=False), 20)
     trial.evidence = Evidence.fresh(judgement_of(case, question, 20))
     for i in range(looks):
         trial.fold(Counted(Look(30.0 * i, 30.0 * (i + 1)), {}))

@@ -157,14 +157,6 @@ def test_a_fail_reverts_while_a_problem_holds_everything_else() -> None:
     assert operator.status.phase == "Reverted"
 
 
-def test_traffic_on_an_arm_that_should_have_none_reverts() -> None:
-    operator = on_trial(with_steps({"pause": {}}))
-    operator.world.split_mismatch = "0 % was asked for, 7 % was counted"
-    operator.wait(60)
-    assert operator.status.phase == "Reverted"
-    assert operator.status.history[-1].reason == "UnexpectedTraffic"
-
-
 # ── never ready ──
 
 
