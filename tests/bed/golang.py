@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,9 @@ from tests.bed.failure import BedError
 from tests.bed.pieces import PIECES, Piece
 
 BYTES_PER_COMPILER = 2 << 30
+OUT_OF_USE = "out-of-use-"
+"""How folders begin that are being deleted."""
+GENTLY = ("nice", "-n", "19")
 
 
 def work_root() -> Path:
@@ -133,6 +137,20 @@ def default_name(package: str) -> str:
 
 
 def clean() -> None:
-    """Remove the caches when every piece is built; several gigabytes."""
-    if "MODELROLLOUT_BED_GO_WORK" not in os.environ and all(piece.built() for piece in PIECES):
-        shutil.rmtree(work_root(), ignore_errors=True)
+    """Have the caches go when every piece is built: several gigabytes, which nobody waits for.
+
+    They are moved out of the way at once and deleted by a process in the background, with the least priority.
+    It outlives this one; what it leaves undone when the machine stops, the next build's takes on.
+    """
+    if "MODELROLLOUT_BED_GO_WORK" in os.environ or not all(piece.built() for piece in PIECES):
+        return
+    if work_root().exists():
+        work_root().rename(work_root().with_name(f"{OUT_OF_USE}{secrets.token_hex(4)}"))
+    if left := list(work_root().parent.glob(f"{OUT_OF_USE}*")):
+        subprocess.Popen(
+            [*GENTLY, "rm", "-rf", *map(str, left)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ).returncode = 0  # it is not waited for

@@ -46,7 +46,7 @@ def cluster_archives() -> dict[str, Path]:
     keys = {
         COREDNS: [pieces.BY_BINARY["coredns"].content_hash()],
         PILOT: [pieces.BY_BINARY["pilot-discovery"].content_hash()],
-        PROXY: [pieces.BY_BINARY["pilot-agent"].content_hash(), wheel.REQUIREMENT, base_layer().name],
+        PROXY: [pieces.BY_BINARY["pilot-agent"].content_hash(), wheel.ENVOY.requirement, base_layer().name],
     }
     return {ref: named(ref.split("/")[1].split(":")[0], *key) for ref, key in keys.items()}
 

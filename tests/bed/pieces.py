@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bed import folders
+from tests.bed import folders, wheel
 from tests.bed.failure import BedError
 
 KUBERNETES_VERSION = "v1.36.3"
@@ -73,7 +73,6 @@ KUBERNETES_BINARIES = (
     "kube-scheduler",
     "kubelet",
     "kube-proxy",
-    "kubectl",
 )
 
 PIECES = (
@@ -81,7 +80,7 @@ PIECES = (
     Piece(
         "kubernetes",
         {name: f"k8s.io/kubernetes/cmd/{name}" for name in KUBERNETES_BINARIES},
-        seconds=340,
+        seconds=325,
         # what the API server does with custom resources is hot in the tests, and is not among these
         not_inlined=("k8s.io/kubernetes/...", "k8s.io/client-go/...", "k8s.io/api/...", "github.com/..."),
         linker=(
@@ -89,16 +88,15 @@ PIECES = (
             f"-X {_STAMP}.gitMajor={_MAJOR} -X {_STAMP}.gitMinor={_MINOR}"
         ),
     ),
-    Piece(  # one module for four programs, so that the Kubernetes client below them is compiled once
+    Piece(  # one module for three programs, so that the Kubernetes client below them is compiled once
         "addons",
         {
             "prometheus": "github.com/prometheus/prometheus/cmd/prometheus",
-            "helm": "helm.sh/helm/v3/cmd/helm",
             "coredns": "github.com/coredns/coredns",
             "pilot-discovery": "istio.io/istio/pilot/cmd/pilot-discovery",
             "pilot-agent": "istio.io/istio/pilot/cmd/pilot-agent",
         },
-        seconds=315,
+        seconds=290,
         # netgo: Prometheus asks for it; *_sd: only its Kubernetes discovery; the others leave out validation
         # of what istiod itself made, and tracing pages
         tags="netgo,remove_all_sd,enable_kubernetes_sd,disable_pgv,grpcnotrace",
@@ -113,9 +111,6 @@ PIECES = (
     ),
 )
 """In build order: what the apiserver tier needs comes first, and before all what is quick to download."""
-
-CLIENTS = ("kubectl", "helm")
-"""Whoever brings a cluster brings these too: any recent version on the PATH will do."""
 
 BY_BINARY = {binary: piece for piece in PIECES for binary in piece.packages}
 BY_FILE = {file: piece for piece in PIECES for file in piece.files or ()}
@@ -145,9 +140,8 @@ def binary(name: str) -> Path:
         given = Path(assets) / name
         if given.exists():
             return given
-    compiled = shutil.which("go") is not None and BY_BINARY[name].built()
-    if not compiled and name in CLIENTS and (own := shutil.which(name)):
-        return Path(own)
+    if name in wheel.CLIENTS.binaries:
+        return client(name)
     path = BY_BINARY[name].folder() / "bin" / name
     if not path.exists():
         raise BedError(
@@ -155,6 +149,18 @@ def binary(name: str) -> Path:
             "or put it into the folder that KUBEBUILDER_ASSETS names."
         )
     return path
+
+
+def client(name: str) -> Path:
+    """Path of kubectl or helm: fetched, or else any recent one on the PATH."""
+    if wheel.CLIENTS in wheel.ALL and wheel.CLIENTS.fetched():
+        return wheel.CLIENTS.path(name)
+    if own := shutil.which(name):
+        return Path(own)
+    raise BedError(
+        f"{name} is not there yet: run `python -m tests.bed build` (or `make bed-build`) on amd64, "
+        f"or put a recent {name} on the PATH."
+    )
 
 
 def file(name: str) -> Path:
