@@ -26,6 +26,8 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 
 .PHONY: venv lint unit tools apiserver cluster crd
 SLOWEST := --durations=10 --durations-min=1
+# Tests of this tier wait more than they work, so each of two processes has a control plane of its own.
+PLANES := 2
 venv: $(VENV)/ready ## a virtual environment from the lock file
 
 $(VENV)/ready: $(LOCK)
@@ -53,7 +55,7 @@ tools: $(VENV)/ready ## what the tests stand on: the load generator and the mode
 	$(PY) -m pytest $(SLOWEST) tests/tools
 
 apiserver: bed-build ## real etcd, API server and Prometheus; no node
-	$(PY) -m pytest $(SLOWEST) tests/apiserver
+	$(PY) -m pytest -n $(PLANES) --dist loadfile $(SLOWEST) tests/apiserver
 
 cluster: bed-build ## the whole bed: kubelet, Envoy, istiod, Prometheus, vLLM; needs root
 	$(PY) -m pytest $(SLOWEST) tests/cluster

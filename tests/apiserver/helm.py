@@ -1,5 +1,6 @@
 """helm on the project's chart: rendered alone, or installed into a control plane."""
 
+import functools
 import json
 import os
 import subprocess
@@ -39,13 +40,16 @@ def flags(values):
     return [f"--set-json={name}={json.dumps(value)}" for name, value in values.items()]
 
 
-def rendered(values=None, namespace="ops"):
+def rendered(values=None, namespace="ops", release=RELEASE):
     """The objects of the release by (kind, name)."""
-    out = helm(
-        "template", RELEASE, CHART, f"--namespace={namespace}", f"--kube-version={KUBERNETES_VERSION}",
-        *flags(values or {}),
-    )  # fmt: skip
+    out = _template(release, f"--namespace={namespace}", *flags(values or {}))
     return {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(out)}
+
+
+@functools.cache
+def _template(release, *words):
+    """helm takes a second for what it answered before."""
+    return helm("template", release, CHART, f"--kube-version={KUBERNETES_VERSION}", *words)
 
 
 def install(plane, values=None, namespace="ops"):

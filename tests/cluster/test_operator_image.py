@@ -1,5 +1,7 @@
 """The operator's image, from the repository's Dockerfile, run by the chart on a real node."""
 
+import os
+import subprocess
 import time
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from tests.apiserver.helm import OPERATOR, RELEASE, helm, install
 from tests.bed.failure import BedError
 from tests.bed.operator_image import operator_image
+from tests.bed.pieces import binary
+from tests.commands import PAGES, blocks, inline
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,22 @@ def test_it_is_nobody_and_its_file_system_cannot_be_written(cluster, home):
     assert cluster.kubectl(*inside, "id", "-u").strip() == "65532"
     with pytest.raises(BedError, match="Read-only file system"):
         cluster.kubectl(*inside, "touch", "/opt/modelrollout/new")
+
+
+def test_a_file_is_handed_to_the_command_in_the_pod_as_the_readme_says(cluster, home, tmp_path):
+    (command,) = (line for line in inline(PAGES[0]) if line.startswith("kubectl exec"))
+    (rollout,) = (block.text for block in blocks(PAGES[0]) if "kind: ModelRollout" in block.text)
+    (tmp_path / "rollout.yaml").write_text(rollout)
+    typed = command.replace("-n modelrollout", f"-n {home}").replace(
+        "deploy/modelrollout", f"deploy/{OPERATOR}"
+    )
+    env = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
+    env["PATH"] = f"{binary('kubectl').parent}:{env['PATH']}"
+    done = subprocess.run(
+        typed, shell=True, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "cannot be read" not in done.stderr
+    assert "weight 5 %" in done.stdout, done.stderr
 
 
 def test_its_byte_code_is_in_the_image_so_that_a_start_compiles_nothing(cluster, home):
