@@ -2,6 +2,9 @@
 # or on a base without pip, fill wheelhouse/ first, with the same version of Python:
 #   pip download --only-binary=:all: --dest wheelhouse --require-hashes --requirement requirements/run.txt
 #   pip download --only-binary=:all: --dest wheelhouse --no-deps pip
+#
+# The base is named by tag, so that a build gets its latest fixes; a release's provenance records the digest that the
+# tag had. To pin it: --build-arg BASE=python:3.11-slim@sha256:...
 ARG BASE=python:3.11-slim
 
 FROM ${BASE} AS packages
