@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -42,12 +43,12 @@ class Shell:
         watches = any(word in ENDLESS for word in command.split())
         with subprocess.Popen(
             command, shell=True, cwd=REPOSITORY, env=self.env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
         ) as running:  # fmt: skip
             try:
                 said = running.communicate(timeout=2 if watches else seconds)[0]
             except subprocess.TimeoutExpired:
-                running.kill()
+                os.killpg(running.pid, signal.SIGKILL)
                 assert watches, f"{command} has not ended after {seconds} s"
                 return running.communicate()[0]
         assert running.returncode == 0, f"{command}\n{said}"
@@ -85,7 +86,7 @@ def test_what_the_readme_says_can_be_typed_from_install_to_uninstall(plane, tmp_
             scene.install(manifest())
             orders = [line for line in inline(README) if line.startswith("kubectl ") and " mr" in line]
             run(*(line for line in orders if "wait" not in line and ON_A_POD not in line))
-            run(*(line for line in orders if "wait" in line))
+            run(*commands("kubectl wait"))
             run("kubectl get lease -n modelrollout")
             delete, uninstall = commands("helm uninstall")
             run(delete)
