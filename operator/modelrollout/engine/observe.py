@@ -29,6 +29,7 @@ from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.model import Fleet, Named, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
+from modelrollout.serving.context import shorter
 from modelrollout.serving.deployment import pod_labels
 from modelrollout.serving.labels import (
     REVISION_LABEL,
@@ -238,11 +239,16 @@ class Observer:
         )
 
     def _warned(self, view: View) -> Reading:
-        """The route, with what the Service's ports may mislead about."""
+        """The route, with what may mislead about the Service's ports and the new revision's arguments."""
         reading, body = self.reading(view), view.deployments.get(view.revision)
-        if body is None or view.service is None or (found := port_warning(view.service, body)) is None:
-            return reading
-        return dataclasses.replace(reading, warnings=(*reading.warnings, found))
+        stable = view.deployments.get(view.status.stable.revision) if view.status.stable else None
+        found = [
+            port_warning(view.service, body) if body is not None and view.service is not None else None,
+            shorter(stable, body) if stable is not None and body is not None else None,
+        ]
+        if new := tuple(filter(None, found)):
+            return dataclasses.replace(reading, warnings=(*reading.warnings, *new))
+        return reading
 
     def _fleets(self, view: View) -> dict[str, Fleet]:
         at = view.key
