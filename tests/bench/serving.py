@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from modelrollout.analysis.ladder import terms_of
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.observation import Histogram, Look, Observation, Ratio
 from modelrollout.analysis.plan import Plan
@@ -75,12 +76,17 @@ class Ours:
     steps: Sequence[Step]
     evidence: Evidence = field(init=False)
     verdict: Verdict | None = None
+    per_pod: float = 0.0
+    """Requests per second of each canary pod in the step in progress."""
 
     def __post_init__(self) -> None:
         self.evidence = Evidence.fresh(self.plan)
 
-    def enter(self, step: int, load: float, settled: float) -> None:
-        self.evidence = self.evidence.restart_promotion()
+    def enter(self, step: int, load: float, per_pod: float) -> None:
+        weights = [each.weight for each in self.steps] + [1.0]
+        before = self.per_pod / per_pod if self.per_pod else None
+        terms = terms_of(weights[step + 1], load, before)
+        self.evidence, self.per_pod = self.evidence.restart_promotion(terms=terms), per_pod
 
     def fold(self, look: Look, seen: Mapping[str, Observation]) -> str:
         self.evidence, self.verdict = self.evidence.fold(look, seen)
@@ -95,7 +101,7 @@ class Peer:
     p95s: list[tuple[float, float]] = field(default_factory=list)
     bad: list[float] = field(default_factory=list)
 
-    def enter(self, step: int, load: float, settled: float) -> None:
+    def enter(self, step: int, load: float, per_pod: float) -> None:
         """They begin anew with every step."""
         self.p95s, self.bad = [], []
 

@@ -106,9 +106,9 @@ class Judge(Protocol):
         """Pass, Fail or anything else, which waits."""
         ...
 
-    def enter(self, step: int, load: float, settled: float) -> None:
-        """A step begins: its index, requests per canary pod over those of a control's, and when what is
-        counted at the end of a request may be judged."""
+    def enter(self, step: int, load: float, per_pod: float) -> None:
+        """A step begins: its index, the requests per canary pod over those of a control's, and the requests
+        per second of each canary pod."""
         ...
 
 
@@ -321,4 +321,4 @@ def _enter(worlds: Worlds, judge: Judge, rollout: int, step: int, steps: Sequenc
     service, weight = worlds.service, steps[step].weight
     worlds.step[rollout], worlds.weight[rollout] = step, weight
     canary, control = weight / service.canaries(weight), (1 - weight) / service.stables(weight)
-    judge.enter(step, canary / control, worlds.fleet.now)
+    judge.enter(step, canary / control, canary * service.rate)

@@ -15,6 +15,7 @@ from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WO
 from modelrollout.analysis.dispersion import Pair, Running
 from modelrollout.analysis.information import SEARCH
 from modelrollout.analysis.interval import Interval
+from modelrollout.analysis.ladder import StepTerms, widened
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.mixture import SINGLE, Mixture
 from modelrollout.analysis.noise import Noise
@@ -78,6 +79,8 @@ class CountingTest:
     canary: Events
     control: Events
     interval: Interval
+    tolerated: float
+    """The ratio that this step has to prove."""
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> CountingTest:
@@ -85,7 +88,9 @@ class CountingTest:
         none = Events(0.0, 0.0)
         interval = Interval.fresh(len(_RATIOS))
         running = Running.fresh(Noise.of(metric))
-        return cls(metric, terms, plan.revert_risk, *mixtures, running, none, none, interval)
+        return cls(
+            metric, terms, plan.revert_risk, *mixtures, running, none, none, interval, metric.tolerance.ratio
+        )
 
     @property
     def noise_known(self) -> bool:
@@ -102,7 +107,8 @@ class CountingTest:
             worse = [log_factor(canary, control, psi * tolerated, tolerated) / phi for psi in WORSE]
         if self.terms.cap is not None:
             worse = [min(factor, self.terms.cap) for factor in worse]
-        better = [log_factor(canary, control, r, tolerated) / phi for r in better_ratios(tolerated)]
+        proven = self.tolerated
+        better = [log_factor(canary, control, r, proven) / phi for r in better_ratios(proven)]
         bet = self._ratio(smooth=0.5) or 1.0
         return replace(
             self,
@@ -123,8 +129,13 @@ class CountingTest:
         x1, x0 = self.canary.count + smooth, self.control.count + smooth
         return x1 / e1 / (x0 / e0) if e1 > 0 and e0 > 0 and x0 > 0 else None
 
-    def restart_promotion(self) -> CountingTest:
-        return replace(self, promote=Mixture.fresh(1 + len(BETTER)))
+    def begin_step(self, step: StepTerms) -> CountingTest:
+        """Rare events prove a step anew; where they are critical there are too few to be carried apart."""
+        return replace(self.resume_step(step), promote=Mixture.fresh(1 + len(BETTER)))
+
+    def resume_step(self, step: StepTerms) -> CountingTest:
+        wide = widened(self.metric, step.margin)
+        return replace(self, tolerated=wide.ratio if wide else self.metric.tolerance.ratio)
 
     def reading(self) -> Reading:
         e1, e0 = self.canary.exposure, self.control.exposure

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from modelrollout.analysis.ladder import WHOLE, StepTerms
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.mixture import log_sum
 from modelrollout.analysis.observation import Problem, ProblemKind
@@ -61,6 +62,7 @@ class StepProgress:
     looks: int
     seconds: float
     dwell: float
+    terms: StepTerms = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,8 @@ def _unusable(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress
 
 def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> Decision | None:
     needed = -math.log(plan.miss_risk)
-    if any(standings[name].proven < needed for name in plan.critical):
+    asked = _asked(plan, standings, step)
+    if any(standings[name].proven < needed for name in asked):
         return None
     if step.looks < plan.minimum_looks:
         message = f"Every metric is proven, after {step.looks} of at least {plan.minimum_looks} looks."
@@ -193,17 +196,26 @@ def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -
             f"Every metric is proven; the step lasts {step.dwell:g} s, {step.seconds:g} s have been judged."
         )
         return Decision(VerdictKind.INSUFFICIENT, "Dwell", message)
-    listed = sorted(plan.critical)
-    details = "; ".join(f"{n}: {standings[n].summary}" for n in listed[:3])
-    message = (
-        f"The canary is not worse on {names(listed)} (risk of error {chance(plan.miss_risk)}). {details}."
-    )
+    if not asked:
+        message = (
+            "The pods of both arms carry different load in this step, so nothing had to be proven in it."
+        )
+        return Decision(VerdictKind.PASS, "NotAsked", message)
+    details = "; ".join(f"{n}: {standings[n].summary}" for n in asked[:3])
+    more = f" by more than {step.terms.margin:g} times the tolerance" if step.terms.margin > 1 else ""
+    risk = f"risk of error {chance(plan.miss_risk)}"
+    message = f"The canary is not worse{more} on {names(asked)} ({risk}). {details}."
     return Decision(VerdictKind.PASS, "NotWorse", message)
+
+
+def _asked(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> list[str]:
+    """The metrics that this step has to prove."""
+    return sorted(name for name in plan.critical if not step.terms.exempts(standings[name].metric))
 
 
 def _more_needed(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> Decision:
     needed = -math.log(plan.miss_risk)
-    behind = sorted(plan.critical, key=lambda name: standings[name].proven)
+    behind = sorted(_asked(plan, standings, step), key=lambda name: standings[name].proven)
     last = standings[behind[0]]
     done = min(max(last.proven / needed, 0.0), 1.0)
     message = (

@@ -22,6 +22,7 @@ from modelrollout.analysis.dispersion import Moments, Pair, Running
 from modelrollout.analysis.edges import RARE, Coarse, coarseness, edge_margins
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets
+from modelrollout.analysis.ladder import StepTerms, widened_edge
 from modelrollout.analysis.metric import Direction, EdgeMargin, Metric
 from modelrollout.analysis.mixture import log_mean_e
 from modelrollout.analysis.noise import Noise
@@ -106,6 +107,8 @@ class LatencyTest:
     interval: Interval
     coarse: Coarse | None = None
     """Where the buckets cannot show the tolerance: then they may object, and prove nothing."""
+    margin: float = 1.0
+    """How many tolerances this step has to prove."""
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> LatencyTest:
@@ -153,9 +156,12 @@ class LatencyTest:
         score1, score0 = (sum(above) / len(above) for above in (above1, above0))
         pair = Pair(n1, score1, n0, score0)
         phi = self._phi(pair.information)
+        wider = self._wider(edges)
         evidence = tuple(
-            test.fold(block, line, phi, self.terms, blames=blames, proves=i in edges.proving)
-            for i, (test, block, line) in enumerate(zip(self.evidence, blocks, edges.lines, strict=True))
+            test.fold(block, line, phi, self.terms, blames=blames, proves=i in edges.proving, wide=wide)
+            for i, (test, block, line, wide) in enumerate(
+                zip(self.evidence, blocks, edges.lines, wider, strict=True)
+            )
         )
         shown = edges.shown
         p0 = self.evidence[shown].control.share
@@ -190,8 +196,17 @@ class LatencyTest:
         information = self.running.information + drawn
         return self.weighted / information if information > 0 else 0.0
 
-    def restart_promotion(self) -> LatencyTest:
-        return replace(self, evidence=tuple(test.restart_promotion() for test in self.evidence))
+    def _wider(self, edges: Edges) -> list[Margin | None]:
+        """The margins of this step, where they are wider than the tolerance."""
+        scale = self.metric.tolerance.ratio
+        return [widened_edge(m, scale, self.margin) if self.margin > 1 else None for m in edges.margins]
+
+    def begin_step(self, step: StepTerms) -> LatencyTest:
+        evidence = tuple(test.begin_step(step) for test in self.evidence)
+        return replace(self, evidence=evidence, margin=step.margin)
+
+    def resume_step(self, step: StepTerms) -> LatencyTest:
+        return replace(self, margin=step.margin)
 
     def reading(self) -> Reading:
         if self.edges is None:

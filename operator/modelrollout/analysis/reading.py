@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from modelrollout.analysis.ladder import StepTerms
 from modelrollout.analysis.observation import Arm, Problem
 
 
@@ -52,7 +53,13 @@ class Test(Protocol):
         canary, because something else explains it; evidence for it is collected."""
         ...
 
-    def restart_promotion(self) -> Self: ...
+    def begin_step(self, step: StepTerms) -> Self:
+        """A step begins: what is to be proven, and whether evidence for the canary goes on."""
+        ...
+
+    def resume_step(self, step: StepTerms) -> Self:
+        """The step that was in progress when the evidence was stored goes on."""
+        ...
 
     def reading(self) -> Reading: ...
 

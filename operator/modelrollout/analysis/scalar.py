@@ -13,6 +13,7 @@ from typing import Any
 
 from modelrollout.analysis import arms
 from modelrollout.analysis.interval import RISK
+from modelrollout.analysis.ladder import StepTerms
 from modelrollout.analysis.metric import Direction, Metric
 from modelrollout.analysis.mixture import log_sum
 from modelrollout.analysis.observation import Arm, Problem, ProblemKind, Scalar
@@ -162,8 +163,11 @@ class ScalarTest:
     def _two_sided(self) -> bool:
         return self.metric.direction is Direction.CHANGE_IS_BAD
 
-    def restart_promotion(self) -> ScalarTest:
+    def begin_step(self, _step: StepTerms) -> ScalarTest:
         return self  # too few looks in a step to begin anew; a scalar mostly objects
+
+    def resume_step(self, _step: StepTerms) -> ScalarTest:
+        return self
 
     def reading(self) -> Reading:
         looks = self.plain.looks

@@ -10,6 +10,7 @@ from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Margin, log_fac
 from modelrollout.analysis.dispersion import Moments, Pair, Running
 from modelrollout.analysis.information import detectable
 from modelrollout.analysis.interval import Interval, difference_grid, share_bets, share_grid
+from modelrollout.analysis.ladder import StepTerms, widened
 from modelrollout.analysis.metric import Metric, Prior
 from modelrollout.analysis.mixture import Mixture
 from modelrollout.analysis.noise import Noise
@@ -60,6 +61,8 @@ class SharesTest:
     canary: Moments
     control: Moments
     interval: Interval
+    wide: Margin | None = None
+    """What this step has to prove, where it is less than the tolerance."""
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> SharesTest:
@@ -89,7 +92,7 @@ class SharesTest:
         ratio = 0.0 if alone else 1.0
         return replace(
             self,
-            evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms, blames=blames),
+            evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms, blames=blames, wide=self.wide),
             catastrophe=catastrophe,
             running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),
@@ -108,8 +111,11 @@ class SharesTest:
         difference = self.running.weighted / (self.running.information + 5)
         return min(max(p0 + difference, 1e-6), 0.999), p0
 
-    def restart_promotion(self) -> SharesTest:
-        return replace(self, evidence=self.evidence.restart_promotion())
+    def begin_step(self, step: StepTerms) -> SharesTest:
+        return replace(self, evidence=self.evidence.begin_step(step), wide=widened(self.metric, step.margin))
+
+    def resume_step(self, step: StepTerms) -> SharesTest:
+        return replace(self, wide=widened(self.metric, step.margin))
 
     def reading(self) -> Reading:
         fixed, alone = self.judged, self.judged.margin.ratio == 0

@@ -16,6 +16,7 @@ from modelrollout.analysis.block import (
     Margin,
     log_factors,
 )
+from modelrollout.analysis.ladder import StepTerms
 from modelrollout.analysis.mixture import SINGLE, Mixture, Schedule
 
 FORGET = 0.97
@@ -48,17 +49,21 @@ class Control(NamedTuple):
 
 
 class TwoSided(NamedTuple):
-    """Both e-processes on one margin, betting from the same past."""
+    """Both e-processes on one margin, betting from the same past; and a third where a step need not prove
+    that margin yet."""
 
     control: Control
     revert: Mixture
     promote: Mixture
+    wide: Mixture
+    """Against "worse than the wider margin of this step"."""
 
     @classmethod
     def fresh(cls, prior: float, weight: float) -> TwoSided:
         """`prior`: the control's bad share before the rollout, worth `weight` units."""
         fresh = Mixture.fresh
-        return cls(Control(prior * weight, weight), fresh(len(WORSE)), fresh(1 + len(BETTER)))
+        proof = fresh(1 + len(BETTER))
+        return cls(Control(prior * weight, weight), fresh(len(WORSE)), proof, proof)
 
     def fold(
         self,
@@ -69,22 +74,29 @@ class TwoSided(NamedTuple):
         *,
         blames: bool = True,
         proves: bool = True,
+        wide: Margin | None = None,
     ) -> TwoSided:
         """One more look; `phi` >= 1 must come from earlier looks only. It may count against the canary when
-        it `blames`, and for it when it `proves`."""
+        it `blames`, and for it when it `proves`: at the margin, and at the `wide` one when given."""
         worse, better = log_factors(block, self.control.share, margin, phi, proves=proves)
         if not blames:
             worse = [0.0] * len(WORSE)
         elif (cap := terms.cap) is not None:
             worse = [factor if factor < cap else cap for factor in worse]
+        widely = self.wide
+        if wide is not None and proves:
+            _, easier = log_factors(block, self.control.share, wide, phi)
+            widely = widely.fold(easier, SINGLE)
         return TwoSided(
             self.control.fold(block),
             self.revert.fold(worse, terms.schedule),
             self.promote.fold(better, SINGLE),
+            widely,
         )
 
-    def restart_promotion(self) -> TwoSided:
-        return self._replace(promote=Mixture.fresh(1 + len(BETTER)))
+    def begin_step(self, step: StepTerms) -> TwoSided:
+        fresh = Mixture.fresh(1 + len(BETTER))
+        return self._replace(promote=self.promote if step.carry else fresh, wide=fresh)
 
     @property
     def log_revert(self) -> float:
@@ -92,7 +104,9 @@ class TwoSided(NamedTuple):
 
     @property
     def log_promote(self) -> float:
-        return self.promote.log_e(LOG_STAKES_BETTER)
+        """Of the margin, or of the step's wider one: what holds the one holds the other."""
+        proven = self.promote.log_e(LOG_STAKES_BETTER)
+        return max(proven, self.wide.log_e(LOG_STAKES_BETTER)) if self.wide.looks else proven
 
     def dump(self) -> list[float]:
         return [*self.dump_shared(), *self.dump_own()]
@@ -103,16 +117,19 @@ class TwoSided(NamedTuple):
 
     def dump_shared(self) -> list[float]:
         """What tests that have seen the same looks with the same numbers of units have in common."""
-        revert, promote = self.revert, self.promote
-        return [self.control.total, revert.rest, float(revert.looks), promote.rest, float(promote.looks)]
+        shared = [self.control.total]
+        for mixture in (self.revert, self.promote, self.wide):
+            shared += [mixture.rest, float(mixture.looks)]
+        return shared
 
     @classmethod
     def load_shared(cls, numbers: Iterator[float]) -> TwoSided:
-        total, rest1, looks1, rest0, looks0 = (next(numbers) for _ in range(5))
-        return cls(Control(0.0, total), Mixture((), rest1, int(looks1)), Mixture((), rest0, int(looks0)))
+        total = next(numbers)
+        revert, promote, wide = (Mixture((), next(numbers), int(next(numbers))) for _ in range(3))
+        return cls(Control(0.0, total), revert, promote, wide)
 
     def dump_own(self) -> list[float]:
-        return [self.control.bad, *self.revert.log_a, *self.promote.log_a]
+        return [self.control.bad, *self.revert.log_a, *self.promote.log_a, *self.wide.log_a]
 
     @classmethod
     def load_own(cls, numbers: Iterator[float], shared: TwoSided) -> TwoSided:
@@ -120,15 +137,14 @@ class TwoSided(NamedTuple):
 
     def with_own(self, own: tuple[float, ...]) -> TwoSided:
         """With these numbers, as `dump_own` gave them, and what is shared from here."""
-        worse, better = own[1 : 1 + len(WORSE)], own[1 + len(WORSE) :]
-        return TwoSided(
-            Control(own[0], self.control.total),
-            Mixture(worse, self.revert.rest, self.revert.looks),
-            Mixture(better, self.promote.rest, self.promote.looks),
-        )
+        ends = (1, 1 + len(WORSE), 2 + len(WORSE) + len(BETTER), OWN)
+        logs = [own[a:b] for a, b in itertools.pairwise(ends)]
+        shared = (self.revert, self.promote, self.wide)
+        revert, promote, wide = (m._replace(log_a=a) for m, a in zip(shared, logs, strict=True))
+        return TwoSided(Control(own[0], self.control.total), revert, promote, wide)
 
 
-OWN = 2 + len(WORSE) + len(BETTER)
+OWN = 1 + len(WORSE) + 2 * (1 + len(BETTER))
 """How many numbers `dump_own` gives."""
 
 

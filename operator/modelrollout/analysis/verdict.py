@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from modelrollout.analysis import arms, load
@@ -27,6 +27,7 @@ from modelrollout.analysis.decision import (
     log_combined,
 )
 from modelrollout.analysis.kinds import fresh_test, load_test
+from modelrollout.analysis.ladder import WHOLE, StepTerms
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.mixture import e_value
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
@@ -35,7 +36,7 @@ from modelrollout.analysis.reading import ArmTotals, Reading, Test
 
 __all__ = ["AlreadyFolded", "Evidence", "MetricEvidence", "StateMismatch", "Verdict", "VerdictKind"]
 
-_VERSION = 1
+_VERSION = 2
 
 
 class AlreadyFolded(ValueError):
@@ -96,6 +97,7 @@ class _Step:
     start: float | None = None
     looks: int = 0
     dwell: float = 0.0
+    terms: StepTerms = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +169,7 @@ class Evidence:
     def _judge(self, problems: Mapping[str, Problem], remarks: Mapping[str, str]) -> tuple[Evidence, Verdict]:
         standings = self.standings(problems, remarks)
         seconds = (self.cursor or 0.0) - (self.step.start or 0.0)
-        progress = StepProgress(self.step.looks, seconds, self.step.dwell)
+        progress = StepProgress(self.step.looks, seconds, self.step.dwell, self.step.terms)
         decision = self.failed or decide(self.plan, standings, progress)
         failed = decision if decision.kind is VerdictKind.FAIL else None
         verdict = Verdict(
@@ -181,10 +183,11 @@ class Evidence:
         )
         return replace(self, failed=failed), verdict
 
-    def restart_promotion(self, dwell: float = 0.0) -> Evidence:
-        """Begin a step: it must be proven anew, in at least `dwell` seconds; revert evidence goes on."""
-        entries = {name: replace(e, test=e.test.restart_promotion()) for name, e in self.entries.items()}
-        return replace(self, entries=entries, step=_Step(dwell=dwell))
+    def restart_promotion(self, dwell: float = 0.0, terms: StepTerms = WHOLE) -> Evidence:
+        """Begin a step: `terms` say what it has to prove and whether evidence for the canary goes on; it
+        lasts at least `dwell` seconds. Evidence against the canary goes on, at the tolerance itself."""
+        entries = {name: replace(e, test=e.test.begin_step(terms)) for name, e in self.entries.items()}
+        return replace(self, entries=entries, step=_Step(dwell=dwell, terms=terms))
 
     def to_state(self) -> dict[str, Any]:
         """Everything `from_state` needs, JSON-able; restored evidence goes on bit for bit."""
@@ -194,7 +197,7 @@ class Evidence:
             "plan": _fingerprint(self.plan),
             "cursor": self.cursor,
             "looks": self.looks,
-            "step": {"start": step.start, "looks": step.looks, "dwell": step.dwell},
+            "step": {"start": step.start, "looks": step.looks, "dwell": step.dwell, **asdict(step.terms)},
             "metrics": {
                 name: {"used": e.used, "invalid": e.invalid, **e.test.dump()}
                 for name, e in self.entries.items()
@@ -221,12 +224,15 @@ class Evidence:
 
     @classmethod
     def _restore(cls, plan: Plan, state: Mapping[str, Any]) -> Evidence:
-        entries = {}
+        entries, step = {}, state["step"]
+        terms = StepTerms(float(step["margin"]), bool(step["carry"]), bool(step["alike"]))
         for metric in plan.metrics:
             stored = state["metrics"][metric.name]
             test = load_test(metric, plan, stored)
-            entries[metric.name] = _Entry(test, int(stored["used"]), int(stored["invalid"]))
-        step, failed = state["step"], state.get("failed")
+            entries[metric.name] = _Entry(
+                test.resume_step(terms), int(stored["used"]), int(stored["invalid"])
+            )
+        failed = state.get("failed")
         return cls(
             plan,
             entries,
@@ -236,6 +242,7 @@ class Evidence:
                 None if step["start"] is None else float(step["start"]),
                 int(step["looks"]),
                 float(step["dwell"]),
+                terms,
             ),
             Decision(VerdictKind.FAIL, failed["reason"], failed["message"]) if failed else None,
         )
