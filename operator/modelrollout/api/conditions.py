@@ -120,6 +120,13 @@ UNDECIDED = {
 }
 """What `onInsufficient` means for a step, and when."""
 TIMED_PAUSE = Reason("TimedPause", "Step {step}: the plan pauses until {until}")
+EVALUATING = Reason("Evaluating", "Step {step}: evaluation {name} of revision {revision} is under way{said}")
+EVALUATION_HOLDS = Reason(
+    "EvaluationHolds",
+    "Step {step}: evaluation {name} can neither pass nor fail revision {revision}: {said}. Nothing moves "
+    "until it can, or until a person passes the step: annotate {annotation}=step@{number}",
+    warning=True,
+)
 PLAN_CHANGED = Reason(
     "PlanChanged", "The plan was edited before the step in progress; it starts again at step {step}"
 )
@@ -159,6 +166,11 @@ ROLLED_BACK = Reason(
 )
 ANALYSIS_FAILED = Reason(
     "AnalysisFailed", "Revision {revision} is worse than the control: {verdict}", warning=True
+)
+EVALUATION_FAILED = Reason(
+    "EvaluationFailed",
+    "Revision {revision} has failed evaluation {name} at step {step}: {said}",
+    warning=True,
 )
 NO_VERDICT = Reason(
     "NoVerdict",

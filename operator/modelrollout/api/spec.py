@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from modelrollout.api.quantities import Duration, Fraction
 
@@ -178,6 +179,8 @@ class Step(Wire):
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     match: Annotated[list[Match], Field(min_length=1, max_length=8)] | None = None
     pause: Pause | None = None
+    evaluate: SkipJsonSchema[Name | None] = None
+    """Not in the CRD: the operator does not run evaluations yet, and the API server drops unknown fields."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
     """The shortest stay; the step also waits for a Pass verdict when there are metrics."""
 

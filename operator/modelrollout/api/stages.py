@@ -34,13 +34,25 @@ class Wait:
     stay: int | None
 
 
-Stage = Shift | Wait
+@dataclass(frozen=True)
+class Evaluate:
+    """Changes no traffic and lasts until an evaluation of the canary has passed. Nothing else opens it: no
+    time, no verdict of the metrics, and no silence."""
+
+    name: str
+    """One of spec.evaluations."""
+    stay: int = 0
+
+
+Stage = Shift | Wait | Evaluate
 
 
 def stage_of(step: Step) -> Stage:
     """What the step is. One that this version cannot read waits for a person: it must not pass by itself."""
     if step.pause is not None:
         return Wait(None if step.pause.duration is None else seconds(step.pause.duration))
+    if step.evaluate is not None:
+        return Evaluate(step.evaluate)
     stay = seconds(step.for_) if step.for_ is not None else 0
     if step.weight is not None:
         return Shift(stay, weight=step.weight)

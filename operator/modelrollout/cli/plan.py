@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from modelrollout.analysis.families import problems
 from modelrollout.analysis.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
-from modelrollout.api.stages import Shift, Stage, Wait
+from modelrollout.api.stages import Evaluate, Shift, Stage, Wait
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.engine import forecast
 from modelrollout.sources.prometheus import ProviderError
@@ -90,7 +90,7 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
         lines.append(f"{number}/{len(forecasts):<4}{traffic(stage):<16}{takes:<14}{decides(stage, expected)}")
         lines += [f"      {finding(metric)}" for metric in expected.metrics]
     total = sum(expected.seconds for _, expected in forecasts)
-    waits = " and the time that a person takes" if any(_for_a_person(stage) for stage, _ in forecasts) else ""
+    waits = " and the time that a person takes" if any(stage.stay is None for stage, _ in forecasts) else ""
     lines.append(f"all   about {duration(total)}{waits}, beside the time that pods need to load the model")
     if unplanned := [metric.name for metric in known.metrics if not known.is_planned(metric)]:
         lines.append(f"not planned, for want of a past to plan from: {', '.join(unplanned)}")
@@ -107,18 +107,24 @@ def traffic(stage: Stage) -> str:
             return "match"
         case Wait():
             return "pause"
+        case Evaluate(name=name):
+            return f"evaluate {name}"
         case _:
             assert_never(stage)
 
 
 def decides(stage: Stage, expected: StageForecast) -> str:
-    if not expected.comparable:
-        return "a person" if _for_a_person(stage) else "its time; nothing is compared"
-    return expected.slowest or "its shortest stay"
-
-
-def _for_a_person(stage: Stage) -> bool:
-    return stage.stay is None
+    match stage:
+        case Wait(stay=None):
+            return "a person"
+        case Evaluate():
+            return "the evaluation, whose time is not planned here"
+        case Shift() | Wait():
+            if not expected.comparable:
+                return "its time; nothing is compared"
+            return expected.slowest or "its shortest stay"
+        case _:
+            assert_never(stage)
 
 
 def finding(metric: MetricForecast) -> str:

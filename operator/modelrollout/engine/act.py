@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import Any, assert_never
 
 import structlog
 
@@ -24,6 +24,7 @@ from modelrollout.rollout.model import (
     PointService,
     RestoreRevision,
     Role,
+    RunEvaluation,
     Scale,
     SetTraffic,
     TakeOff,
@@ -75,6 +76,10 @@ class Actor:
                 await self._hand_back(view)
             case TakeOff(annotation, value, mark):
                 await self._take_off(view, annotation, value, mark)
+            case RunEvaluation(name):
+                raise Refused(f"Evaluation {name} cannot be run: this version of the operator runs none.")
+            case _:
+                assert_never(action)
 
     async def _take_off(self, view: View, annotation: str, value: str, mark: str) -> None:
         """When it is no longer there, or says something else, the watch will show what there is instead."""

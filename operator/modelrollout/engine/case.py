@@ -12,7 +12,7 @@ from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.plan import Plan as Judgement
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
-from modelrollout.api.stages import Shift, Wait, stages
+from modelrollout.api.stages import Evaluate, Shift, Wait, stages
 from modelrollout.api.stages import Stage as PlanStage
 from modelrollout.api.times import unix
 from modelrollout.engine.keys import RolloutKey
@@ -151,7 +151,7 @@ def _judged_for(stage: PlanStage) -> int:
     match stage:
         case Shift(stay=stay):
             return stay
-        case Wait():
+        case Wait() | Evaluate():
             return 0
         case _:
             assert_never(stage)

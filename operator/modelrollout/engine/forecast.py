@@ -145,5 +145,7 @@ def _shares(stage: stages.Stage) -> Stage:
             return Stage(share, 1 - share, float(stay))
         case stages.Wait(stay=stay):
             return Stage(0.0, 1.0, float(stay or 0))
+        case stages.Evaluate():
+            return Stage(0.0, 1.0)
         case _:
             assert_never(stage)

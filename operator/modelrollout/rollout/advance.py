@@ -11,6 +11,7 @@ from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import enough
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import PREFIX, done, pending
+from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
 from modelrollout.rollout.view import Change, View, note
@@ -108,7 +109,9 @@ def advance(view: View) -> Change | None:
         return None
     verdict = evidence(view) if needs_verdict(view) else None
     if passed(view):
-        text = f": {verdict.message}" if verdict is not None and verdict.message else ""
+        opened = answer(view)
+        why = verdict.message if verdict is not None else opened.sentence if opened is not None else ""
+        text = f": {why}" if why else ""
         said = note(say.STEP_PASSED, step=view.progress, verdict=text)
     elif quietly_passed(view) and view.spec.analysis is not None:
         said = note(say.QUIETLY_PASSED, step=view.progress, limit=view.spec.analysis.max_step_duration)

@@ -28,6 +28,7 @@ from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import orders_due, requeue
 from modelrollout.rollout.doing import Doing, doing
+from modelrollout.rollout.gate import runs
 from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, PointNamed, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
@@ -41,6 +42,7 @@ ALWAYS: tuple[Policy, ...] = (
     misspelt.see_unknown,
     revert.commanded,
     revert.failed,
+    revert.evaluation_failed,
     revert.give_way,
     revert.gone_back,
     drain.gone,
@@ -59,6 +61,7 @@ POLICIES: tuple[Policy, ...] = (
     revert.commanded,
     revert.superseded,
     revert.failed,
+    revert.evaluation_failed,
     revert.stable_lost,
     revert.give_way,
     revert.gone_back,
@@ -96,7 +99,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     if view.stable is None:
         return _refused(view, notes, problem)
     held = problem is not None and not view.reverting
-    acts = _with_orders(view, () if held else actions(view))
+    acts = _with_orders(view, () if held else (*actions(view), *runs(view)))
     view = _remembering(view, acts)
     what = doing(view)
     view, notes = _labelled(view, what, notes)

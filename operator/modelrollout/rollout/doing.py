@@ -8,13 +8,14 @@ from typing import assert_never
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
 from modelrollout.api.quantities import seconds
-from modelrollout.api.stages import Shift, Wait
+from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import judge
 from modelrollout.rollout.advance import blockers, describe, fit
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.commands import PREFIX
+from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import Split
@@ -141,8 +142,22 @@ def _judging(view: View) -> Doing:
             return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)
         case Shift():
             return _compared(view, unix(started), until)
+        case Evaluate(name=name):
+            return _evaluated(view, name)
         case _:
             assert_never(stage)
+
+
+def _evaluated(view: View, name: str) -> Doing:
+    """Only an answer that needs a person's eye is a warning; the step holds in every case."""
+    gate = answer(view)
+    facts = {"step": view.progress, "name": name, "revision": view.canary}
+    if gate is None or gate.state in ("running", "passed", "failed"):
+        said = f": {gate.sentence}" if gate is not None and gate.sentence else ""
+        return _do("Progressing", say.EVALUATING, said=said, **facts)
+    annotation, number = PREFIX + "promote", view.index + 1
+    said = gate.sentence.rstrip(".")
+    return _do("Progressing", say.EVALUATION_HOLDS, said=said, annotation=annotation, number=number, **facts)
 
 
 def _compared(view: View, started: float, until: str) -> Doing:

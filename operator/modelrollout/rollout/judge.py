@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import assert_never
 
 from modelrollout.api.quantities import seconds
-from modelrollout.api.stages import Shift, Wait
+from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import AnalysisStatus
 from modelrollout.api.times import unix
+from modelrollout.rollout.gate import answer
 from modelrollout.rollout.view import View
 
 COUNTED = 2
@@ -21,7 +22,7 @@ def needs_verdict(view: View) -> bool:
     match view.stage:
         case Shift():
             return True
-        case Wait() | None:
+        case Wait() | Evaluate() | None:
             return False
         case stage:
             assert_never(stage)
@@ -51,10 +52,22 @@ def awaited(view: View) -> float | None:
 
 
 def passed(view: View) -> bool:
+    """Its time is over, and what has to speak for it has spoken. Silence never passes a step."""
     if not stayed(view):
         return False
-    verdict = evidence(view)
-    return not needs_verdict(view) or (verdict is not None and verdict.verdict == "Pass")
+    match view.stage:
+        case Shift():
+            verdict = evidence(view)
+            return not needs_verdict(view) or (verdict is not None and verdict.verdict == "Pass")
+        case Wait():
+            return True
+        case Evaluate():
+            opened = answer(view)
+            return opened is not None and opened.state == "passed"
+        case None:
+            return False
+        case stage:
+            assert_never(stage)
 
 
 def late(view: View) -> bool:

@@ -62,6 +62,18 @@ class Author:
 
 
 @dataclass(frozen=True)
+class Gate:
+    """What is known of one run of an evaluation. Only `passed` opens its step and only `failed` reverts."""
+
+    revision: str
+    run: str
+    """As `RunEvaluation.run` named it."""
+    state: Literal["running", "passed", "failed", "error", "insufficient"]
+    sentence: str = ""
+    """For people: how far it is, or what it found."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """The cluster at one moment, as far as one rollout is concerned."""
 
@@ -90,6 +102,8 @@ class Observed:
     `last_look` it counts for nothing: a verdict older than what it is asked about must not decide it."""
     quiet: bool = False
     """The looks speak for the canary, though not enough for a Pass: `promoteIfQuiet` may go on."""
+    gates: Mapping[str, Gate] = field(default_factory=dict)
+    """By the evaluation's name: the run of it that was started last. Absent: none was."""
     split_mismatch: str | None = None
     """A sentence when the share counted in the data plane contradicts the weight."""
     measured: str | None = None
@@ -154,6 +168,17 @@ class SetTraffic:
 
 
 @dataclass(frozen=True)
+class RunEvaluation:
+    """Start this run of an evaluation, unless it has been started already."""
+
+    name: str
+    revision: str
+    step: int
+    run: str
+    """Names the run: a step that begins again, or a second trial of the revision, asks for another."""
+
+
+@dataclass(frozen=True)
 class DeleteRevision:
     revision: str
 
@@ -180,6 +205,7 @@ Action = (
     | PointService
     | PointNamed
     | SetTraffic
+    | RunEvaluation
     | DeleteRevision
     | HandBack
     | TakeOff

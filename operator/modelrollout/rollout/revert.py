@@ -11,6 +11,7 @@ from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import PREFIX, done, pending
 from modelrollout.rollout.drain import leaving
+from modelrollout.rollout.gate import answer, asked
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
 from modelrollout.rollout.judge import late
@@ -74,6 +75,15 @@ def failed(view: View) -> Change | None:
     if verdict is None or verdict.verdict != "Fail":
         return None
     return _leave(view, say.ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
+
+
+def evaluation_failed(view: View) -> Change | None:
+    """The evaluation that the step in progress waits for has failed the revision; a pause changes nothing."""
+    gate, wanted = answer(view), asked(view)
+    if gate is None or wanted is None or gate.state != "failed":
+        return None
+    said = gate.sentence or "it gave no reason"
+    return _leave(view, say.EVALUATION_FAILED, name=wanted.name, step=view.progress, said=said)
 
 
 def never_ready(view: View) -> Change | None:

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Curve, Pause, Spec, Step
-from modelrollout.api.stages import Shift, Wait, stage_of
+from modelrollout.api.stages import Evaluate, Shift, Wait, stage_of
 from modelrollout.rollout.capacity import needed
 from modelrollout.traffic.ratio import nearest
 from modelrollout.traffic.requirements import as_matches
@@ -42,7 +42,7 @@ def _is_move(step: Step) -> bool:
     match stage_of(step):
         case Shift(weight=weight):
             return weight == 100
-        case Wait():
+        case Wait() | Evaluate():
             return False
         case stage:
             assert_never(stage)
@@ -77,7 +77,7 @@ def split_at(plan: Steps, index: int) -> Split:
     """The split while this step is in progress.
 
     A weight and matches stay until a later step changes them (a user who saw the canary goes on seeing
-    it); a mirror ends with the next step that is no pause; a pause changes nothing.
+    it); a mirror ends with the next step that moves traffic; a pause and an evaluation change nothing.
     """
     split = Split()
     for step in plan[: index + 1]:
@@ -85,7 +85,7 @@ def split_at(plan: Steps, index: int) -> Split:
             case Shift(weight=weight, mirror=mirror, matches=matches):
                 canary = split.canary if weight is None else weight
                 split = Split(canary, mirror, as_matches(matches) or split.matches)
-            case Wait():
+            case Wait() | Evaluate():
                 pass
             case stage:
                 assert_never(stage)

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec, Strategy, Traffic
-from modelrollout.api.stages import Shift, Wait, stages
+from modelrollout.api.stages import Evaluate, Shift, Wait, stages
 from modelrollout.traffic import ratio
 from modelrollout.traffic.router import Capabilities, Match, Problem, Split
 
@@ -65,7 +65,7 @@ def _shifts(strategy: Strategy) -> Iterator[Shift]:
         match stage:
             case Shift():
                 yield stage
-            case Wait():
+            case Wait() | Evaluate():
                 pass
             case _:
                 assert_never(stage)

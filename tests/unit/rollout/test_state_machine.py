@@ -41,6 +41,9 @@ SPECS: dict[str, Spec] = {
         analysis={**METRICS, "onInsufficient": "revert", "maxStepDuration": "15m"}
     ),
     "every kind of step": with_steps(*MIXED_STEPS, rollbackWindow="0s"),
+    "a plan with an evaluation": with_steps(
+        {"mirror": 20}, {"evaluate": "golden"}, {"weight": 25, "for": "1m"}, {"evaluate": "golden"}
+    ),
     "canary by pod counts": with_steps({"weight": 20}, {"weight": 50, "for": "1m"}, traffic=SERVICE_ONLY),
     "blue/green by selector": spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}),
     "blue/green on a route": spec_of(strategy={"blueGreen": {"steps": [{"weight": 10, "for": "1m"}]}}),
@@ -160,6 +163,13 @@ class Rollout(RuleBasedStateMachine):
     def judged(self, verdict: str) -> None:
         self.world.judge(verdict)
 
+    @rule(state=st.sampled_from(["running", "passed", "failed", "error", "insufficient", "lost"]))
+    def evaluated(self, state: Any) -> None:
+        if state == "lost":
+            self.world.gates.clear()
+        else:
+            self.world.evaluate(state)
+
     @rule(mismatch=st.sampled_from([None, "asked for 5 %, counted 40 %"]))
     def the_split_is_counted(self, mismatch: str | None) -> None:
         self.world.split_mismatch = mismatch
@@ -184,6 +194,7 @@ class Rollout(RuleBasedStateMachine):
         world.annotations.clear()
         world.propagate()
         for _ in range(40):
+            world.evaluate("passed")
             self.operator.judged(30 * 60)
             if self.operator.status.phase in ("Stable", "Watching", "Reverted"):
                 break

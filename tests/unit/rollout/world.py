@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import AnalysisStatus, Status
@@ -23,6 +23,7 @@ from modelrollout.rollout.model import (
     DeleteRevision,
     EnsureRevision,
     Fleet,
+    Gate,
     HandBack,
     Named,
     Observed,
@@ -31,6 +32,7 @@ from modelrollout.rollout.model import (
     PointService,
     RestoreRevision,
     Role,
+    RunEvaluation,
     Scale,
     SetTraffic,
     TakeOff,
@@ -43,6 +45,7 @@ START = 1_800_000_000.0
 LOADING = 60.0
 PERSON = Author("kubectl-annotate")
 ROLES: tuple[Role, Role] = ("stable", "canary")
+Verdict = Literal["running", "passed", "failed", "error", "insufficient"]
 
 
 def spec_of(image: str = "vllm:1", **changes: Any) -> Spec:
@@ -111,6 +114,7 @@ class World:
     quiet: bool = False
     split_mismatch: str | None = None
     measured: str | None = None
+    gates: dict[str, Gate] = field(default_factory=dict)
     problem: Problem | None = None
     setback: Problem | None = None
     route_problem: Problem | None = None
@@ -190,6 +194,7 @@ class World:
             quiet=self.quiet,
             split_mismatch=self.split_mismatch,
             measured=self.measured,
+            gates=dict(self.gates),
             found={"rules": "as found"},
             selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,
@@ -234,6 +239,12 @@ class World:
         found = {"verdict": verdict, "reason": verdict, "message": message, "last_look": stamp(self.now)}
         self.analysis = AnalysisStatus.model_validate(found | more)
 
+    def evaluate(self, state: Verdict, sentence: str = "") -> None:
+        """The runs under way come to this."""
+        self.gates = {
+            name: replace(gate, state=state, sentence=sentence) for name, gate in self.gates.items()
+        }
+
     def drift(self, split: Split | None, writer: str = "kubectl-edit") -> None:
         """Someone else writes the route."""
         if self.gateway:
@@ -268,6 +279,8 @@ class World:
                     del self.annotations[annotation]
                     self.annotations[LAST_ORDER] = mark
                     self.version += 1
+            case RunEvaluation(name, revision, run=run):
+                self.gates[name] = Gate(revision, run, "running")
 
     def _resize(self, revision: str, replicas: int) -> None:
         pods = self.pods[revision]
@@ -403,6 +416,7 @@ def fresh_copy(world: World) -> World:
         pods={revision: Pods(pods.wanted, list(pods.ready_at)) for revision, pods in world.pods.items()},
         services=dict(world.services),
         endpoints={role: dict(counts) for role, counts in world.endpoints.items()},
+        gates=dict(world.gates),
         created=list(world.created),
         calls=list(world.calls),
     )
