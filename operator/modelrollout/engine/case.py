@@ -9,7 +9,7 @@ from typing import assert_never
 from modelrollout.analysis.counters.arms import Arms, Split
 from modelrollout.analysis.families import arrivals, resolve
 from modelrollout.analysis.metric import Metric
-from modelrollout.analysis.plan import Plan as Judgement
+from modelrollout.analysis.plan import Plan as EvidencePlan
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
 from modelrollout.api.stages import Evaluate, Shift, Wait, stages
@@ -130,9 +130,9 @@ def question_of(at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[floa
 
 def judgement_of(
     case: Case, question: Question, planned_looks: int, learned: tuple[Metric, ...] = ()
-) -> Judgement:
+) -> EvidencePlan:
     """How the case is judged; `learned` are the metrics with what the control's past said put into them."""
-    return Judgement(
+    return EvidencePlan(
         metrics=learned or tuple(resolved.metric for resolved in question.metrics),
         false_revert_risk=fraction(case.analysis.false_revert_risk),
         miss_risk=fraction(case.analysis.miss_risk),

@@ -18,15 +18,15 @@ import structlog
 
 from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.schedule import look_ending_by
+from modelrollout.analysis.split import SplitProof
 from modelrollout.engine.accelerators import per_pod
 from modelrollout.engine.case import Case, case_of, planned_looks, question_of, stage_of
-from modelrollout.engine.findings import NOTHING, Findings, failed
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.learning import learn
 from modelrollout.engine.secrets import ReadSecret
-from modelrollout.engine.trial import Trial
+from modelrollout.engine.trial import Trial, unjudged
 from modelrollout.engine.view import View
-from modelrollout.rollout.model import Plan
+from modelrollout.rollout.model import Judgement, Plan
 from modelrollout.sources.access import Access
 from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.prometheus import NotAsked, ProviderError
@@ -68,15 +68,20 @@ class Looks:
 
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
 
-    def findings(self, at: RolloutKey) -> Findings:
+    def judgement(self, at: RolloutKey) -> Judgement | None:
         """What the looks say. A fault of ours in saying it must not keep a pass from an abort."""
         trial = self._trials.get(at)
         try:
-            return trial.findings() if trial is not None else NOTHING
+            return trial.judgement() if trial is not None else None
         except Exception as error:
-            log.exception("findings failed", rollout=str(at))
+            log.exception("no judgement", rollout=str(at))
             self._telemetry.errors.labels(type(error).__name__).inc()
-            return failed(f"The findings cannot be told: {error!r}", self._clock())
+            return unjudged(f"What the looks found cannot be said: {error!r}", self._clock())
+
+    def proof(self, at: RolloutKey) -> SplitProof | None:
+        """The share of requests that was counted to reach the canary."""
+        trial = self._trials.get(at)
+        return trial.proof if trial is not None else None
 
     def checkpoint(self, at: RolloutKey) -> dict[str, Any] | None:
         """The evidence to be stored with the next status write; None when there is nothing new to store."""
@@ -194,5 +199,5 @@ class Looks:
 
 
 def _question(view: View, case: Case) -> Question:
-    of_arm = (per_pod(view.deployments.get(revision)) for revision in (case.canary, case.control))
-    return question_of(view.key, view.spec, case, (next(of_arm), next(of_arm)))
+    canary, control = view.deployments.get(case.canary), view.deployments.get(case.control)
+    return question_of(view.key, view.spec, case, (per_pod(canary), per_pod(control)))

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
+from modelrollout.analysis.split import SplitProof
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
@@ -19,7 +20,6 @@ from modelrollout.cluster.client import Cluster, kind_of
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.authors import authors
 from modelrollout.engine.claims import Claims
-from modelrollout.engine.findings import Findings
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, EVENT, POD, SERVICE, named
 from modelrollout.engine.obstacles import obstacle
@@ -27,7 +27,7 @@ from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.commands import given
-from modelrollout.rollout.model import Fleet, Named, Observed, Role
+from modelrollout.rollout.model import Fleet, Judgement, Named, Observed, Role
 from modelrollout.rollout.revision import content_hash, describe, revision_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.deployment import pod_labels
@@ -210,7 +210,14 @@ class Observer:
 
     # ── telling the brain ───────────────────────────────────────────────────────────────────────
 
-    def observed(self, view: View, findings: Findings, setback: Problem | None = None) -> Observed:
+    def observed(
+        self,
+        view: View,
+        judgement: Judgement | None,
+        proof: SplitProof | None,
+        setback: Problem | None = None,
+    ) -> Observed:
+        """The cluster and what the looks say, as the brain sees them."""
         at, metadata = view.key, view.resource["metadata"]
         found = None
         if view.status.original_traffic is None and all(map(view.objects.get, view.router.refs())):
@@ -226,10 +233,9 @@ class Observer:
             route=self._warned(view),
             problem=obstacle(view, self._policy),
             setback=setback,
-            analysis=findings.analysis,
-            quiet=findings.quiet,
-            split_mismatch=findings.split_mismatch,
-            measured=findings.measured,
+            judgement=judgement,
+            split_mismatch=proof.mismatch if proof is not None else None,
+            measured=proof.measured if proof is not None else None,
             found=found,
             selector=f"{ROLLOUT_LABEL}={at.name}",
             deleting=view.deleting,

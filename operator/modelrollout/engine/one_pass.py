@@ -105,7 +105,9 @@ class OnePass:
             view = self._observer.view(at)
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
-            observed = self._observer.observed(view, self._looks.findings(at), kept.setback)
+            observed = self._observer.observed(
+                view, self._looks.judgement(at), self._looks.proof(at), kept.setback
+            )
             plan = decide(view.spec, view.status, observed, self._clock())
             self._follow(at, view, plan)
         log.debug(

@@ -16,10 +16,10 @@ from modelrollout.analysis.observation import Look, Observation, Problem, Proble
 from modelrollout.analysis.policy import on_insufficient
 from modelrollout.analysis.schedule import first_look, next_look
 from modelrollout.analysis.split import SplitProof
-from modelrollout.analysis.verdict import Evidence, StateMismatch, Verdict
+from modelrollout.analysis.verdict import Evidence, StateMismatch, Verdict, VerdictKind
 from modelrollout.engine.case import Case, Stage, judgement_of
-from modelrollout.engine.findings import Findings
-from modelrollout.engine.told import told
+from modelrollout.engine.metric_status import metric_status, proven_at, query_of
+from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
 
 SHORTEST = 1 / 3
@@ -115,7 +115,7 @@ class Trial:
         self.failure = None
         seen = counted.observations if self.stage.judged else self._untold(counted)
         self.evidence, self.verdict = self.evidence.fold(look, seen)
-        begins = self.verdict.step_looks == 1 < self.verdict.looks
+        begins = self.verdict.step_looks == 1 and self.verdict.looks > 1
         self.looked = self.looked.fold(
             look, self.case.interval, begins_step=begins, answered=counted.answered and self.stage.judged
         )
@@ -140,23 +140,30 @@ class Trial:
         """Nothing could be counted; said as a verdict that holds."""
         self.failure, self.failed_at = why, now
 
-    def findings(self) -> Findings:
-        """What the brain is told."""
-        critical = self.evidence.plan.critical if self.evidence is not None else ()
-        cursor = self.evidence.cursor if self.evidence is not None else None
-        policy, verdict = self.case.analysis.on_insufficient, self.verdict
-        return Findings(
-            analysis=told(
-                self.question.metrics,
-                verdict,
-                cursor,
-                self.failure,
-                self.failed_at,
-                interval=self.case.interval,
-                critical=tuple(critical),
-                warnings=self.warnings,
+    def judgement(self) -> Judgement | None:
+        """What the brain decides on; None before the first look."""
+        if self.failure is not None and self.failed_at is not None:
+            return unjudged(self.failure, self.failed_at)
+        verdict, evidence = self.verdict, self.evidence
+        if verdict is None or evidence is None or evidence.cursor is None:
+            return None
+        critical = tuple(evidence.plan.critical)
+        queries = {resolved.name: query_of(resolved) for resolved in self.question.metrics}
+        return Judgement(
+            kind=verdict.kind,
+            ended_at=evidence.cursor,
+            reason=verdict.reason,
+            message=verdict.message,
+            quiet=on_insufficient(self.case.analysis.on_insufficient, verdict, critical) == "promote",
+            looks=verdict.looks,
+            proven_at=proven_at(verdict, critical, self.case.interval, evidence.cursor),
+            metrics=tuple(
+                metric_status(each, queries.get(name), self.warnings.get(name))
+                for name, each in verdict.metrics.items()
             ),
-            quiet=verdict is not None and on_insufficient(policy, verdict, tuple(critical)) == "promote",
-            split_mismatch=self.proof.mismatch,
-            measured=self.proof.measured,
         )
+
+
+def unjudged(why: str, now: float) -> Judgement:
+    """Nothing can be said of the looks: it holds like a look in which the provider failed."""
+    return Judgement(VerdictKind.PROVIDER_ERROR, now, reason=VerdictKind.PROVIDER_ERROR.value, message=why)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 
 from modelrollout.api import conditions as say
-from modelrollout.api.status import AnalysisStatus, StepStatus
+from modelrollout.api.status import StepStatus
 from modelrollout.api.times import stamp
 from modelrollout.rollout import steps
+from modelrollout.rollout.analysis_status import COLLECTING
 from modelrollout.rollout.capacity import enough
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import PREFIX, done, pending
@@ -81,9 +82,8 @@ def start_clock(view: View) -> Change | None:
         return None
     if view.desired != view.asked or not view.settled or not fit(view):
         return None
-    fresh = AnalysisStatus(verdict="Insufficient", reason="Collecting") if needs_verdict(view) else None
     step = but(view.step, started_at=stamp(math.ceil(view.now)))
-    return view.change(step=step, analysis=fresh or view.status.analysis)
+    return view.change(step=step, analysis=COLLECTING if needs_verdict(view) else view.status.analysis)
 
 
 def promote_by_hand(view: View) -> Change | None:
@@ -103,13 +103,12 @@ def advance(view: View) -> Change | None:
 
     The evidence for it stays in status until the next step begins to collect its own.
     """
-    if not _climbing(view) or view.final or view.paused or view.desired != view.asked:
+    if not _climbing(view) or view.step is None or view.final or view.paused:
         return None
-    if not view.settled or view.observed.split_mismatch:
+    if view.desired != view.asked or not view.settled or view.observed.split_mismatch:
         return None
-    verdict = evidence(view) if needs_verdict(view) else None
     if passed(view):
-        opened = answer(view)
+        verdict, opened = evidence(view) if needs_verdict(view) else None, answer(view)
         why = verdict.message if verdict is not None else opened.sentence if opened is not None else ""
         text = f": {why}" if why else ""
         said = note(say.STEP_PASSED, step=view.progress, verdict=text)
@@ -117,7 +116,8 @@ def advance(view: View) -> Change | None:
         said = note(say.QUIETLY_PASSED, step=view.progress, limit=view.spec.analysis.max_step_duration)
     else:
         return None
-    return view.change(said, step=_at(view, view.index + 1), analysis=verdict or view.status.analysis)
+    shown = view.analysis(view.step.started_at) if needs_verdict(view) else view.status.analysis
+    return view.change(said, step=_at(view, view.index + 1), analysis=shown)
 
 
 def _at(view: View, index: int) -> StepStatus:

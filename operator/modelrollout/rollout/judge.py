@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from modelrollout.analysis.verdict import VerdictKind
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Evaluate, Shift, Wait
-from modelrollout.api.status import AnalysisStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.gate import answer
+from modelrollout.rollout.model import Judgement
 from modelrollout.rollout.view import View
 
 COUNTED = 2
@@ -28,9 +29,9 @@ def needs_verdict(view: View) -> bool:
             assert_never(stage)
 
 
-def evidence(view: View) -> AnalysisStatus | None:
+def evidence(view: View) -> Judgement | None:
     """What the looks since the step's start say."""
-    return view.verdict(view.step.started_at) if view.step is not None else None
+    return view.judgement(view.step.started_at) if view.step is not None else None
 
 
 def stayed(view: View) -> bool:
@@ -58,7 +59,7 @@ def passed(view: View) -> bool:
     match view.stage:
         case Shift():
             verdict = evidence(view)
-            return not needs_verdict(view) or (verdict is not None and verdict.verdict == "Pass")
+            return not needs_verdict(view) or (verdict is not None and verdict.kind is VerdictKind.PASS)
         case Wait():
             return True
         case Evaluate():
@@ -84,8 +85,8 @@ def quietly_passed(view: View) -> bool:
     return (
         analysis is not None
         and analysis.on_insufficient == "promoteIfQuiet"
-        and view.observed.quiet
         and verdict is not None
-        and verdict.verdict == "Insufficient"
+        and verdict.quiet
+        and verdict.kind is VerdictKind.INSUFFICIENT
         and late(view)
     )

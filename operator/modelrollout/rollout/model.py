@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modelrollout.api.status import AnalysisStatus, Status
+from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.api.status import MetricStatus, Status
 from modelrollout.traffic.router import Problem, Reading, Split
 
 Role = Literal["stable", "canary"]
@@ -62,6 +63,24 @@ class Author:
 
 
 @dataclass(frozen=True)
+class Judgement:
+    """What the looks at the metrics say so far of the canary, or of the revision that was just promoted."""
+
+    kind: VerdictKind
+    ended_at: float
+    """Unix seconds: when the last look closed. About what began later the judgement decides nothing."""
+    reason: str = ""
+    message: str = ""
+    quiet: bool = False
+    """The looks speak for the canary, though not enough for a Pass: `promoteIfQuiet` may go on."""
+    looks: int = 0
+    proven_at: float | None = None
+    """Unix seconds: when the step will be proven at the pace so far; None: nothing can be said."""
+    metrics: tuple[MetricStatus, ...] = ()
+    """For people."""
+
+
+@dataclass(frozen=True)
 class Gate:
     """What is known of one run of an evaluation. Only `passed` opens its step and only `failed` reverts."""
 
@@ -97,11 +116,8 @@ class Observed:
     """What only the cluster knows and makes the spec impossible: no Service, a foreign owner, a rival."""
     setback: Problem | None = None
     """What the last pass meant to do and could not, such as to make a Deployment that is refused."""
-    analysis: AnalysisStatus | None = None
-    """The verdict on the step in progress from the looks so far; None: no metrics, or no look yet. Without
-    `last_look` it counts for nothing: a verdict older than what it is asked about must not decide it."""
-    quiet: bool = False
-    """The looks speak for the canary, though not enough for a Pass: `promoteIfQuiet` may go on."""
+    judgement: Judgement | None = None
+    """None: there are no metrics, or no look has closed yet."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """By the evaluation's name: the run of it that was started last. Absent: none was."""
     split_mismatch: str | None = None

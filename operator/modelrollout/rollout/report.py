@@ -75,7 +75,7 @@ def _analysis(view: View) -> AnalysisStatus | None:
     since = view.step.started_at if view.rolling and view.step is not None else None
     if view.watching:
         since = view.status.started_at
-    analysis = view.verdict(since) or view.status.analysis
+    analysis = view.analysis(since)
     if analysis is None or analysis.eta is None:
         return analysis
     ahead = view.canary is not None and unix(analysis.eta) > view.now

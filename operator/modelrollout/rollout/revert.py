@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from modelrollout.analysis.verdict import VerdictKind
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
 from modelrollout.api.quantities import seconds
@@ -14,7 +15,7 @@ from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.gate import answer, asked
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
-from modelrollout.rollout.judge import late
+from modelrollout.rollout.judge import evidence, late
 from modelrollout.rollout.view import Change, View, note
 from modelrollout.traffic.router import Split
 
@@ -38,7 +39,7 @@ def _leave(view: View, reason: Reason, **facts: object) -> Change:
         revert_reason=said.reason,
         revert_message=said.message,
         refused_revision=None if said.reason in _NOT_REFUSED else bad,
-        analysis=view.verdict(view.status.started_at) or view.status.analysis,
+        analysis=view.analysis(view.status.started_at),
     )
 
 
@@ -71,8 +72,8 @@ def failed(view: View) -> Change | None:
     """Only a Fail reverts; it does so while paused, while promoting and in the rollback window too."""
     if not (view.rolling or view.watching):
         return None
-    verdict = view.verdict(view.status.started_at)
-    if verdict is None or verdict.verdict != "Fail":
+    verdict = view.judgement(view.status.started_at)
+    if verdict is None or verdict.kind is not VerdictKind.FAIL:
         return None
     return _leave(view, say.ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
 
@@ -110,8 +111,8 @@ def no_verdict(view: View) -> Change | None:
     analysis = view.spec.analysis
     if analysis is None or analysis.on_insufficient != "revert" or view.paused or not late(view):
         return None
-    verdict = view.verdict(view.step.started_at if view.step else None)
-    if verdict is not None and verdict.verdict != "Insufficient":
+    verdict = evidence(view)
+    if verdict is not None and verdict.kind is not VerdictKind.INSUFFICIENT:
         return None
     what = (verdict.message or verdict.reason) if verdict is not None else "no look"
     return _leave(view, say.NO_VERDICT, step=view.progress, limit=analysis.max_step_duration, verdict=what)

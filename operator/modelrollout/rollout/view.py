@@ -14,9 +14,10 @@ from modelrollout.api.stages import Stage, stage_of
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status, StepStatus, WeightStatus
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import steps
+from modelrollout.rollout.analysis_status import analysis_status
 from modelrollout.rollout.changes import StatusChanges, but
 from modelrollout.rollout.commands import Subject, pending
-from modelrollout.rollout.model import Fleet, Note, Observed, Role
+from modelrollout.rollout.model import Fleet, Judgement, Note, Observed, Role
 from modelrollout.traffic.requirements import as_matches
 from modelrollout.traffic.router import Split
 
@@ -258,12 +259,17 @@ class View:
 
     # ── evidence ──
 
-    def verdict(self, since: str | None) -> AnalysisStatus | None:
+    def judgement(self, since: str | None) -> Judgement | None:
         """What the looks say, when the last of them closed after `since`."""
-        analysis = self.observed.analysis
-        if self.spec.analysis is None or analysis is None or analysis.last_look is None or since is None:
+        judgement = self.observed.judgement
+        if self.spec.analysis is None or judgement is None or since is None:
             return None
-        return analysis if unix(analysis.last_look) > unix(since) else None
+        return judgement if judgement.ended_at > unix(since) else None
+
+    def analysis(self, since: str | None) -> AnalysisStatus | None:
+        """The same for status, where the last one stays until there is another."""
+        judgement = self.judgement(since)
+        return analysis_status(judgement) if judgement is not None else self.status.analysis
 
     # ── time ──
 

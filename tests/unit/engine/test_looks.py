@@ -1,7 +1,8 @@
-"""What a pass hears of the looks, also when hearing fails."""
+"""What a pass reads of the looks, also when reading fails."""
 
 import asyncio
 
+from modelrollout.analysis.verdict import VerdictKind
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.telemetry import Telemetry
@@ -12,13 +13,13 @@ AT = RolloutKey("ns", "chat")
 class Broken:
     """A judgement with a fault of ours in it, such as a number that no calendar has."""
 
-    def findings(self):
+    def judgement(self):
         raise OverflowError("year 31708 is out of range")
 
 
-def test_a_fault_in_telling_holds_the_rollout_and_does_not_keep_a_pass_from_an_abort():
+def test_a_fault_in_judging_holds_the_rollout_and_does_not_keep_a_pass_from_an_abort():
     looks = Looks(Telemetry(), asyncio.Lock(), clock=lambda: 1_800_000_000.0)
     looks._trials[AT] = Broken()
-    told = looks.findings(AT).analysis
-    assert told.verdict == "ProviderError"
-    assert "year 31708" in told.message
+    judgement = looks.judgement(AT)
+    assert judgement.kind is VerdictKind.PROVIDER_ERROR
+    assert "year 31708" in judgement.message

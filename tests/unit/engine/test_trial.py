@@ -9,12 +9,12 @@ from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.families import arrivals, resolve
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind, Ratio
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.verdict import Evidence, VerdictKind
 from modelrollout.api.spec import Analysis
-from modelrollout.api.times import unix
 from modelrollout.engine.case import Case, Stage, judgement_of
-from modelrollout.engine.told import eta
+from modelrollout.engine.metric_status import proven_at
 from modelrollout.engine.trial import Trial
+from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
 
 ANALYSIS = Analysis.model_validate(
@@ -157,7 +157,7 @@ def test_what_the_past_says_against_a_tolerance_is_told_with_the_metric_also_aft
     again = Trial(CASE, question(), FIRST, 20)
     again.restore(trial.to_state())
     fold(again)
-    (metric,) = again.findings().analysis.metrics
+    (metric,) = again.judgement().metrics
     assert metric.message.endswith(". An equal canary is proven never.")
 
 
@@ -188,36 +188,39 @@ def test_evidence_of_another_case_or_damaged_is_not_taken_up(state):
 
 def test_a_provider_that_cannot_tell_the_past_is_a_verdict_that_holds():
     trial = Trial(CASE, question(), FIRST, 20)
-    assert trial.findings().analysis is None
+    assert trial.judgement() is None
     trial.fail("No answer from http://prometheus:9090.", now=1234.0)
-    told = trial.findings().analysis
-    assert (told.verdict, told.message) == ("ProviderError", "No answer from http://prometheus:9090.")
-    assert told.last_look is not None
+    assert trial.judgement() == Judgement(
+        VerdictKind.PROVIDER_ERROR,
+        ended_at=1234.0,
+        reason="ProviderError",
+        message="No answer from http://prometheus:9090.",
+    )
 
 
 def test_a_split_that_is_not_the_one_asked_for_is_a_mismatch():
     trial = fresh()
     for _ in range(4):
         fold(trial, canary_share=0.3)
-    assert "The canary received 30 % of" in trial.findings().split_mismatch
+    assert "The canary received 30 % of" in trial.proof.mismatch
 
 
 def test_where_copies_or_matches_add_to_the_weight_the_split_is_not_judged():
     trial = fresh(Stage("0@a", 1000.0, 0.1, judged=True, countable=False))
     for _ in range(4):
         fold(trial, canary_share=0.3)
-    assert trial.findings().split_mismatch is None
+    assert trial.proof.mismatch is None
 
 
 def test_status_says_when_the_step_will_be_proven_at_the_pace_so_far():
     trial = fresh()
     for _ in range(3):
         look = fold(trial)
-    analysis = trial.findings().analysis
+    judgement = trial.judgement()
     proven = trial.verdict.metrics["http/success-rate"].promote_progress
     assert 0 < proven < 1
-    looks = round((unix(analysis.eta) - look.end) / 30, 1)
-    assert looks == pytest.approx(trial.verdict.step_looks * (1 / proven - 1), abs=0.1)
+    looks = (judgement.proven_at - look.end) / 30
+    assert looks == pytest.approx(trial.verdict.step_looks * (1 / proven - 1))
 
 
 def test_no_time_is_promised_at_a_pace_that_would_take_years():
@@ -225,15 +228,15 @@ def test_no_time_is_promised_at_a_pace_that_would_take_years():
     fold(trial)
     verdict = trial.verdict
     slow = {name: replace(metric, promote_progress=1e-15) for name, metric in verdict.metrics.items()}
-    assert eta(verdict, ["http/success-rate"], 30.0, 2e9) is not None
-    assert eta(replace(verdict, metrics=slow), ["http/success-rate"], 30.0, 2e9) is None
+    assert proven_at(verdict, ["http/success-rate"], 30.0, 2e9) is not None
+    assert proven_at(replace(verdict, metrics=slow), ["http/success-rate"], 30.0, 2e9) is None
 
 
 def test_no_time_is_promised_while_nothing_speaks_for_the_canary():
     trial = fresh()
     for _ in range(3):
         fold(trial, bad=4)
-    assert trial.findings().analysis.eta is None
+    assert trial.judgement().proven_at is None
 
 
 # ── before users are sent ───────────────────────────────────────────────────────────────────────

@@ -185,15 +185,6 @@ def test_after_promotion_the_evidence_of_the_last_step_stays_and_no_verdict_is_s
     assert condition(operator, "Analysed") == ("Unknown", "NothingOnTrial")
 
 
-def test_a_verdict_without_a_look_counts_for_nothing() -> None:
-    operator = on_trial(judged())
-    operator.world.judge("Pass")
-    assert operator.world.analysis is not None
-    operator.world.analysis = operator.world.analysis.model_copy(update={"last_look": None})
-    operator.wait(700)
-    assert at(operator) == "1/4"
-
-
 def test_looks_are_taken_only_while_a_step_is_in_place() -> None:
     operator = installed(judged())
     operator.world.ask(judged().model_copy(update={"runtime": spec_of("vllm:2").runtime}))

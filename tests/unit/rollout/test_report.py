@@ -72,13 +72,13 @@ def test_while_a_step_is_judged_people_see_the_evidence_grow_every_half_minute()
 def test_a_verdict_that_was_promised_for_a_moment_that_has_gone_by_is_promised_no_longer() -> None:
     operator = on_trial(spec_of(analysis=METRICS))
     operator.wait(10)
-    eta = stamp(operator.world.now + 95)
-    operator.world.judge("Insufficient", "growing", eta=eta)
+    eta = operator.world.now + 95
+    operator.world.judge("Insufficient", "growing", proven_at=eta)
     operator.wait(60)
-    operator.world.judge("Insufficient", "growing still", eta=eta)
+    operator.world.judge("Insufficient", "growing still", proven_at=eta)
     operator.settle()
     assert operator.status.analysis is not None
-    assert operator.status.analysis.eta == eta
+    assert operator.status.analysis.eta == stamp(eta)
     operator.wait(36)
     assert operator.status.analysis.eta is None, "no look came, and nobody asked: time alone brought it"
 
@@ -209,8 +209,8 @@ def test_a_canary_that_looks_worse_is_told_at_once_and_once(reason: str) -> None
     for _ in range(5):
         operator.wait(30)
         operator.world.judge("Insufficient", "looks worse")
-        assert operator.world.analysis is not None
-        operator.world.analysis = operator.world.analysis.model_copy(update={"reason": reason})
+        assert operator.world.judgement is not None
+        operator.world.judgement = replace(operator.world.judgement, reason=reason)
         operator.settle()
     assert operator.writes == before + 1
     assert said(operator, conditions.ANALYSED) == "looks worse"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
+from modelrollout.analysis.verdict import VerdictKind
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import AnalysisStatus, Status
-from modelrollout.api.times import stamp
+from modelrollout.api.status import Status
 from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
@@ -25,6 +25,7 @@ from modelrollout.rollout.model import (
     Fleet,
     Gate,
     HandBack,
+    Judgement,
     Named,
     Observed,
     Plan,
@@ -110,7 +111,7 @@ class World:
     settled: bool = True
     waiting_for: Problem | None = None
     warnings: tuple[Problem, ...] = ()
-    analysis: AnalysisStatus | None = None
+    judgement: Judgement | None = None
     quiet: bool = False
     split_mismatch: str | None = None
     measured: str | None = None
@@ -190,8 +191,7 @@ class World:
             ),
             problem=self.problem,
             setback=self.setback,
-            analysis=self.analysis,
-            quiet=self.quiet,
+            judgement=replace(self.judgement, quiet=self.quiet) if self.judgement is not None else None,
             split_mismatch=self.split_mismatch,
             measured=self.measured,
             gates=dict(self.gates),
@@ -235,9 +235,11 @@ class World:
         alive = sorted(pods.ready_at)
         pods.ready_at = alive[count:] + [self.now + self.loading] * min(count, len(alive))
 
-    def judge(self, verdict: str, message: str = "", **more: Any) -> None:
-        found = {"verdict": verdict, "reason": verdict, "message": message, "last_look": stamp(self.now)}
-        self.analysis = AnalysisStatus.model_validate(found | more)
+    def judge(
+        self, verdict: str, message: str = "", *, looks: int = 0, proven_at: float | None = None
+    ) -> None:
+        kind = VerdictKind(verdict)
+        self.judgement = Judgement(kind, self.now, verdict, message, looks=looks, proven_at=proven_at)
 
     def evaluate(self, state: Verdict, sentence: str = "") -> None:
         """The runs under way come to this."""
