@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -40,22 +41,37 @@ def at(operator: Operator) -> str | None:
 def test_a_steps_clock_starts_when_the_route_was_read_to_carry_its_split_and_has_settled() -> None:
     operator = installed()
     operator.world.ask(spec_of("vllm:2"))
-    operator.world.settled = False
-    operator.wait(LOADING + 1000)
-    assert operator.world.route == Split(), "a canary's Service is not pointed while the route is unsettled"
-    operator.world.settled = True
-    operator.settle()
-    assert operator.world.route == Split(5)
-    operator.world.settled = False
+    operator.wait(LOADING - 1)
+    operator.world.now += 1
+    operator.world.propagate()
+    while operator.world.route != Split(5):
+        moving = any(isinstance(action, SetTraffic) for action in operator.decided().actions)
+        operator.world.settled = not moving  # the gateway has not taken what is written now
+        operator.run_once()
+        operator.world.propagate()
+    operator.wait(1000)
     step = operator.status.step
     assert step is not None
-    operator.wait(1000)
+    assert (step.index, step.started_at) == (0, None)
     operator.world.settled = True
     operator.world.now += 0.4
     operator.settle()
     step = operator.status.step
     assert step is not None
-    assert step.started_at is not None
+    assert step.started_at == stamp(math.ceil(operator.world.now))
+
+
+def test_a_canarys_service_is_not_pointed_while_the_route_is_unsettled() -> None:
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.world.settled = False
+    operator.wait(LOADING + 1000)
+    assert operator.world.services["canary"] == FIRST
+    assert operator.world.route == Split()
+    operator.world.settled = True
+    operator.settle()
+    assert operator.world.services["canary"] == SECOND
+    assert operator.world.route == Split(5)
 
 
 def test_the_clock_is_rounded_up_so_that_no_step_is_shorter_than_asked() -> None:
