@@ -1,13 +1,13 @@
 """The brain: `decide(spec, status, observed, now) -> Plan`.
 
-Policies are asked in order; the first that has something to say changes the status, and all are asked
+Policies are asked in order; the first that has something to change changes the status, and all are asked
 again, until none has. What is then to be done follows from the status reached and from what was
 observed, so a plan that was carried out only in part is found again by the next pass, in full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
 from modelrollout.api.spec import Spec
@@ -36,53 +36,83 @@ from modelrollout.traffic.router import Problem
 
 Policy = Callable[[View], Change | None]
 
-ALWAYS: tuple[Policy, ...] = (
-    listen.take_commands,
-    listen.refuse_late,
-    misspelt.see_unknown,
-    revert.commanded,
-    revert.failed,
-    revert.evaluation_failed,
-    revert.give_way,
-    revert.gone_back,
-    drain.gone,
+GROUPS: tuple[tuple[Policy, ...], ...] = (
+    # ── take note, before anything moves what it is about ──
+    (
+        listen.take_commands,  # bind new annotations to the revision and the step that they mean now
+        listen.refuse_late,  # an order whose moment has gone by must not wait for the next
+        misspelt.see_unknown,  # a typo in an abort must not pass in silence
+        install.find_stable,  # status is empty: find the revision that serves, or install the one asked for
+        install.installed,  # the first revision has its pods and the route
+        install.install_another,  # the spec changed before the first revision had users
+        drift.see_drift,  # name whoever changed the route; a new weight of ours would hide it
+        named.see_named,  # the same for the Service that people named
+    ),
+    # ── reasons to leave a revision: the first that holds is the one that people read ──
+    (revert.commanded,),  # a person says abort or rollback
+    (revert.superseded,),  # the spec asks for something else: the revision left is not refused
+    (revert.failed,),  # the metrics say that it is worse
+    (
+        revert.evaluation_failed,  # an evaluation says so
+        revert.stable_lost,  # a promoted revision has lost its pods, and the one before still has some
+        # ── the way back ──
+        revert.give_way,  # traffic to the good revision, as far as its pods can take it
+    ),
+    (revert.gone_back,),  # everybody is back: the bad revision drains
+    # ── at rest ──
+    (trial.retry,),  # a person lets a refused revision be tried again
+    (
+        trial.forgive,  # the spec asks for what serves: nothing is refused any more
+        promote.close_window,  # the revision before has been kept warm long enough
+    ),
+    (
+        trial.begin,  # the spec asks for another revision
+        # ── on trial ──
+        trial.replan,  # the plan was edited: the step in progress may be another one now
+    ),
+    (advance.lose,),  # the canary lost its pods: its traffic goes back, and its step begins anew
+    (
+        revert.unstable,  # it has lost them too often
+        revert.never_ready,  # it never had them in time
+        revert.no_verdict,  # its time is over, undecided, and the user wants it sent back then
+    ),
+    (advance.promote_by_hand,),  # a person passes the step, whatever it waits for
+    (
+        advance.advance,  # the step has passed
+        advance.enter,  # its pods are ready: ask for its traffic
+        advance.start_clock,  # its traffic is in place: time and looks count from now
+        promote.take_over,  # every step has passed: users and names move to the new revision
+        promote.promoted,  # they have moved
+    ),
+    # ── leaving ──
+    (
+        drain.strays,  # pods that status does not know leave like others
+        drain.gone,  # a revision whose pods are gone need not be named any more
+    ),
 )
-"""A spec that cannot be carried out holds everything but the way back."""
+"""Where policies of two groups have something to change in one situation, the earlier group goes first, and
+that is a rule: `test_order.py` has a reason for each. Inside a group the order does not matter, because no
+two of its policies ever change the same situation differently."""
 
-POLICIES: tuple[Policy, ...] = (
-    listen.take_commands,
-    listen.refuse_late,
-    misspelt.see_unknown,
-    install.find_stable,
-    install.installed,
-    install.install_another,
-    drift.see_drift,
-    named.see_named,
-    revert.commanded,
-    revert.superseded,
-    revert.failed,
-    revert.evaluation_failed,
-    revert.stable_lost,
-    revert.give_way,
-    revert.gone_back,
-    trial.retry,
-    trial.forgive,
-    promote.close_window,
-    trial.begin,
-    trial.replan,
-    advance.lose,
-    revert.unstable,
-    revert.never_ready,
-    revert.no_verdict,
-    advance.promote_by_hand,
-    advance.advance,
-    advance.enter,
-    advance.start_clock,
-    promote.take_over,
-    promote.promoted,
-    drain.strays,
-    drain.gone,
+POLICIES: tuple[Policy, ...] = tuple(policy for group in GROUPS for policy in group)
+
+STILL: frozenset[Policy] = frozenset(
+    {
+        listen.take_commands,
+        listen.refuse_late,
+        misspelt.see_unknown,
+        revert.commanded,
+        revert.failed,
+        revert.evaluation_failed,
+        revert.give_way,
+        revert.gone_back,
+        drain.gone,
+    }
 )
+"""What still runs when the spec cannot be carried out: commands, and the way back to the revision that served
+before. Nothing moves forward. `superseded` is not among them, because it would leave a revision for one that
+cannot be made."""
+
 MOST_CHANGES = 64
 """Far more than any pass needs; a pass that does not come to rest is a fault of ours and says so."""
 
@@ -94,7 +124,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
         return Plan(status, (HandBack(),) if touched else ())
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
-    view, notes = _settle(view, POLICIES if problem is None else ALWAYS)
+    view, notes = settle(view, [policy for policy in POLICIES if problem is None or policy in STILL])
     notes += _objection(status, problem) + _misgivings(view)
     if view.stable is None:
         return _refused(view, notes, problem)
@@ -115,7 +145,8 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     )
 
 
-def _settle(view: View, policies: tuple[Policy, ...]) -> tuple[View, tuple[Note, ...]]:
+def settle(view: View, policies: Sequence[Policy]) -> tuple[View, tuple[Note, ...]]:
+    """The view in which no policy has anything left to change, and the notes of all changes on the way."""
     notes: tuple[Note, ...] = ()
     for _ in range(MOST_CHANGES):
         change = next((change for policy in policies if (change := policy(view)) is not None), None)

@@ -34,7 +34,7 @@ def _found(view: View) -> list[str | None]:
 
 def install_another(view: View) -> Change | None:
     """The spec changed before anybody was sent to the first revision: nothing is lost by replacing it."""
-    if not view.installing or view.stable in (None, view.target):
+    if not view.installing or view.stable in (None, view.target) or _may_have_users(view):
         return None
     return view.change(
         stable=view.named(view.target),
@@ -49,8 +49,8 @@ def installed(view: View) -> Change | None:
     if not view.installing or view.stable is None:
         return None
     complete = holds(view.listed("stable"), 100, view.replicas)
-    sent = view.status.original_traffic is not None or (view.as_desired and view.ready(view.stable) > 0)
-    if not (complete and view.settled) and not (sent and view.target != view.stable):
+    superseded = view.target != view.stable and _may_have_users(view)
+    if not (complete and view.settled) and not superseded:
         return None
     said = note(say.INSTALLED, revision=view.stable)
     return view.change(
@@ -59,3 +59,8 @@ def installed(view: View) -> Change | None:
         phase_since=view.at,
         **recorded(view, view.stable, "Promoted", said.reason, said.message),
     )
+
+
+def _may_have_users(view: View) -> bool:
+    """The route was written for the first revision, or leads to it already."""
+    return view.status.original_traffic is not None or (view.as_desired and view.ready(view.stable) > 0)

@@ -15,6 +15,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.rollout.model import Plan
 from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.invariants import check_plan, check_rest
+from tests.unit.rollout.order import check_order_inside_groups, view_of
 from tests.unit.rollout.world import (
     LOADING,
     METRICS,
@@ -56,6 +57,7 @@ class Checked(Operator):
 
     def run_once(self) -> Plan:
         check_plan(self.world, self.decided())
+        check_order_inside_groups(view_of(self))
         return super().run_once()
 
 
