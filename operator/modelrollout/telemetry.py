@@ -47,9 +47,9 @@ class Telemetry:
         )
         self.pass_seconds = self._histogram("modelrollout_pass_seconds", "Duration of one pass of the loop.")
         self.look_seconds = self._histogram(
-            "modelrollout_look_seconds", "Duration of one collection of metrics from one Prometheus server."
+            "modelrollout_look_seconds", "Duration of the arithmetic of one look, without its queries."
         )
-        self.errors = self._counter("modelrollout_errors", "Passes that ended in an error, by kind.", "kind")
+        self.errors = self._counter("modelrollout_errors", "Errors of passes and looks, by kind.", "kind")
         self.notes = self._counter("modelrollout_notes", "Transitions told to people, by reason.", "reason")
         self.requests = self._counter(
             "modelrollout_api_requests",

@@ -25,7 +25,7 @@ FEWEST_PLANNED = 20
 
 @dataclass(frozen=True)
 class Case:
-    """What is judged. Another case has evidence of its own; the same case goes on through all its steps."""
+    """What is judged: two revisions, from one start. One case keeps its evidence through all its steps."""
 
     started_at: str
     control: str
@@ -43,7 +43,11 @@ class Case:
 
     @classmethod
     def named(cls, name: str, analysis: Analysis) -> Case:
-        """The case of this name. ValueError when it is none."""
+        """The case that has this name.
+
+        Raises:
+            ValueError: the text is not the name of a case.
+        """
         control, _, rest = name.partition(">")
         canary, found, started_at = rest.partition("@")
         if not found:
@@ -63,8 +67,8 @@ class Stage:
     judged: bool
     """Whether users, or copies of what they ask, are sent to the canary. Before that only tests reach it."""
     countable: bool
-    """Arrivals follow the weight: no copies, no matches, a route that splits by request, and a canary on
-    trial: once promoted, it is what weight 0 sends everybody to."""
+    """Whether arrivals can be tested against the weight. Not with copies, matches or a split by pod counts,
+    and not after promotion, when the judged revision stands behind the stable Service."""
 
 
 def case_of(view: View, plan: Plan) -> Case | None:

@@ -1,8 +1,7 @@
 """Looks: one task per rollout under judgement counts both arms over aligned intervals and folds them.
 
-The tasks of all rollouts ask for the same instants, and the source answers those who ask one Prometheus
-the same with one question. No pass waits for a look: a pass reads what has been found so far, and news
-wake it.
+The tasks of all rollouts ask for the same instants, and the source sends equal questions to one Prometheus
+once. No pass waits for a look: a pass reads what has been found so far, and a new finding wakes it.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ from modelrollout.telemetry import Telemetry
 log = structlog.get_logger()
 
 LEARNERS = 2
-"""Rollouts whose control's past is read at the same time. It takes seconds of one core, and who comes later
-waits a little rather than everybody else's passes."""
+"""Rollouts whose control's past is read at the same time. Each takes seconds of one core, and the others
+wait their turn, so that the passes of all rollouts go on."""
 READ_AGAIN = 60.0
-"""Seconds after which a Secret is read again, for tokens are renewed."""
+"""Seconds after which a Secret is read again, because tokens are renewed."""
 TRY_AGAIN = 10.0
 """Seconds until a Prometheus that could not tell the past is asked again."""
 

@@ -137,7 +137,7 @@ class Observer:
         return self._reader.reading(view)
 
     def site(self, view: View) -> Site:
-        """Who the arms are, for the router: what the role Services select now."""
+        """What the router needs to know of the two arms: the revisions that the role Services select now."""
         stable, canary = self._selected(view, "stable"), self._selected(view, "canary")
         ready = {revision: each.ready for revision, each in view.fleets.items()}
         return dataclasses.replace(
@@ -323,8 +323,8 @@ class Observer:
         return self._claims.learn(at, resource)
 
     def expect(self, at: RolloutKey, resource: Object, kinds: Collection[Ref]) -> None:
-        """Everything of these kinds will be listed now: keep what the rollout names, it need not be read."""
-        with contextlib.suppress(ValueError):  # who cannot be understood names nothing
+        """Register the objects of these kinds that the rollout names, so that the initial list keeps them."""
+        with contextlib.suppress(ValueError):  # a spec that cannot be parsed names nothing
             spec = self._reader.spec(at, resource)
             for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
                 if kind_of(ref) in kinds:

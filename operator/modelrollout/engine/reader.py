@@ -1,6 +1,6 @@
-"""What passes begin with, read once per version: most of them find a rollout and a route that are as before.
+"""Memoised parsing of spec, status and route: most passes find a rollout and a route that have not changed.
 
-Objects are never changed in place, so that the same one says the same.
+Identity is a valid cache key, because cached objects are never changed in place.
 """
 
 from __future__ import annotations

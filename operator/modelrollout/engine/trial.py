@@ -34,7 +34,7 @@ class Trial:
     question: Question
     stage: Stage
     planned_looks: int
-    """Fixed when the trial begins, for edits of later steps must not touch what was promised."""
+    """Fixed when the trial begins, because edits of later steps must not change what was promised."""
     evidence: Evidence | None = None
     """None until the control's past was asked."""
     warnings: Mapping[str, str] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Trial:
         """The next look that may be folded; in the past when looks have to be counted again.
 
         A stage does not wait for a whole look to begin: its first one is shorter, unless hardly anything
-        would be in it. Shorter only, for the noise was learned from looks of the full length.
+        would be in it. It is never longer, because the noise was learned from looks of the full length.
         """
         cursor = self.evidence.cursor if self.evidence is not None else None
         if cursor is not None and cursor >= self.valid_from:

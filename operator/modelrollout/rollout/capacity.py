@@ -1,9 +1,9 @@
 """How many ready pods a share of the users takes.
 
 Strict to raise, lenient to hold: a side gets more only when every pod it needs is ready, but one pod
-of many that is being replaced does not throw traffic about, nor keep a bad canary in service. Lenient
-is Kubernetes' own notion of an available Deployment: a quarter may be missing, rounded down, so up to
-three pods none may.
+of many that is being replaced neither moves traffic nor keeps a bad canary in service. Lenient means what
+Kubernetes calls an available Deployment: a quarter of the pods, rounded down, may be missing. Of up to
+three pods all must be ready.
 """
 
 from __future__ import annotations

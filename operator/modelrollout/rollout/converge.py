@@ -97,8 +97,8 @@ def _services(view: View) -> list[Action]:
 
 def _named_as_in_status(view: View, stable: str, canary: str) -> list[Action]:
     found: list[Action] = []
-    lost = view.installing or view.ready(stable) or not view.listed("stable")
-    if view.selected("stable") != stable and lost:
+    may_move = view.installing or view.ready(stable) or not view.listed("stable")  # nobody loses living pods
+    if view.selected("stable") != stable and may_move:
         found.append(PointService("stable", stable))
     if view.selected("canary") != canary and (view.quiet or not view.listed("canary")):
         found.append(PointService("canary", canary))

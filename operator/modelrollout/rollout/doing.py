@@ -73,7 +73,7 @@ def _trouble(view: View, revision: str | None) -> tuple[str, str] | None:
 
 
 def _early(view: View, revision: str | None) -> bool:
-    """Its pods are as far as loading pods are: nothing that a person has to be told."""
+    """Its pods are in a state that all pods are in while they load."""
     fleet = view.fleet(revision)
     return fleet is not None and fleet.trouble is not None and fleet.trouble.early
 

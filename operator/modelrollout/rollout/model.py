@@ -24,7 +24,7 @@ class Trouble:
     reason: str  # ImagePullBackOff, CrashLoopBackOff, Unschedulable, NotAnsweredYet …
     message: str
     early: bool = False
-    """As every pod that loads: worth telling only when the startup deadline has passed."""
+    """Every pod is in this state while it loads: a person needs to know only after the startup deadline."""
 
 
 @dataclass(frozen=True)
@@ -230,7 +230,7 @@ Action = (
 
 @dataclass(frozen=True)
 class Note:
-    """Something a person should hear of once: becomes an Event, a log line and a counter."""
+    """News for people, given once: it becomes an Event, a log line and a count."""
 
     reason: str
     message: str

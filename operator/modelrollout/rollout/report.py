@@ -197,10 +197,10 @@ FRESH = 30.0
 
 
 def worth_writing(before: Status, after: Status, now: float = 0.0) -> bool:
-    """Counts and wordings alone are not worth a write; but who waits for pods sees every quarter of them, and
-    who waits for a verdict sees the evidence grow.
+    """Whether more than counts and wording has changed. Each quarter of the pods is a change while they load,
+    and so are the numbers of a step that is judged when they were last written a while ago.
 
-    Nor is it worth one that a revision sent away has gone at last: the next write takes its name away.
+    A drained revision that has disappeared is none: the next write takes it out of `draining`.
     """
     if _outdated(before, after, now):
         return True
@@ -210,7 +210,7 @@ def worth_writing(before: Status, after: Status, now: float = 0.0) -> bool:
 
 
 def _essence(status: Status) -> dict[str, Any]:
-    """Every field, but for what changes only its wording or its count. Plain values: this runs each pass."""
+    """All of status without wording and counts. Plain values, because this runs in each pass."""
     return {
         **status.__dict__,
         "message": "",
@@ -233,8 +233,8 @@ def _essence(status: Status) -> dict[str, Any]:
 def _rough(
     revision: RevisionStatus | None, waited_for: bool = False, complete: bool = False
 ) -> tuple[object, ...]:
-    """Which revision; the quarters of it that are ready, for who waits; and for READY, whether it has fewer
-    pods than it should, or how many it should have."""
+    """The revision, how many quarters of its pods are ready while it is waited for, and for the READY column
+    how many it should have, once it has them all."""
     if revision is None:
         return ()
     wanted = max(1, revision.replicas)
@@ -271,8 +271,8 @@ def _remembered(original: OriginalService | None) -> dict[str, Any] | None:
 
 
 def _pressing(analysis: AnalysisStatus | None) -> str | None:
-    """A Pass is written with the step that it passes; only what stands in the way is worth its own write, and
-    that the canary looks worse though it may not be sent back for it yet."""
+    """What of the analysis is worth a write of its own: a verdict that stands in the way, or the suspicion
+    that the canary is worse. A Pass is written with the step that it passes."""
     if analysis is None:
         return None
     if analysis.verdict in ("Fail", "ProviderError"):

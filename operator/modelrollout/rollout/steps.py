@@ -93,7 +93,7 @@ def split_at(plan: Steps, index: int) -> Split:
 
 
 def pods(plan: Steps, index: int, spec: Spec) -> int:
-    """The canary pods that this step needs; what an earlier step needed is kept, for a model loads slowly."""
+    """The canary pods that this step needs. Those of earlier steps are kept, because a model loads slowly."""
     return max(pods_for(split_at(plan, i), spec) for i in range(min(index, len(plan) - 1) + 1))
 
 

@@ -22,12 +22,12 @@ from modelrollout.traffic.requirements import as_matches
 from modelrollout.traffic.router import Split
 
 SLOW = "10s"
-"""After this long an unsettled route is worth telling people."""
+"""How long a gateway may take for a route before status says that it has not taken it."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """What a policy makes of the status, and what people should hear of it."""
+    """What a policy makes of the status, and the news in it for people."""
 
     status: Status
     notes: tuple[Note, ...] = ()
@@ -230,7 +230,7 @@ class View:
 
     @property
     def asked_since(self) -> str | None:
-        """When this split was asked for; of a route that was found holding it, when we came."""
+        """When this split was asked for, or when the phase began if the route was found with this split."""
         return self.status.weight.since or self.status.phase_since
 
     @property
