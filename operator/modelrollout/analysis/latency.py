@@ -315,6 +315,11 @@ def above_edges(histogram: Histogram, edges: Edges) -> list[float]:
     return [beyond[place] for place in _places(histogram.edges, edges.at)]
 
 
+def above_edge(histogram: Histogram, edge: float) -> float:
+    """How many values lie beyond one of its edges."""
+    return sum(histogram.counts[histogram.edges.index(edge) + 1 :])
+
+
 @lru_cache(maxsize=256)
 def _places(edges: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[int, ...]:
     """Which bucket, counted from the last one, is the first beyond each of the wanted edges; asked at every
