@@ -9,6 +9,10 @@ from collections.abc import Sequence
 
 COMMANDS = {
     "operator": "run the operator",
+    "evaluate": "ask a golden set and judge the answers by a policy's gates",
+    "judge-agreement": "say how far a judge agrees with people",
+    "drift": "compare two samples of numbers",
+    "feedback": "make golden cases of what was badly rated",
     "plan": "say how long each step of a rollout will take, and what it can find",
     "record": "count a rollout's looks again from Prometheus and write them down",
     "replay": "judge recorded looks and show verdict and evidence per look",
@@ -21,13 +25,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
-        lines = "\n".join(f"  {name:10} {text}" for name, text in COMMANDS.items())
+        lines = "\n".join(f"  {name:16} {text}" for name, text in COMMANDS.items())
         print(
             f"usage: modelrollout COMMAND ...\n\n{lines}", file=sys.stdout if asked_for_help else sys.stderr
         )
         return 0 if asked_for_help else 2
     gc.disable()  # what is loaded stays: to look for garbage in it costs a tenth of the start, and each pause
-    module = importlib.import_module(f"modelrollout.cli.{arguments[0]}")  # only what is used is loaded
+    name = arguments[0].replace("-", "_")
+    module = importlib.import_module(f"modelrollout.cli.{name}")  # only what is used is loaded
     gc.freeze()
     gc.enable()
     return int(module.main(arguments[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from dataclasses import dataclass, field
 
 from modelrollout.evaluate.betting import counted, interval
@@ -21,16 +22,17 @@ class Tally:
     weight: float = 0.0
     candidate: float = 0.0
     baseline: float = 0.0
-    differences: list[tuple[float, float]] = field(default_factory=list)
-    """(difference, weight): in points of the scale, or relative for a measure; the value itself when the
-    score has no baseline."""
+    differences: array[float] = field(default_factory=lambda: array("d"))
+    """In points of the scale, or relative for a measure; the value itself when there is no baseline."""
+    weights: array[float] = field(default_factory=lambda: array("d"))
 
     def add(self, candidate: float, baseline: float | None, weight: float) -> None:
         self.cases += 1
         self.weight += weight
         self.candidate += weight * candidate
         self.baseline += weight * (baseline or 0.0)
-        self.differences.append((self._difference(candidate, baseline), weight))
+        self.differences.append(self._difference(candidate, baseline))
+        self.weights.append(weight)
 
     def _difference(self, candidate: float, baseline: float | None) -> float:
         if self.scale.paired:
@@ -94,8 +96,9 @@ def read(score: str, tally: Tally, single: bool) -> Reading:
     if single and not scale.paired:
         return Reading(score, tally.cases, candidate, None, None, None, None, measure, scale)
     baseline = None if scale.paired else tally.baseline / tally.weight
-    mean = sum(d * w for d, w in tally.differences) / tally.weight
-    low, high = interval(counted(tally.differences, -1.0, 1.0), -1.0, 1.0, RISK)
+    pairs = zip(tally.differences, tally.weights, strict=True)
+    mean = sum(d * w for d, w in zip(tally.differences, tally.weights, strict=True)) / tally.weight
+    low, high = interval(counted(pairs, -1.0, 1.0), -1.0, 1.0, RISK)
     own = _as_part if measure else (lambda part: part * scale.width)
     return Reading(score, tally.cases, candidate, baseline, own(mean), own(low), own(high), measure, scale)
 

@@ -24,7 +24,7 @@ def expectation(side, bounds, values, cases):
 def test_on_the_limit_no_bet_wins_in_the_mean(limit):
     values = ((0.4 + 0.4 * limit, 1.0), (0.2, limit), (0.4 - 0.4 * limit, -1.0))
     for side in ("log_above", "log_below"):
-        assert expectation(side, Bounds(-1, 1, limit), values, 4) == pytest.approx(1.0, abs=1e-9)
+        assert expectation(side, Bounds(-1, 1, limit), values, 3) == pytest.approx(1.0, abs=1e-9)
 
 
 def test_inside_the_null_it_loses():
@@ -62,12 +62,12 @@ def test_a_case_with_half_the_weight_counts_half():
 
 def test_the_interval_holds_the_mean_in_more_than_95_of_100_runs():
     rng, missed = random.Random(5), 0
-    for _ in range(60):
+    for _ in range(25):
         drawn = [(float(rng.random() < 0.3), 1.0) for _ in range(120)]
         low, high = interval(counted(drawn, 0, 1), 0, 1, 0.05)
         assert low < sum(x for x, _ in drawn) / 120 < high
         missed += not low <= 0.3 <= high
-    assert missed <= 3
+    assert missed <= 1
 
 
 def test_no_values_leave_the_whole_range():

@@ -1,0 +1,80 @@
+"""Progress of an evaluation: a line on stderr with an estimate, and a small file for whoever watches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from modelrollout.evaluate.planning import Forecast
+from modelrollout.evaluate.reports import document
+from modelrollout.sources.quality.run import Progress
+
+_EVERY = 1.0
+"""Seconds between two lines, or two writes of the file."""
+_WIDTH = 24
+
+
+class ProgressBar:
+    def __init__(self, out: TextIO, quiet: bool, summary: Path | None) -> None:
+        self._out, self._quiet, self._summary = out, quiet, summary
+        self._last = -_EVERY
+        self._drawn = False
+
+    def begin(self, planned: Sequence[Forecast], cases: int, taken_up: int) -> None:
+        """Say what can be found before anything is asked."""
+        if self._quiet:
+            return
+        print(f"{cases:,} cases." + (f" {taken_up:,} are taken up." if taken_up else ""), file=self._out)
+        for forecast in planned:
+            print(f"  {forecast.text}", file=self._out)
+
+    def told(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last < _EVERY and progress.asked < progress.total:
+            return
+        self._last = now
+        if self._summary is not None:
+            write_atomically(self._summary, document.progress(progress.trial))
+        if not self._quiet:
+            end = "\r" if self._out.isatty() else "\n"
+            print(
+                f"\x1b[K{_line(progress)}" if end == "\r" else _line(progress),
+                end=end,
+                file=self._out,
+                flush=True,
+            )
+            self._drawn = end == "\r"
+
+    def end(self) -> None:
+        if self._drawn:
+            print(file=self._out)
+
+
+def _line(progress: Progress) -> str:
+    part = progress.asked / progress.total
+    bar = ("#" * round(_WIDTH * part)).ljust(_WIDTH, ".")
+    text = f"[{bar}] {progress.asked:,}/{progress.total:,} cases"
+    if progress.fresh and progress.asked < progress.total:
+        left = progress.seconds / progress.fresh * (progress.total - progress.asked)
+        text += f", at most {_span(left)} left"
+    return text
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """The whole text or the old one: whoever reads never sees a part. A file that cannot be replaced, as the
+    one that a container's runtime mounted for its last words, is written in place."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,36 @@
+"""The records of a JSONL file: feedback, results of a run, or plain numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from modelrollout.evaluate.mistakes import Mistaken
+
+
+def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, record) pairs, without the header and the end of a run's results. Raises Mistaken."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    place = f"{path.name}, line {number}"
+                    record = _parsed(line, place)
+                    if record.get("kind") not in ("header", "end"):
+                        yield place, record
+    except OSError as error:
+        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
+    except UnicodeDecodeError as error:
+        raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error
+
+
+def _parsed(line: str, place: str) -> dict[str, Any]:
+    try:
+        given = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Mistaken([f"{place}: It is no JSON: {error}."]) from error
+    if not isinstance(given, dict):
+        raise Mistaken([f"{place}: A record is a JSON object."])
+    return given

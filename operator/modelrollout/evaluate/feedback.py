@@ -1,0 +1,91 @@
+"""From what users and runs marked as bad to new golden cases: each once, without personal data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from modelrollout.evaluate.cases import Case, build
+from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.personal_data import redacted
+
+_BAD_WORDS = {"down", "bad", "thumbs_down", "thumbs-down", "negative", "dislike"}
+_GOOD_WORDS = {"up", "good", "thumbs_up", "thumbs-up", "positive", "like"}
+
+
+def is_bad(record: Mapping[str, Any], below: float) -> bool:
+    """Whether a record is badly rated (`rating`: a number, or up and down), or whether one of a run's scores
+    of the candidate lies below `below`."""
+    rating = record.get("rating")
+    if isinstance(rating, str):
+        return rating.strip().lower() in _BAD_WORDS
+    if isinstance(rating, bool):
+        return not rating
+    if isinstance(rating, int | float):
+        return rating < below
+    scores = record.get("scores") or {}
+    return any(
+        isinstance(pair, list) and pair and isinstance(pair[0], int | float) and pair[0] < below
+        for name, pair in scores.items()
+        if name not in _MEASURES
+    )
+
+
+_MEASURES = {"cost", "ttft", "tpot", "latency", "output-tokens", "prompt-tokens", "truncated"}
+
+
+def exported(
+    records: Iterable[tuple[str, Mapping[str, Any]]], known: Iterable[str], below: float, region: str = "US"
+) -> Iterator[dict[str, Any]]:
+    """New cases from (place, record) pairs, redacted and deduplicated against `known` fingerprints.
+
+    A record has `messages` or `prompt`, as a gateway logs them, or `case` and `question`, as a run
+    stores them. The answer that was bad goes to the metadata; what would have been right is for a person to
+    write. Raises Mistaken for a record that asks nothing.
+    """
+    seen = set(known)
+    for place, record in records:
+        if not is_bad(record, below):
+            continue
+        case = _case(record, place, region)
+        if case.fingerprint in seen:
+            continue
+        seen.add(case.fingerprint)
+        yield case.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+
+
+def _case(record: Mapping[str, Any], place: str, region: str) -> Case:
+    made: dict[str, Any] = {}
+    if isinstance(record.get("messages"), list):
+        made["messages"] = _clean(record["messages"], region)
+    else:
+        asked = record.get("prompt", record.get("question"))
+        if not isinstance(asked, str):
+            raise Mistaken([f"{place}: The record has neither `messages` nor `prompt`."])
+        made["prompt"] = redacted(asked, region)
+    if isinstance(record.get("expected"), str):
+        made["expected"] = redacted(record["expected"], region)
+    answer = record.get("answer") or _answer(record)
+    tags = [str(tag) for tag in record.get("tags") or ()]
+    made["tags"] = sorted({*tags, "feedback"})
+    made["metadata"] = {"answer": redacted(str(answer), region)} if answer else {}
+    if (comment := record.get("comment")) is not None:
+        made["metadata"]["comment"] = redacted(str(comment), region)
+    case = build({**made, "id": "new"}, place)
+    return case.model_copy(update={"id": f"feedback-{case.fingerprint}"})
+
+
+def _answer(record: Mapping[str, Any]) -> str | None:
+    answers = record.get("candidate")
+    return answers[0].get("text") if isinstance(answers, list) and answers else None
+
+
+def _clean(value: Any, region: str) -> Any:
+    """The same value with every text in it redacted."""
+    if isinstance(value, str):
+        return redacted(value, region)
+    if isinstance(value, list):
+        return [_clean(part, region) for part in value]
+    if isinstance(value, dict):
+        return {key: part if key == "role" else _clean(part, region) for key, part in value.items()}
+    return value

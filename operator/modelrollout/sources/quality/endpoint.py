@@ -1,0 +1,242 @@
+"""An OpenAI-compatible server, asked one completion at a time and measured while it answers.
+
+What cannot be asked is *unanswered*, with the sentence that says why: it never counts as a bad answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import json
+import os
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from modelrollout.evaluate.answers import Answer
+from modelrollout.evaluate.cases import Case
+from modelrollout.evaluate.policy import Sampling
+from modelrollout.sources.quality.connections import Connections
+from modelrollout.sources.quality.stream import Heard, Malformed, events
+
+LONGEST_WAIT = 60.0
+"""Seconds that a Retry-After is believed."""
+_FIRST_WAIT, _MOST_WAIT = 0.5, 20.0
+_LARGEST = 64 * 2**20
+_PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+
+
+class Unavailable(Exception):
+    """The server cannot be used at all; the message is a sentence."""
+
+
+class KeyMissing(Unavailable):
+    """The policy names an environment variable that is not set."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """One attempt that gave no answer."""
+
+    why: str
+    passing: bool
+    after: float | None = None
+    """Seconds after which the server wants to be asked again."""
+
+
+class Endpoint:
+    """One server. `ask` returns an Answer always; only cancellation gets through."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: str | None = None,
+        api: str = "chat",
+        key_env: str | None = None,
+        timeout: float = 120.0,
+        retries: int = 3,
+    ) -> None:
+        """`address` with /v1, which is added where there is no path; `timeout` in seconds, per answer."""
+        bare = address.rstrip("/")
+        self.address = bare if urlsplit(bare).path else f"{bare}/v1"
+        self.model, self._api, self._timeout, self._retries = model, api, timeout, retries
+        self._connections = Connections(timeout, headers(key_env), tls=self.address.startswith("https:"))
+        self._path = f"{self.address}/{'chat/completions' if api == 'chat' else 'completions'}"
+
+    async def close(self) -> None:
+        await self._connections.close()
+
+    async def learn_model(self) -> str:
+        """The name to ask for: the given one, or the first that the server lists. Raises Unavailable."""
+        if self.model is not None:
+            return self.model
+        try:
+            async with self._connections.lent() as http:
+                response = await http.get(f"{self.address}/models", timeout=min(self._timeout, 30.0))
+            response.raise_for_status()
+            self.model = str(response.json()["data"][0]["id"])
+        except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
+            raise Unavailable(
+                f"{self.address} does not list its models ({_words(error)}). Is the address right, with /v1 "
+                "at its end? Give `model` in the policy for a server that lists none."
+            ) from error
+        return self.model
+
+    async def ask(self, case: Case, sampling: Sampling, system: str | None = None, sample: int = 0) -> Answer:
+        """The answer to a case; `sample` tells several answers to one case apart."""
+        return await self.complete(request(case, sampling, self._api, system, sample))
+
+    async def complete(self, body: Mapping[str, Any]) -> Answer:
+        """The answer to a request's body, without its model."""
+        failed, tried = _Failed("It was not asked.", False), 0
+        while tried <= self._retries:
+            tried += 1
+            outcome = await self._attempt({"model": self.model, **body})
+            if isinstance(outcome, Answer):
+                return replace(outcome, attempts=tried)
+            failed = outcome
+            if not failed.passing or tried > self._retries:
+                break
+            await asyncio.sleep(_pause(tried, failed.after))
+        return Answer(problem=f"{self.address} {failed.why}", attempts=tried)
+
+    async def _attempt(self, body: Mapping[str, Any]) -> Answer | _Failed:
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout), self._connections.lent() as http:
+                asking = http.build_request("POST", self._path, json=body)
+                response = await http.send(asking, stream=True)
+                try:
+                    if response.status_code != 200:
+                        return await _refused(response)
+                    return await _heard(response, started)
+                finally:
+                    await response.aclose()
+        except (TimeoutError, httpx.TimeoutException):
+            return _Failed(f"did not answer within {self._timeout:g} s.", passing=True)
+        except Malformed as error:
+            return _Failed(f"answered with something that is no completion: {error}", passing=True)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return _Failed(f"cannot be reached: {_words(error)}.", passing=True)
+
+
+def request(
+    case: Case, sampling: Sampling, api: str, system: str | None = None, sample: int = 0
+) -> dict[str, Any]:
+    """The body of the request for a case, without the model's name."""
+    body: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        "max_tokens": sampling.max_tokens,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if api == "chat":
+        body["messages"] = case.conversation(system)
+    else:
+        body["prompt"] = f"{system}\n\n{case.question}" if system else case.question
+    if sampling.seed is not None:
+        body["seed"] = sampling.seed + sample
+    if sampling.top_p is not None:
+        body["top_p"] = sampling.top_p
+    if sampling.stop:
+        body["stop"] = list(sampling.stop)
+    if case.tools:
+        body["tools"] = list(case.tools)
+    if sampling.logprobs:
+        body["logprobs"] = True if api == "chat" else 1
+    return body | sampling.extra
+
+
+async def _heard(response: httpx.Response, started: float) -> Answer | _Failed:
+    heard = Heard()
+    if "text/event-stream" in response.headers.get("content-type", ""):
+        async for event in events(response.aiter_raw(), _LARGEST):
+            heard.event(event, time.perf_counter() - started)
+    else:
+        whole = await _whole(response, _LARGEST)
+        heard.whole(whole, time.perf_counter() - started)
+    if heard.error is not None:
+        return _Failed(f"broke off: {heard.error}", passing=True)
+    if not heard.ended:
+        return _Failed("broke off in the middle of an answer.", passing=True)
+    return heard.answer(time.perf_counter() - started)
+
+
+async def _refused(response: httpx.Response) -> _Failed:
+    text = (await _whole(response, 65_536)).decode(errors="replace")
+    status = response.status_code
+    why = f"answered {status}: {_message(text) or response.reason_phrase}"
+    return _Failed(why, status in _PASSING, _retry_after(response.headers.get("retry-after")))
+
+
+async def _whole(response: httpx.Response, most: int) -> bytes:
+    parts, size = [], 0
+    async for part in response.aiter_bytes():
+        parts.append(part)
+        size += len(part)
+        if size > most:
+            break
+    return b"".join(parts)[:most]
+
+
+def _message(text: str) -> str:
+    """The server's own words in an error's body."""
+    try:
+        given = json.loads(text)
+    except ValueError:
+        return " ".join(text.split())[:200]
+    for name in ("error", "message", "detail"):
+        found = given.get(name) if isinstance(given, dict) else None
+        if isinstance(found, dict):
+            found = found.get("message")
+        if found:
+            return " ".join(str(found).split())[:200]
+    return " ".join(text.split())[:200]
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from a number or a date."""
+    if value is None:
+        return None
+    try:
+        return min(max(float(value), 0.0), LONGEST_WAIT)
+    except ValueError:
+        pass
+    try:
+        at = email.utils.parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return None
+    return min(max(at - time.time(), 0.0), LONGEST_WAIT)
+
+
+def _pause(tried: int, after: float | None) -> float:
+    if after is not None:
+        return after
+    longest = min(_FIRST_WAIT * 2.0 ** (tried - 1), _MOST_WAIT)
+    return random.uniform(0.5, 1.0) * longest  # noqa: S311 - spreads retries, hides nothing
+
+
+def headers(key_env: str | None) -> dict[str, str]:
+    if key_env is None:
+        return {}
+    key = os.environ.get(key_env)
+    if not key:
+        raise KeyMissing(
+            f"The environment variable {key_env}, which the policy names as apiKeyEnv, is not set."
+        )
+    return {"authorization": f"Bearer {key}"}
+
+
+def _words(error: BaseException) -> str:
+    """The system's own words, without the layers of the HTTP library around them."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"it answered {error.response.status_code}"
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return " ".join(str(error).split())[:200] or type(error).__name__
