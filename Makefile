@@ -24,7 +24,7 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
-.PHONY: venv lint unit tools apiserver cluster crd
+.PHONY: venv lint unit sweep tools apiserver cluster crd
 SLOWEST := --durations=10 --durations-min=1
 # Tests of this tier wait more than they work, so each of two processes has a control plane of its own.
 PLANES := 2
@@ -50,6 +50,10 @@ lint: $(VENV)/ready $(if $(shell command -v go),$(VENV)/bin/actionlint) ## ruff,
 
 unit: $(VENV)/ready ## the pure rooms, no I/O
 	$(PY) -m pytest -n logical --maxschedchunk 2 $(SLOWEST) tests/unit
+
+sweep: $(VENV)/ready ## the property tests with many examples, new ones each time: minutes
+	HYPOTHESIS_PROFILE=sweep $(PY) -m pytest -n logical $(SLOWEST) \
+		$$(grep -rlE '@given|RuleBasedStateMachine' tests/unit --include='test_*.py')
 
 tools: $(VENV)/ready ## what the tests stand on: the load generator and the model server of the tests
 	$(PY) -m pytest $(SLOWEST) tests/tools

@@ -62,8 +62,7 @@ def main() -> int:
     options = arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        with stage.cluster(say, options.keep) as where:
-            CLOCK.done("cluster")
+        with stage.cluster(say, options.keep, CLOCK.done) as where:
             play(where)
             plain()
             for line in stage.farewell(where, options.keep):

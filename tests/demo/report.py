@@ -48,8 +48,8 @@ def stage_of(moment: Moment) -> str:
 
 
 def times(parts: Sequence[tuple[str, float]]) -> str:
-    """`Times: cluster 43 s, operator 12 s, …; 5 min 02 s in all`."""
-    each = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts)
+    """`Times: cluster 43 s, operator 12 s, …; 5 min 02 s in all`, without the parts that took no time."""
+    each = ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts if seconds >= 1)
     return f"Times: {each}; {duration(sum(seconds for _, seconds in parts))} in all"
 
 

@@ -37,8 +37,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def cluster(say: Say, keep: bool) -> Iterator[Stage]:
-    """The cluster that was asked for, that of `bed-up`, or one of the demo's own that ends with it."""
+def cluster(say: Say, keep: bool, done: Callable[[str], None]) -> Iterator[Stage]:
+    """The cluster that was asked for, that of `bed-up`, or one of the demo's own that ends with it.
+
+    `done` is called with the name of each part as it is done.
+    """
     found = running_cluster()
     _refuse_unasked(found)
     if found is not None and not found.addresses.containerd:
@@ -46,6 +49,7 @@ def cluster(say: Say, keep: bool) -> Iterator[Stage]:
         yield Stage(found, pulled(), None)
         return
     build.build(say)
+    done("building the bed")
     if found is not None:
         say(f"using the cluster of `make bed-up` ({found.kubeconfig})")
         yield Stage(found, Mounted(vllm()), None)
@@ -54,6 +58,7 @@ def cluster(say: Say, keep: bool) -> Iterator[Stage]:
     with ThreadPoolExecutor(max_workers=1) as aside:
         aside.submit(operator_image)  # in the meantime; it is found again, and so is what went wrong
         started = own.start()
+    done("cluster")
     try:
         yield Stage(started, Mounted(vllm()), own)
         if keep:

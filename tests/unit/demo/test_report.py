@@ -63,6 +63,6 @@ def test_a_long_message_goes_on_below_its_column_and_is_not_cut():
 
 
 def test_the_times_add_up():
-    assert times([("cluster", 43.2), ("good one", 99.6)]) == (
+    assert times([("building the bed", 0.01), ("cluster", 43.2), ("good one", 99.6)]) == (
         "Times: cluster 43 s, good one 1 min 40 s; 2 min 23 s in all"
     )
