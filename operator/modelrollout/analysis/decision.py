@@ -13,7 +13,7 @@ from modelrollout.analysis.mixture import log_sum
 from modelrollout.analysis.observation import Problem, ProblemKind
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.reading import Reading
-from modelrollout.analysis.words import chance, names, summary
+from modelrollout.analysis.words import chance, names, plain, summary
 
 MOST_INVALID = 0.2
 """A metric whose looks were refused more often than this proves nothing."""
@@ -122,7 +122,8 @@ def _catastrophe(plan: Plan, standings: Mapping[str, Standing], _step: StepProgr
         if metric.tolerance.ratio == 0
         else f"more than {limit:g} points beyond the control"
     )
-    message = f"{name} has broken down, it is bad in {beyond}: {watched[name].summary}."
+    first = plain(metric, watched[name].reading)
+    message = f"{first}. {name} has broken down, it is bad in {beyond}: {watched[name].summary}."
     return Decision(VerdictKind.FAIL, "Catastrophic", message)
 
 
@@ -133,8 +134,10 @@ def _worse(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress) -
     parts = _parts(plan, standings, counted=True)
     blamed = sorted((n for n in parts if parts[n] >= total + math.log(_BLAME)), key=lambda n: -parts[n])
     details = "; ".join(f"{n}: {standings[n].summary}" for n in blamed[:3])
+    first = plain(standings[blamed[0]].metric, standings[blamed[0]].reading)
     message = (
-        f"The canary is worse on {names(blamed)} (risk of error {chance(plan.false_revert_risk)}). {details}."
+        f"{first}. The canary is worse on {names(blamed)} "
+        f"(risk of error {chance(plan.false_revert_risk)}). {details}."
     )
     return Decision(VerdictKind.FAIL, "CanaryWorse", message)
 

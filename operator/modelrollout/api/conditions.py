@@ -164,9 +164,7 @@ ABORTED = Reason("Aborted", "Revision {revision} was aborted by the annotation {
 ROLLED_BACK = Reason(
     "RolledBack", "Revision {revision} was rolled back by the annotation {annotation}", warning=True
 )
-ANALYSIS_FAILED = Reason(
-    "AnalysisFailed", "Revision {revision} is worse than the control: {verdict}", warning=True
-)
+ANALYSIS_FAILED = Reason("AnalysisFailed", "Revision {revision} is sent home: {verdict}", warning=True)
 EVALUATION_FAILED = Reason(
     "EvaluationFailed",
     "Revision {revision} has failed evaluation {name} at step {step}: {said}",

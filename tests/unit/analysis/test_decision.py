@@ -23,7 +23,10 @@ def test_the_blame_names_the_metric_and_its_numbers() -> None:
     _, verdicts = judge(Plan((A, B), planned_looks=20), [{"a": GOOD, "b": WORSE}] * 5)
     last = verdicts[-1]
     assert (last.kind, last.reason) == (VerdictKind.FAIL, "CanaryWorse")
-    assert last.message.startswith("The canary is worse on b (risk of error 1 %). b: canary ")
+    first, then, figures = last.message.split(". ", 2)
+    assert first == "b: 6 % bad, stable 0.5 %", "one plain sentence first"
+    assert then == "The canary is worse on b (risk of error 1 %)"
+    assert figures.startswith("b: canary ")
     assert "control" in last.message
     assert "tolerated up to" in last.message
     assert (last.metrics["a"].reason, last.metrics["b"].reason) == ("Proven", "Worse")
