@@ -90,7 +90,7 @@ def test_get_mr_shows_what_one_asks_first(control_plane, living):
     head = control_plane.kubectl("get", "mr", LIVING).splitlines()[0]
     assert head.split() == ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "READY", "REVISION", "AGE"]
     wide = control_plane.kubectl("get", "mlops", "-o", "wide").splitlines()[0]
-    assert wide.split()[-3:] == ["CANARY", "CANARY-READY", "MESSAGE"]
+    assert wide.split()[-4:] == ["MEASURED", "CANARY", "CANARY-READY", "MESSAGE"]
 
 
 def test_kubectl_explains_every_field_that_a_user_writes(control_plane):

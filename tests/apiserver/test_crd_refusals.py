@@ -142,6 +142,15 @@ REFUSED = {
         but(model__uri="mlflow://chat@champion"),
         "(mlflow://) are not served yet: write the",
     ),
+    "a served name with a control character": (
+        but(model__servedName="chat\x1b[31m"),
+        "it holds a control character or an invisible one: write it without",
+    ),
+    "an image that is two lines": (
+        but(runtime__image="a\nb"),
+        "it holds a control character or an invisible",
+    ),
+    "a model with a control character": (but(model__uri="hf://a/b\x1b"), "write hf://org/name, s3://bucket"),
     "a model without a scheme": (but(model__uri="Qwen/Qwen3-8B"), "write hf://org/name, s3://bucket/path"),
     "a file that is not absolute": (
         but(model__uri="file://models/x"),
@@ -277,6 +286,9 @@ REFUSED = {
     "no pods": (but(replicas=0), "spec.replicas in body should be greater than or equal to 1"),
 }
 
+MERGE = {"content-type": "application/merge-patch+json"}
+SERVES = {"phase": "Stable", "stable": {"revision": "kcqrsqm2fb"}, "selector": "a=b"}
+LOADS = {"phase": "Installing", "stable": {"revision": "kcqrsqm2fb"}}
 CHANGES_REFUSED = {
     "another Service": (but(traffic__service="other"), "traffic.service cannot change"),
     "another served name": (but(model__servedName="other"), "model.servedName cannot change"),
@@ -290,11 +302,41 @@ def test_refused(modelrollouts, manifest, words):
     assert words in response.json()["message"]
 
 
+def told(modelrollouts, status):
+    """The stored rollout once the operator has written this status."""
+    answer = modelrollouts.patch(f"{LIVING}/status", json={"status": None}, headers=MERGE)
+    if status is not None:
+        answer = modelrollouts.patch(f"{LIVING}/status", json={"status": status}, headers=MERGE)
+    return answer.raise_for_status().json()
+
+
 @pytest.mark.parametrize(("manifest", "words"), CHANGES_REFUSED.values(), ids=CHANGES_REFUSED.keys())
-def test_a_change_of_what_users_hold_on_to_is_refused(modelrollouts, living, manifest, words):
-    response = modelrollouts.put(LIVING, json=living | {"spec": manifest["spec"]}, params={"dryRun": "All"})
+def test_a_change_of_what_users_hold_on_to_is_refused_once_a_revision_serves(
+    modelrollouts, living, manifest, words
+):
+    body = told(modelrollouts, SERVES) | {"spec": manifest["spec"]}
+    response = modelrollouts.put(LIVING, json=body, params={"dryRun": "All"})
     assert response.status_code == 422
     assert words in response.json()["message"]
+
+
+@pytest.mark.parametrize("status", [None, {"phase": "Invalid"}, LOADS], ids=["unseen", "invalid", "loading"])
+@pytest.mark.parametrize("manifest", [manifest for manifest, _ in CHANGES_REFUSED.values()])
+def test_a_slip_in_a_name_may_be_corrected_before_anything_serves(modelrollouts, living, manifest, status):
+    body = told(modelrollouts, status) | {"spec": manifest["spec"]}
+    response = modelrollouts.put(LIVING, json=body, params={"dryRun": "All"})
+    assert response.status_code == 200, response.text
+
+
+def test_an_autoscaler_is_never_refused_whatever_weights_the_plan_has(modelrollouts):
+    modelrollouts.post("", json=pods(20, 50) | {"metadata": {"name": "scaled"}}).raise_for_status()
+    try:
+        modelrollouts.patch("scaled/status", json={"status": SERVES}, headers=MERGE).raise_for_status()
+        for replicas in (12, 7, 3, 2, 1):
+            answer = modelrollouts.patch("scaled/scale", json={"spec": {"replicas": replicas}}, headers=MERGE)
+            assert answer.status_code == 200, answer.text
+    finally:
+        modelrollouts.delete("scaled")
 
 
 def test_writing_down_the_served_name_that_was_the_default_is_no_change(modelrollouts, living):

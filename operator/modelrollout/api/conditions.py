@@ -180,6 +180,9 @@ STARTUP_DEADLINE = Reason(
     "Revision {revision} had {limit} and {ready} of {wanted} pods became ready{trouble}",
     warning=True,
 )
+NEVER_MADE = Reason(
+    "RevisionRefused", "Revision {revision} cannot be made, so nobody was sent to it: {why}", warning=True
+)
 CANARY_LOST = Reason(
     "CanaryLost",
     "Revision {revision} lost the pods that step {step} needs; it has {split} until they are back",

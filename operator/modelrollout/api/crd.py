@@ -28,18 +28,8 @@ HEADER = (
 COLUMNS = (
     ("Phase", "string", ".status.phase", "What the rollout is doing"),
     ("Step", "string", ".status.step.progress", "Steps passed, of the plan's"),
-    (
-        "Weight",
-        "integer",
-        ".status.weight.canary",
-        "Percent of user requests meant for the revision on trial",
-    ),
-    (
-        "Verdict",
-        "string",
-        ".status.verdict",
-        "Of the revision on trial: Pass, Fail, Insufficient, ProviderError",
-    ),
+    ("Weight", "integer", ".status.weight.canary", "Percent of requests meant for the revision on trial"),
+    ("Verdict", "string", ".status.verdict", "On the revision on trial, such as Pass or Insufficient"),
     ("Ready", "string", ".status.ready", "Ready pods of the revision that serves, of those asked for"),
     ("Revision", "string", ".status.stable.revision", "The revision that serves users"),
     (
@@ -51,14 +41,9 @@ COLUMNS = (
     ("Age", "date", ".metadata.creationTimestamp", "Time since the rollout was made"),
 )
 WIDE_COLUMNS = (
+    ("Measured", "string", ".status.weight.measured", "The share that the canary was counted to get"),
     ("Canary", "string", ".status.canary.revision", "The revision on trial"),
     ("Canary-Ready", "integer", ".status.canary.ready", "Ready pods of the revision on trial"),
-    (
-        "Measured",
-        "string",
-        ".status.weight.measured",
-        "The share that the revision on trial was counted to get",
-    ),
     ("Message", "string", ".status.message", "What it waits for, or what it decided"),
 )
 

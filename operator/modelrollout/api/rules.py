@@ -100,6 +100,9 @@ NEAREST_PODS = """[0, 1]
 REACHABLE = f"""!has(s.weight) || s.weight >= 100 || {NEAREST_PODS}.exists(k,
     100 * k - s.weight * (self.replicas + k) <= {TOLERANCE} * (self.replicas + k)
     && s.weight * (self.replicas + k) - 100 * k <= {TOLERANCE} * (self.replicas + k))"""
+# Only before the operator has looked at the rollout: later an autoscaler writes replicas, and what they make
+# of the weights is said when a step needs it (rollout/advance.py).
+NEW = "!has(self.status) || !has(self.status.phase)"
 REACHABLE_WEIGHTS = """[1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 100, 200, 500]
     .filter(k, k < self.replicas)
     .map(k, (200 * k + self.replicas + k) / (2 * (self.replicas + k))) + [50, 100]"""
@@ -259,12 +262,6 @@ ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
             "keep only pause steps",
         ),
         Rule(
-            f"{ROUTED} || {CANARY}.all(s, {REACHABLE})",
-            "without a route the split is made of pod counts, which cannot meet these weights: raise "
-            "replicas or traffic.tolerance, or name traffic.gateway or traffic.istio",
-            expression=f"{literal(POD_SPLIT)}.format([self.replicas, {REACHABLE_WEIGHTS}, {TOLERANCE}])",
-        ),
-        Rule(
             f"""!has(self.traffic.gateway) || !has(self.traffic.gateway.grpcRoute)
                 || ({CANARY}.{NO_QUERY}) && ({BLUE_GREEN}.{NO_QUERY})""",
             "gRPC requests have no query parameters: match a header instead",
@@ -294,13 +291,6 @@ def placed(query: str) -> Rule:
 ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
     (spec.Canary, "steps"): STEP_LIST,
     (spec.BlueGreen, "steps"): STEP_LIST,
-    (spec.Traffic, "service"): (
-        Rule(
-            "self == oldSelf",
-            "traffic.service cannot change, for users are on the old one: make a new ModelRollout for the "
-            "other Service",
-        ),
-    ),
     (spec.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
     (spec.RatioQuery, "total"): (placed("sum(requests_total{$arm})"),),
     (spec.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),
@@ -341,6 +331,16 @@ POD_LABELS = Rule(
 NAME_LENGTH = 52
 """A Deployment is named `<rollout>-<revision>`, and its name is a label value of at most 63 characters."""
 
+NOTHING_SERVES = """!has(oldSelf.status) || !has(oldSelf.status.stable) || (has(oldSelf.status.phase)
+    && oldSelf.status.phase == 'Installing' && !has(oldSelf.status.originalTraffic))"""
+"""CEL: a slip in a name may still be corrected, because nobody calls it yet."""
+
+
+def of_spec(cel: str) -> str:
+    """The same CEL where `self` is the resource."""
+    return cel.replace("self.", "self.spec.")
+
+
 ON_RESOURCE: tuple[Rule, ...] = (
     Rule(
         f"size(self.metadata.name) <= {NAME_LENGTH} && self.metadata.name.matches('{spec.NAME_PATTERN}')",
@@ -348,9 +348,21 @@ ON_RESOURCE: tuple[Rule, ...] = (
         "lower-case letters, digits and dashes",
     ),
     Rule(
-        """(has(self.spec.model.servedName) ? self.spec.model.servedName : self.metadata.name)
+        f"""{NOTHING_SERVES}
+           || (has(self.spec.model.servedName) ? self.spec.model.servedName : self.metadata.name)
            == (has(oldSelf.spec.model.servedName) ? oldSelf.spec.model.servedName : self.metadata.name)""",
-        "model.servedName cannot change, for clients ask for the model by this name: make a new ModelRollout "
-        "for another name",
+        "model.servedName cannot change once a revision serves, because clients ask for the model by this "
+        "name: make a new ModelRollout for another name",
+    ),
+    Rule(
+        f"{NOTHING_SERVES} || self.spec.traffic.service == oldSelf.spec.traffic.service",
+        "traffic.service cannot change once a revision serves, because users are on the old one: make a new "
+        "ModelRollout for the other Service",
+    ),
+    Rule(
+        f"!({NEW}) || {of_spec(f'{ROUTED} || {CANARY}.all(s, {REACHABLE})')}",
+        "without a route the split is made of pod counts, which cannot meet these weights: raise "
+        "replicas or traffic.tolerance, or name traffic.gateway or traffic.istio",
+        expression=of_spec(f"{literal(POD_SPLIT)}.format([self.replicas, {REACHABLE_WEIGHTS}, {TOLERANCE}])"),
     ),
 )

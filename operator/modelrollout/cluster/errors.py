@@ -23,6 +23,14 @@ class Refused(ClusterError):
     """The API server understood and said no (400, 403, 422): trying again will not help by itself."""
 
 
+class RevisionRefused(Refused):
+    """The API server will not have the Deployment of a revision: no pod of it can ever come."""
+
+    def __init__(self, revision: str, text: str) -> None:
+        super().__init__(text)
+        self.revision = revision
+
+
 class Unreachable(ClusterError):
     """No answer, or an answer that says later (timeout, connection, 429, 5xx): try again with backoff."""
 

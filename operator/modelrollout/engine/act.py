@@ -9,7 +9,7 @@ import structlog
 
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import Conflict, Missing, Refused
+from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
 from modelrollout.engine.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, named
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.obstacles import is_ours, taken
@@ -115,7 +115,10 @@ class Actor:
                 )
             body = deployment(view.resource, view.spec, revision, replicas, copy)
             await self._keep_stable(view, revision)
-            known = await self._create(view, ref, body)
+            try:
+                known = await self._create(view, ref, body)
+            except Refused as error:
+                raise RevisionRefused(revision, str(error)) from error
         if known["spec"].get("replicas") != replicas:
             self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
 

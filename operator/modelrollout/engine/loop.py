@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from modelrollout.api.times import stamp
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused
+from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused, RevisionRefused
 from modelrollout.engine.act import Actor
 from modelrollout.engine.backoff import Backoff, Pace
 from modelrollout.engine.events import Events
@@ -224,6 +224,7 @@ class Loop:
             log.warning("not writing", why=str(error))
             return backoff.failed()
         except (Refused, Unroutable) as error:
+            kept.unmade = error.revision if isinstance(error, RevisionRefused) else None
             await self._set_back(at, Problem(type(error).__name__, str(error)))
             return backoff.failed()
         except ClusterError as error:

@@ -216,6 +216,7 @@ class Observer:
         judgement: Judgement | None,
         proof: SplitProof | None,
         setback: Problem | None = None,
+        unmade: str | None = None,
     ) -> Observed:
         """The cluster and what the looks say, as the brain sees them."""
         at, metadata = view.key, view.resource["metadata"]
@@ -233,6 +234,7 @@ class Observer:
             route=self._warned(view),
             problem=obstacle(view, self._policy),
             setback=setback,
+            unmade=unmade,
             judgement=judgement,
             split_mismatch=proof.mismatch if proof is not None else None,
             measured=proof.measured if proof is not None else None,

@@ -53,6 +53,8 @@ class Kept:
     """What people were last told that only they can put right."""
     setback: Problem | None = None
     """What the last pass could not do; None after one that did all it meant to."""
+    unmade: str | None = None
+    """The revision whose Deployment the API server refused in the last pass."""
     counted_at: float = field(default_factory=time.monotonic)
     """When the pods were last listed."""
     recount_after: float | None = None
@@ -106,7 +108,7 @@ class OnePass:
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
             observed = self._observer.observed(
-                view, self._looks.judgement(at), self._looks.proof(at), kept.setback
+                view, self._looks.judgement(at), self._looks.proof(at), kept.setback, kept.unmade
             )
             plan = decide(view.spec, view.status, observed, self._clock())
             self._follow(at, view, plan)
@@ -117,7 +119,7 @@ class OnePass:
         self._show(at, plan.status, observed.route.split)
         kept.recount_after = recount_after(view, plan)
         if kept.setback is not None:
-            kept.setback = kept.complaint = None
+            kept.setback = kept.complaint = kept.unmade = None
             return 0.0  # once more, so that status no longer says so
         return _sooner(plan.requeue, kept.recount_after)
 

@@ -16,6 +16,7 @@ from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
 from modelrollout.rollout.view import Change, View, note
+from modelrollout.traffic.requirements import unreachable
 from modelrollout.traffic.router import Split
 
 
@@ -70,6 +71,8 @@ def _kept(view: View) -> bool:
 def enter(view: View) -> Change | None:
     """Capacity before traffic: the step's split is asked for once its pods can carry it."""
     if not _climbing(view) or view.step is None or view.paused or view.desired == view.asked or not fit(view):
+        return None
+    if unreachable(view.spec, view.asked.canary) is not None:
         return None
     said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
     step = but(view.step, started_at=None, carried_by=steps.pods_for(view.asked, view.spec))

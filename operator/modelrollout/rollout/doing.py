@@ -18,6 +18,7 @@ from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.view import View
+from modelrollout.traffic.requirements import unreachable
 from modelrollout.traffic.router import Split
 
 
@@ -105,6 +106,8 @@ def _stepping(view: View) -> Doing:
 def _waiting_for_pods(view: View) -> Doing:
     phase: Phase = "Starting" if view.desired == Split() else "Progressing"
     wanted, ready = view.pods, view.ready(view.canary)
+    if view.desired != view.asked and (unmade := unreachable(view.spec, view.asked.canary)) is not None:
+        return Doing("Paused", unmade.reason, unmade.message, warning=True)
     if ready >= wanted and (others := blockers(view)):
         return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
     trouble = _trouble(view, view.canary) if ready < wanted else None

@@ -114,6 +114,8 @@ class Observed:
     """Read with a Site made of `services`: canary means what the canary's Service selects now."""
     problem: Problem | None = None
     """What only the cluster knows and makes the spec impossible: no Service, a foreign owner, a rival."""
+    unmade: str | None = None
+    """The revision whose Deployment the API server has just refused to make."""
     setback: Problem | None = None
     """What the last pass meant to do and could not, such as to make a Deployment that is refused."""
     judgement: Judgement | None = None

@@ -154,6 +154,8 @@ def _finished(view: View, what: Doing, findings: Mapping[str, Finding]) -> Findi
     refused = findings[say.ACCEPTED].status == "False"
     if refused and view.canary is None and not (view.reverting or view.installing):
         return Finding("True", "Invalid", findings[say.ACCEPTED].message)
+    if view.installing and view.observed.unmade == view.stable and view.observed.setback is not None:
+        return Finding("True", "Invalid", view.observed.setback.message)
     return Finding("False", what.phase, what.message)
 
 

@@ -88,9 +88,13 @@ def evaluation_failed(view: View) -> Change | None:
 
 
 def never_ready(view: View) -> Change | None:
-    """Loading is progress until the startup deadline."""
+    """Loading is progress until the startup deadline. No deadline makes the API server have a Deployment that
+    it has refused."""
     if not view.rolling or view.step is None or view.step.started_at or view.names_moved:
         return None
+    if view.observed.unmade == view.canary and view.fleet(view.canary) is None:
+        why = view.observed.setback.message if view.observed.setback is not None else ""
+        return _leave(view, say.NEVER_MADE, why=why)
     ready, wanted = view.ready(view.canary), view.pods
     deadline = view.spec.runtime.startup_deadline
     if ready >= wanted or not view.past(view.step.entered_at, deadline):

@@ -99,7 +99,7 @@ def refusal(spec: Spec, capabilities: Capabilities) -> Problem | None:
     for wanted, able, what, instead in table:
         if wanted and not able:
             return Problem("RouterCannot", f"{_router(spec.traffic)} cannot {what}: {instead}.")
-    return _bad_header(asked) or _outranked(spec.traffic, asked) or _unreachable(spec)
+    return _bad_header(asked) or _outranked(spec.traffic, asked)
 
 
 def _router(traffic: Traffic) -> str:
@@ -137,22 +137,22 @@ def _outranked(traffic: Traffic, asked: Needs) -> Problem | None:
     return None
 
 
-def _unreachable(spec: Spec) -> Problem | None:
-    if spec.traffic.gateway or spec.traffic.istio:
+def unreachable(spec: Spec, weight: int) -> Problem | None:
+    """Why the pods asked for now cannot make this share of the users, where no route splits them.
+
+    Not a refusal: an autoscaler changes `replicas` at any time, and that must never be refused.
+    """
+    if spec.traffic.gateway or spec.traffic.istio or not 0 < weight < 100:
         return None
     if spec.strategy.canary and spec.strategy.canary.curve:
-        weights: list[int] = []  # the steps of a curve are chosen among what pods can make
-    else:
-        weights = sorted(needs(spec.traffic, spec.strategy).weights)
-    for weight in weights:
-        best = ratio.nearest(spec.replicas, weight)
-        if best.error > spec.traffic.tolerance:
-            return Problem(
-                "WeightNotAchievable",
-                f"A step asks for {weight} %, and without a route the split is made of pod counts: "
-                f"{spec.replicas} replicas can make {ratio.listed(spec.replicas)} %, give or take "
-                f"{spec.traffic.tolerance} points. "
-                "Ask for one of these, raise replicas or traffic.tolerance, or name traffic.gateway or "
-                "traffic.istio.",
-            )
-    return None
+        return None  # the steps of a curve are whatever pods can make
+    best = ratio.nearest(spec.replicas, weight)
+    if best.error <= spec.traffic.tolerance:
+        return None
+    return Problem(
+        "WeightNotAchievable",
+        f"The step asks for {weight} %, and without a route the split is made of pod counts: "
+        f"{spec.replicas} replicas can make {ratio.listed(spec.replicas)} %, give or take "
+        f"{spec.traffic.tolerance} points. It goes on with replicas that can; or ask for one of these, raise "
+        "traffic.tolerance, or name traffic.gateway or traffic.istio.",
+    )

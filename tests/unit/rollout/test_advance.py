@@ -384,3 +384,36 @@ def test_a_route_that_is_gone_holds() -> None:
     plan = operator.wait(3600)
     assert plan.actions == ()
     assert condition(operator, "TrafficSplit") == ("False", "NoRoute")
+
+
+# ── a split that is made of pods, while an autoscaler writes replicas ──
+
+BY_PODS = with_steps(
+    *({"weight": weight, "for": "2m"} for weight in (10, 23, 50)),
+    traffic={**SERVICE_ONLY, "tolerance": 2},
+    replicas=10,
+)
+
+
+def test_an_autoscaler_may_scale_as_it_likes_at_rest() -> None:
+    operator = installed(BY_PODS)
+    for replicas in (12, 13, 8, 6, 5, 4, 3, 2, 1, 10):
+        operator.world.scale(replicas)
+        operator.wait(LOADING)
+        assert (operator.status.phase, operator.status.ready) == ("Stable", f"{replicas}/{replicas}")
+        assert condition(operator, "Accepted") == ("True", "Accepted")
+
+
+def test_a_weight_that_the_pods_of_now_cannot_make_holds_with_words_and_goes_on_with_pods_that_can() -> None:
+    operator = on_trial(BY_PODS, replicas=3)
+    operator.wait(600)
+    assert (operator.status.phase, operator.world.shares()) == ("Paused", {FIRST: 100.0})
+    assert condition(operator, "Paused") == ("True", "WeightNotAchievable")
+    assert "3 replicas can make 25, 40 or 50 %" in operator.status.message
+    assert operator.notes.count("WeightNotAchievable") == 1
+    operator.world.scale(4)
+    operator.wait(LOADING)
+    assert operator.status.ready == "4/4", "the hold keeps nobody from getting pods"
+    operator.world.scale(10)
+    operator.wait(3600)
+    assert operator.status.phase == "Watching"

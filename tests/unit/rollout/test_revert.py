@@ -14,6 +14,7 @@ from tests.unit.rollout.world import (
     METRICS,
     SERVICE_ONLY,
     Operator,
+    World,
     installed,
     on_trial,
     revision_named,
@@ -339,3 +340,33 @@ def test_an_abort_without_the_stable_deployment_brings_it_back_and_then_the_user
     operator.wait(2 * LOADING)
     assert operator.status.phase == "Reverted"
     assert operator.world.ready(FIRST) == 4
+
+
+# ── what the API server will not have ──
+
+REFUSAL = Problem("RevisionRefused", "The API server answered 422 to create deployments: quantity one")
+
+
+def test_a_revision_that_the_api_server_refuses_is_sent_back_at_once_with_its_reason() -> None:
+    operator = installed()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.status = operator.decided().status
+    operator.world.unmade, operator.world.setback = SECOND, REFUSAL
+    operator.run_once()
+    operator.world.unmade = operator.world.setback = None
+    operator.settle()
+    assert operator.status.phase == "Reverted"
+    assert operator.status.refused_revision == SECOND
+    assert REFUSAL.message in operator.status.message
+    assert condition(operator, "Reverted") == ("True", "RevisionRefused")
+    assert condition(operator, "Finished") == ("True", "Reverted")
+
+
+def test_a_first_revision_that_the_api_server_refuses_is_said_to_be_impossible() -> None:
+    operator = Operator(World(spec_of()))
+    operator.status = operator.decided().status
+    operator.world.unmade, operator.world.setback = FIRST, REFUSAL
+    operator.run_once()
+    assert operator.status.message == REFUSAL.message
+    assert condition(operator, "Finished") == ("True", "Invalid")
+    assert condition(operator, "Stalled") == ("True", "RevisionRefused")

@@ -116,6 +116,7 @@ class World:
     split_mismatch: str | None = None
     measured: str | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
+    unmade: str | None = None
     problem: Problem | None = None
     setback: Problem | None = None
     route_problem: Problem | None = None
@@ -195,6 +196,7 @@ class World:
             split_mismatch=self.split_mismatch,
             measured=self.measured,
             gates=dict(self.gates),
+            unmade=self.unmade,
             found={"rules": "as found"},
             selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,

@@ -7,7 +7,7 @@ from modelrollout.traffic.gateway import GatewayRouter, GrpcRouter
 from modelrollout.traffic.istio import IstioRouter
 from modelrollout.traffic.istio_subsets import IstioSubsetRouter
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.requirements import needs, refusal
+from modelrollout.traffic.requirements import needs, refusal, unreachable
 from modelrollout.traffic.router import Match, Split
 from modelrollout.traffic.service import ServiceRouter
 from tests.unit.traffic import situations as sit
@@ -18,8 +18,8 @@ QUERY = [{"match": [{"query": "beta", "value": "1"}]}]
 STICKY = {"sticky": {"header": "x-cohort"}}
 
 
-def refused(traffic, steps, replicas=4):
-    spec = Spec.model_validate(
+def spec_for(traffic, steps, replicas=4):
+    return Spec.model_validate(
         {
             "replicas": replicas,
             "model": {"uri": "hf://Qwen/Qwen3-8B"},
@@ -28,6 +28,10 @@ def refused(traffic, steps, replicas=4):
             "strategy": {"canary": {"steps": steps}},
         }
     )
+
+
+def refused(traffic, steps, replicas=4):
+    spec = spec_for(traffic, steps, replicas)
     problem = refusal(spec, router_for(spec.traffic, spec.strategy).capabilities)
     return problem.message if problem else None
 
@@ -56,13 +60,6 @@ def refused(traffic, steps, replicas=4):
             "HTTPRoute chat would send a request with both x-cohort and the query parameter by its cohort: "
             "match a header instead of a query parameter, or leave traffic.sticky out.",
         ),
-        (
-            {},
-            [{"weight": 5}],
-            "A step asks for 5 %, and without a route the split is made of pod counts: 4 replicas can make "
-            "20, 33, 43 or 50 %, give or take 5 points. Ask for one of these, raise replicas or "
-            "traffic.tolerance, or name traffic.gateway or traffic.istio.",
-        ),
     ],
 )
 def test_a_plan_is_refused(traffic, steps, message):
@@ -84,8 +81,16 @@ def test_a_plan_that_can_be_carried_out_is_not_refused(traffic, steps):
     assert refused(traffic, steps) is None
 
 
-def test_pods_enough_make_small_weights():
-    assert refused({}, [{"weight": 5}], replicas=9) is None
+def test_a_weight_that_pods_cannot_make_is_no_refusal_but_is_said_when_a_step_needs_it():
+    spec = spec_for({}, [{"weight": 5}])
+    assert refused({}, [{"weight": 5}]) is None
+    assert unreachable(spec, 5).message.startswith(
+        "The step asks for 5 %, and without a route the split is made of pod counts: 4 replicas can make "
+        "20, 33, 43 or 50 %, give or take 5 points."
+    )
+    assert unreachable(spec, 25) is unreachable(spec, 100) is unreachable(spec, 0) is None
+    assert unreachable(spec_for({}, [{"weight": 5}], replicas=9), 5) is None
+    assert unreachable(spec_for(sit.GATEWAY, [{"weight": 5}]), 5) is None
 
 
 @pytest.mark.parametrize(
