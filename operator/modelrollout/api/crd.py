@@ -77,16 +77,28 @@ FIELDS: Fields = {
         keyed("name")(given)
         | {
             "items": OPEN
-            | {"required": ["name"], "properties": {"name": {"type": "string", "maxLength": 253}}}
+            | {
+                "description": "A Kubernetes EnvVar.",
+                "required": ["name"],
+                "properties": {
+                    "name": {"type": "string", "maxLength": 253, "description": "The variable's name."}
+                },
+            }
         }
     ),
     ("Runtime", "resources"): described(
         {
             "type": "object",
             "properties": {
-                "limits": QUANTITIES,
-                "requests": QUANTITIES,
-                "claims": {"type": "array", "maxItems": 16, "items": OPEN},
+                "limits": QUANTITIES
+                | {"description": "The most that a pod gets, such as nvidia.com/gpu: 1."},
+                "requests": QUANTITIES | {"description": "What is reserved for a pod."},
+                "claims": {
+                    "type": "array",
+                    "maxItems": 16,
+                    "items": OPEN | {"description": "A Kubernetes ResourceClaim."},
+                    "description": "Devices that are allocated dynamically.",
+                },
             },
         }
     ),
@@ -96,10 +108,14 @@ FIELDS: Fields = {
             "properties": {
                 "metadata": {
                     "type": "object",
-                    "properties": {"labels": TEXTS, "annotations": TEXTS},
+                    "description": "Labels and annotations that every pod gets.",
+                    "properties": {
+                        "labels": TEXTS | {"description": "Beside the operator's own."},
+                        "annotations": TEXTS | {"description": "Beside the operator's own."},
+                    },
                     "x-kubernetes-validations": [rules.POD_LABELS.to_schema()],
                 },
-                "spec": OPEN,
+                "spec": OPEN | {"description": "A Kubernetes PodSpec, as much of it as is to be different."},
             },
         }
     ),
@@ -159,14 +175,17 @@ def resource_schema() -> Schema:
         "required": ["spec"],
         "x-kubernetes-validations": [rule.to_schema() for rule in rules.ON_RESOURCE],
         "properties": {
-            "apiVersion": {"type": "string"},
-            "kind": {"type": "string"},
+            "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
+            "kind": {"type": "string", "description": f"{KIND}."},
             "metadata": {
                 "type": "object",
-                "properties": {"name": {"type": "string", "maxLength": 253}},
+                "description": "Kubernetes' own; commands are annotations here, see docs/commands.md.",
+                "properties": {
+                    "name": {"type": "string", "maxLength": 253, "description": "At most 52 characters."}
+                },
             },
             "spec": bounded(in_words(asked), "spec"),
-            "status": bounded(structural(status.Status, FIELDS), "status"),
+            "status": bounded(structural(status.Status, FIELDS, reported=True), "status"),
         },
     }
 

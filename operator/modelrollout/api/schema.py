@@ -27,20 +27,23 @@ class SchemaError(ValueError):
     """A model says something that a structural schema cannot."""
 
 
-def structural(model: type[BaseModel], fields: Fields) -> Schema:
+def structural(model: type[BaseModel], fields: Fields, *, reported: bool = False) -> Schema:
     """The structural schema of a model: references inlined, optional values plain, defaults told in words.
+
+    `reported`: the operator writes it and not a user, so that nobody asks what is taken when it is left out.
 
     Raises:
         SchemaError: for a keyword or a union that a CRD cannot carry, and for a model that holds itself.
     """
     whole = model.model_json_schema(by_alias=True, mode="validation")
-    return _Inliner(whole.pop("$defs", {}), fields).object(whole, model.__name__, ())
+    return _Inliner(whole.pop("$defs", {}), fields, reported).object(whole, model.__name__, ())
 
 
 class _Inliner:
-    def __init__(self, definitions: Mapping[str, Schema], fields: Fields) -> None:
+    def __init__(self, definitions: Mapping[str, Schema], fields: Fields, reported: bool) -> None:
         self._definitions = definitions
         self._fields = fields
+        self._reported = reported
 
     def object(self, schema: Schema, model: str, above: tuple[str, ...]) -> Schema:
         if model in above:
@@ -54,8 +57,12 @@ class _Inliner:
 
     def _field(self, model: str, name: str, schema: Schema, above: tuple[str, ...]) -> Schema:
         out = self._any(schema, f"{model}.{name}", above)
-        default = schema.get("default")
-        if isinstance(default, str | int) and "default" not in out.get("description", "").lower():
+        default = None if self._reported else schema.get("default")
+        if (
+            isinstance(default, str | int)
+            and default != ""
+            and "default" not in out.get("description", "").lower()
+        ):
             text = str(default).lower() if isinstance(default, bool) else default
             out["description"] = f"{out.get('description', '')} Default: {text}.".strip()
         return self._fields.get((model, name), _unchanged)(out)

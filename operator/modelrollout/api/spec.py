@@ -51,7 +51,9 @@ class Adapter(Wire):
     """A LoRA adapter served beside the base model."""
 
     name: Name
+    """Clients ask for the adapter by this name."""
     uri: Uri
+    """Where it lies, written as model.uri is."""
 
 
 class Model(Wire):
@@ -60,17 +62,21 @@ class Model(Wire):
     uri: Uri
     """hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path."""
     revision: Annotated[str, Field(max_length=128, pattern=VISIBLE_PATTERN)] | None = None
+    """Commit, tag or version of the weights at that address; without it, whatever is there when a pod
+    starts."""
     served_name: ServedName | None = None
     """Clients send this name, so it must not differ between revisions; default: the rollout's name."""
     served_names: Annotated[list[ServedName], Field(max_length=16)] = Field(default_factory=list)
     """More names under which clients may ask for the same model; the server counts all under servedName."""
     adapters: Annotated[list[Adapter], Field(max_length=16)] = Field(default_factory=list)
+    """LoRA adapters that are served beside the base model."""
 
 
 class Drain(Wire):
     """How long a pod that leaves may finish the streams it has."""
 
     timeout: Duration = "2m"
+    """After this long its streams are cut."""
 
 
 class Probe(Wire):
@@ -88,14 +94,17 @@ class Runtime(Wire):
     server: Name = "vllm"
     """vllm, sglang, or openai for any server with an OpenAI API that your own command and args start."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=VISIBLE_PATTERN)]
+    """The server's container image, with a tag or a digest."""
     command: Annotated[list[Text], Field(max_length=16)] = Field(default_factory=list)
-    """Empty: the image's own entry point."""
+    """The command that starts the server. Empty: the image's own."""
     args: Annotated[list[Text], Field(max_length=64)] = Field(default_factory=list)
+    """Arguments of the server. The operator adds those for the model, its name and the port."""
     env: Annotated[list[dict[str, Any]], Field(max_length=64)] = Field(default_factory=list)
     """Kubernetes EnvVar objects."""
     resources: dict[str, Any] = Field(default_factory=dict)
     """Kubernetes ResourceRequirements."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    """The port on which the server answers."""
     probe: Probe | None = None
     """Instead of what the operator asks a new pod: chat completions, completions, embeddings and so on,
     whichever the server has first."""
@@ -110,6 +119,7 @@ class Prompts(Wire):
     """Prompts and templates are rolled out like weights: their content is part of the revision."""
 
     config_map: Name
+    """Name of the ConfigMap that holds them, in the same namespace."""
 
 
 # ── where traffic is moved ──────────────────────────────────────────────────────────────────────
@@ -119,15 +129,20 @@ class GatewayTraffic(Wire):
     """Weights in one named rule of a Gateway API route."""
 
     http_route: Name | None = None
+    """Name of the HTTPRoute that holds the rule."""
     grpc_route: Name | None = None
+    """Name of the GRPCRoute that holds the rule."""
     rule: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the rule in that route. Only this rule is changed."""
 
 
 class IstioTraffic(Wire):
     """Weights in one named http route of an Istio VirtualService."""
 
     virtual_service: Name
+    """Name of the VirtualService that holds the route."""
     route: Annotated[str, Field(min_length=1, max_length=253)]
+    """Name of the http route in that VirtualService. Only this one is changed."""
     destination_rule: Name | None = None
     """Named: split over its subsets `stable` and `canary` instead of over two Services."""
 
@@ -146,6 +161,8 @@ class Traffic(Wire):
     """
 
     service: Name
+    """Name of the Service that clients call. It exists already; the operator makes two more beside it,
+    for stable and canary."""
     gateway: GatewayTraffic | None = None
     istio: IstioTraffic | None = None
     sticky: Sticky | None = None
@@ -162,23 +179,31 @@ class Match(Wire):
     """Requests that carry this header or query parameter with exactly this value go to the canary."""
 
     header: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Name of a request header."""
     query: Annotated[str, Field(min_length=1, max_length=128)] | None = None
+    """Name of a query parameter."""
     value: Annotated[str, Field(min_length=1, max_length=256)]
+    """The whole value that the header or parameter must have."""
 
 
 class Pause(Wire):
     """Waits for the promote annotation, or for `duration` when given."""
 
     duration: Duration | None = None
+    """How long to wait. Without it a person goes on with the annotation modelrollout.io/promote=step."""
 
 
 class Step(Wire):
     """One entry of the plan: exactly one of mirror, weight, match, pause."""
 
     mirror: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Percent of requests that are copied to the new revision; users get the answers of stable."""
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
+    """Percent of requests that the new revision answers."""
     match: Annotated[list[Match], Field(min_length=1, max_length=8)] | None = None
+    """Requests that go to the new revision whole, whatever the weight."""
     pause: Pause | None = None
+    """Waits for a person, or for a while."""
     evaluate: SkipJsonSchema[Name | None] = None
     """Not in the CRD: the operator does not run evaluations yet, and the API server drops unknown fields."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
@@ -189,13 +214,21 @@ class Curve(Wire):
     """Shorthand for weight steps; the expansion is shown in status.plan."""
 
     shape: Literal["linear", "exponential"]
+    """Whether the weights grow by equal amounts or by equal factors."""
     start: Annotated[int, Field(ge=1, le=50)] = 5
+    """Percent of requests at the first step."""
     steps: Annotated[int, Field(ge=2, le=20)] = 4
+    """How many steps there are, the last one of which is 100 percent."""
     for_: Annotated[Duration, Field(alias="for")] = "10m"
+    """The shortest stay at each step."""
 
 
 class Canary(Wire):
+    """A new revision gets more and more of the users."""
+
     steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
+    """What the new revision gets, one after the other. Every step but a pause waits for a Pass when
+    there are metrics."""
     curve: Curve | None = None
 
 
@@ -210,11 +243,16 @@ class BlueGreen(Wire):
     warm_for: Duration = "0s"
     """How long the new revision must have been ready before the move."""
     steps: Annotated[list[Step], Field(max_length=32)] = Field(default_factory=list)
+    """Steps before the move: pauses, and with a route also mirror, match and weight."""
 
 
 class Strategy(Wire):
+    """How a new revision meets the users: exactly one of canary and blueGreen."""
+
     canary: Canary | None = None
+    """More and more users, step by step."""
     blue_green: BlueGreen | None = None
+    """All users at once, after the new revision stood ready beside the old one."""
 
 
 # ── what decides ────────────────────────────────────────────────────────────────────────────────
@@ -249,37 +287,49 @@ class Tolerance(Wire):
     """How much worse the canary may be: canary <= ratio * control + absolute."""
 
     ratio: Fraction | None = None
+    """How many times worse is tolerated, such as "1.10" for ten percent."""
     absolute: Fraction | None = None
+    """How much worse is tolerated beyond that, such as "0.005" for half a point."""
 
 
 class RatioQuery(Wire):
     """Counters of bad and of all units; `$arm` becomes the label matchers of one arm."""
 
     bad: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that counts the bad ones of one arm, as a counter."""
     total: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that counts all of one arm, as a counter."""
 
 
 class HistogramQuery(Wire):
     """A `_bucket` counter family; `$arm` becomes the label matchers of one arm."""
 
     buckets: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that gives the bucket counters of one arm, by their label le."""
 
 
 class ScalarQuery(Wire):
     """Any PromQL that gives one number per arm. Weak evidence: by default it can hold, not revert."""
 
     value: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that gives the number."""
 
 
 class Metric(Wire):
     """Either `use: pack/metric`, or a name with one of ratio, histogram, scalar."""
 
     use: Annotated[str, Field(pattern=PACK_METRIC_PATTERN, max_length=128)] | None = None
+    """A metric of a pack, such as vllm/time-to-first-token; docs/metrics.md lists them."""
     name: Name | None = None
+    """How status, Events and reports call it. Needed for a metric of your own."""
     ratio: RatioQuery | None = None
+    """Bad ones of all, such as failed requests."""
     histogram: HistogramQuery | None = None
+    """A distribution, such as latencies."""
     scalar: ScalarQuery | None = None
+    """Any one number, such as cost for each token."""
     tolerate: Tolerance | None = None
+    """How much worse than stable is still good enough."""
     slo: Fraction | None = None
     """Absolute limit on the bad share, whatever the control does."""
     edges: Annotated[list[Fraction], Field(min_length=1, max_length=6)] | None = None
@@ -287,6 +337,7 @@ class Metric(Wire):
     direction: Literal["increase-is-bad", "decrease-is-bad", "change-is-bad"] = "increase-is-bad"
     """`change-is-bad` is for scalars only."""
     weight: Fraction = "1"
+    """How much this metric counts among the others when all of them together speak for a revert."""
     critical: bool | None = None
     """A step is passed only when every critical metric has shown that it is not worse.
 
@@ -302,26 +353,43 @@ class Metric(Wire):
 
 
 class Analysis(Wire):
+    """How a new revision is compared with the one that serves."""
+
     prometheus: Prometheus
+    """The Prometheus that holds the metrics."""
     interval: Duration = "30s"
+    """Length of one look: both revisions are counted at its two ends."""
     false_revert_risk: Fraction = "0.01"
-    """Per rollout, all metrics and looks together."""
+    """The risk that a good revision is sent back: for the whole rollout, all metrics and looks together."""
     miss_risk: Fraction = "0.05"
+    """The risk that a step passes a revision that is worse than tolerated."""
     on_insufficient: Literal["pause", "revert", "promoteIfQuiet"] = "pause"
+    """What to do when a step has no verdict in time: wait for a person, go back, or go on if nothing
+    speaks against the new revision."""
     max_step_duration: Duration = "2h"
     """After this long without a verdict `onInsufficient` applies."""
     warm_up: Duration = "30s"
     """Pods younger than this are left out, in both arms alike."""
     metrics: Annotated[list[Metric], Field(min_length=1, max_length=16)]
+    """What the two revisions are compared by."""
 
 
 class Spec(Wire):
+    """What is asked for. Write it, and the operator makes it so."""
+
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods of the revision that serves. An autoscaler may write it, through the scale subresource."""
     model: Model
+    """The model. A change here is a new revision."""
     runtime: Runtime
+    """The server that loads it. A change here is a new revision, but for drain and startupDeadline."""
     prompts: Prompts | None = None
+    """Prompts and chat templates. A change of their content is a new revision."""
     traffic: Traffic
+    """How users reach the model, and where their requests are split."""
     strategy: Strategy
+    """How a new revision meets the users."""
     analysis: Analysis | None = None
+    """What a new revision is judged by. Without it steps pass by time alone."""
     rollback_window: Duration = "1h"
     """How long the old revision stays warm after promotion."""

@@ -30,40 +30,55 @@ Ending = Literal["Promoted", "Reverted", "RolledBack", "Superseded", "Aborted"]
 
 
 class Condition(Wire):
-    """The Kubernetes condition shape; `last_transition_time` moves only when `status` does."""
+    """One thing that is true, false or unknown, and since when."""
 
     type: Annotated[str, Field(max_length=64)]
+    """What it is about, such as Promoted or Finished."""
     status: Literal["True", "False", "Unknown"]
+    """True, False or Unknown."""
     reason: Annotated[str, Field(max_length=64, min_length=1)]
+    """One word for programs; docs/reasons.md explains each."""
     message: Annotated[str, Field(max_length=1024)] = ""
+    """A sentence for people."""
     last_transition_time: str
+    """When status last changed."""
     observed_generation: int = 0
+    """The generation of the spec that it speaks about."""
 
 
 class RevisionStatus(Wire):
+    """One revision and its pods."""
+
     revision: str
+    """Its short name: a hash of model, runtime and prompts."""
     model: str = ""
-    """For people: the model's uri and revision, and the image."""
+    """For people: the model's address and version, and the image."""
     replicas: int = 0
+    """Pods that it is to have now."""
     ready: int = 0
+    """Pods of it that have answered a completion and are listed by the Services."""
 
 
 class StepStatus(Wire):
+    """Where in its plan the rollout is."""
+
     index: int
-    """0-based position in status.plan; equal to its length once every step has passed."""
+    """Its place in status.plan, counted from 0; equal to the plan's length once every step has passed."""
     progress: str
-    """`3/5`: the third of five steps is in progress; for the printer column."""
+    """`3/5`: the third of five steps is in progress."""
     entered_at: str
     """When the step became the current one; the startup deadline of its pods counts from here."""
     started_at: str | None = None
-    """When the route was seen to carry this step's traffic; dwell and looks begin here."""
+    """When the route was seen to carry this step's traffic; its stay and its looks count from here."""
     carried_by: int = 0
-    """Ready canary pods that the present split was given to; later growth of `replicas` loses none."""
+    """Ready pods of the new revision when it was given the present share."""
     losses: int = 0
-    """How often the canary lost the pods that this step's traffic needs."""
+    """How often the new revision lost the pods that this step's traffic needs."""
 
 
 class WeightStatus(Wire):
+    """How requests are split."""
+
     canary: int | None = None
     """Percent of user requests meant for the revision on trial; absent when none is on trial."""
     desired: int = 0
@@ -83,15 +98,24 @@ class WeightStatus(Wire):
 
 
 class MetricStatus(Wire):
+    """What one metric says."""
+
     name: str
+    """The metric."""
     verdict: str
+    """Proven (not worse), Worse, Undecided, or why it could not be counted."""
     message: str
+    """The figures in words."""
     canary: str | None = None
+    """Bad ones of all that were counted on the new revision."""
     control: str | None = None
+    """Bad ones of all that were counted on the revision that serves."""
     limit: str | None = None
+    """The greatest difference that is tolerated."""
     progress: str | None = None
     """How far the evidence is on its way to a decision, `63%` of what is needed."""
     query: str | None = None
+    """What Prometheus was asked for."""
 
 
 Verdict = Literal["Pass", "Fail", "Insufficient", "ProviderError"]
@@ -101,12 +125,19 @@ class AnalysisStatus(Wire):
     """What the looks at the metrics said last; kept for people after the trial has ended."""
 
     verdict: Verdict | None = None
+    """Of all metrics together."""
     reason: str = ""
+    """One word for the verdict, such as MoreLooksNeeded."""
     message: str = ""
+    """The verdict in words, the plainest first."""
     looks: int = 0
+    """Looks taken in this rollout."""
     last_look: str | None = None
+    """When the last look ended."""
     eta: str | None = None
+    """When this step will have its verdict if the evidence grows on as it did."""
     metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
+    """Each metric by itself."""
 
 
 class CommandStatus(Wire):
@@ -119,7 +150,7 @@ class CommandStatus(Wire):
     revision: str
     """The one revision that this value means, now and for as long as the annotation keeps it."""
     step: Annotated[int, Field(ge=0)] | None = None
-    """0-based step that `promote=step` means."""
+    """The step that promote=step means, counted from 0."""
     state: Literal["Bound", "Done", "Ignored"] = "Bound"
     """Bound: waits for its moment. Done: carried out. Ignored: refused; an Event said why."""
     taken_off: bool = False
@@ -127,7 +158,7 @@ class CommandStatus(Wire):
     at: str
     """When the operator first saw it."""
     seen: str = ""
-    """The resourceVersion at which the operator first saw it."""
+    """The version of the resource at which the operator first saw it."""
     by: str = ""
     """The field manager that wrote it."""
     again: Annotated[int, Field(ge=0)] = 0
@@ -146,31 +177,50 @@ class OriginalService(Wire):
 
 
 class Outcome(Wire):
+    """How a rollout ended."""
+
     revision: str
+    """The revision that this was about."""
     outcome: Ending
+    """How its rollout ended."""
     reason: str
+    """One word for why."""
     message: str
+    """Why, in words."""
     started_at: str | None = None
+    """When its rollout began."""
     at: str
+    """When it ended."""
 
 
 class Status(Wire):
+    """What the operator reports and remembers. Nobody else writes it."""
+
     observed_generation: int = 0
+    """The generation of the spec that this status is about."""
     phase: Phase | None = None
+    """What the rollout is doing."""
     message: str = ""
+    """What it waits for, or what it decided, in one sentence."""
     stable: RevisionStatus | None = None
+    """The revision that serves users."""
     canary: RevisionStatus | None = None
+    """The revision on trial; absent when none is."""
     previous: RevisionStatus | None = None
-    """The revision that served before the last promotion; kept warm until `keep_warm_until`."""
+    """The revision that served before the last promotion; kept warm until keepWarmUntil."""
     keep_warm_until: str | None = None
+    """Until when the previous revision stays warm."""
     draining: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)
     """Revisions without traffic whose pods finish their streams before they go. One that has gone is named
     until the next write."""
     draining_since: str | None = None
+    """When the last of these lost its traffic."""
     refused_revision: str | None = None
     """Aborted or failed: does not start again by itself."""
     revert_reason: str | None = None
+    """One word for why the last revision was sent back."""
     revert_message: str | None = None
+    """Why the last revision was sent back, in words."""
     plan: Annotated[list[Step], Field(max_length=64)] = Field(default_factory=list)
     """The steps of the rollout in progress, shorthand expanded."""
     verdict: Verdict | None = None
@@ -178,13 +228,19 @@ class Status(Wire):
     ready: str = ""
     """Ready pods of the revision that serves, of those that `spec.replicas` asks for: `2/3`."""
     step: StepStatus | None = None
+    """The step in progress; absent when no revision is on trial."""
     weight: WeightStatus = WeightStatus()
+    """The split of requests: what is meant, read from the route, and counted."""
     started_at: str | None = None
+    """When the rollout in progress, or the last one, began."""
     phase_since: str | None = None
+    """Since when the phase is what it is."""
     replicas: int = 0
+    """Pods asked for, for the scale subresource."""
     selector: str = ""
-    """For the scale subresource."""
+    """Label selector of the pods that serve, for the scale subresource."""
     analysis: AnalysisStatus | None = None
+    """What the metrics said last, figures included."""
     evidence: dict[str, Any] | None = None
     """The engine's state at the last checkpoint; looks since then are counted again after a restart."""
     original_traffic: dict[str, Any] | None = None
@@ -193,7 +249,10 @@ class Status(Wire):
     """The Service of `traffic.service` as it was found, where a route splits: it follows the revision that
     serves users until it is given back."""
     commands: Annotated[list[CommandStatus], Field(max_length=8)] = Field(default_factory=list)
+    """The last command of each kind, and what became of it."""
     unknown_annotations: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)
     """Annotations that look like a command and are none; an Event said so once."""
     history: Annotated[list[Outcome], Field(max_length=10)] = Field(default_factory=list)
+    """How the last ten rollouts ended."""
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)
+    """The state in the form that kubectl wait reads."""

@@ -76,6 +76,30 @@ def test_other_defaults_are_told_in_words():
     assert SCHEMA[".spec.analysis.interval"]["description"].endswith("Default: 30s.")
 
 
+def test_every_field_is_described():
+    """`kubectl explain` shows it; the items of a plain list are what the list is."""
+    fields = {
+        path: node for path, node in SCHEMA.items() if not path.endswith("[]") or node["type"] == "object"
+    }
+    assert [path for path, node in fields.items() if not node.get("description", "").strip()] == []
+
+
+def test_descriptions_are_sentences_in_a_users_words():
+    """Of names as Python has them, of defaults that say nothing, and of sentences that do not end."""
+    told = {path: node["description"] for path, node in SCHEMA.items() if "description" in node}
+    python = re.compile(
+        r"[A-Za-z0-9]_[A-Za-z0-9]|\bNone\b|\bTrue or None\b|\bdict\b|default_factory|`[a-z]+_"
+    )
+    assert {path: text for path, text in told.items() if python.search(text)} == {}
+    assert {path: text for path, text in told.items() if re.search(r"Default: ?\.", text)} == {}
+    assert {path: text for path, text in told.items() if not text.endswith((".", "…"))} == {}
+
+
+def test_a_reported_field_promises_no_default():
+    told = [node.get("description", "") for path, node in SCHEMA.items() if path.startswith(".status")]
+    assert [text for text in told if "Default" in text] == []
+
+
 def test_every_list_says_how_it_merges():
     lists = {path: node for path, node in SCHEMA.items() if node["type"] == "array"}
     keyed = {
