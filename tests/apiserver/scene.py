@@ -201,6 +201,13 @@ def canary_percent(route, service="chat"):
     return round(100 * canary / total) if total else None
 
 
+def wait_until(holds, seconds=30):
+    deadline = time.monotonic() + seconds * PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.05)
+
+
 class Weights:
     """Every weight that a route showed, with its moment, from a watch of its own."""
 

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from tests.apiserver.scene import Weights, http_route, rollout, service
+from modelrollout.api.crd import GROUP, KIND
+from tests.apiserver.scene import Weights, http_route, rollout, service, wait_until
 
 pytestmark = pytest.mark.usefixtures("operator")
 HOLD = [{"weight": 5, "for": "1h"}, {"weight": 50, "for": "1h"}]
@@ -31,6 +32,44 @@ def test_abort_sends_everybody_back_and_the_revision_stays_refused(at_five):
     assert at_five.condition("Reverted")[0] == "True"
     time.sleep(1)
     assert at_five.phase() == "Reverted"
+
+
+def commands(scene):
+    """Commands that stand on the object."""
+    annotations = scene.get(KIND)["metadata"].get("annotations") or {}
+    return {name.rpartition("/")[2]: value for name, value in annotations.items() if name.startswith(GROUP)}
+
+
+def test_the_kill_switch_works_twice_with_the_same_words_and_is_taken_off_each_time(at_five):
+    for _ in range(2):
+        at_five.say("abort")
+        at_five.wait("Reverted")
+        assert at_five.weight() == 0
+        at_five.say("retry")
+        at_five.wait(lambda status: status["phase"] == "Progressing" and status["step"].get("startedAt"))
+        assert commands(at_five).keys() == {"last-order"}
+    assert [each["outcome"] for each in at_five.status()["history"]][-2:] == ["Aborted", "Aborted"]
+
+
+def test_a_tool_that_applies_an_order_again_and_again_is_named_and_a_person_is_still_heard(at_five):
+    body = {"apiVersion": f"{GROUP}/v1alpha1", "kind": KIND, "metadata": {"name": "chat"}}
+    body["metadata"]["annotations"] = {f"{GROUP}/retry": "true", f"{GROUP}/abbort": "true"}
+    for _ in range(4):
+        answer = at_five.http.patch(
+            at_five._path(KIND, "chat"),
+            json=body,
+            params={"fieldManager": "gitops", "force": "true"},
+            headers={"Content-Type": "application/apply-patch+yaml"},
+        )
+        assert answer.is_success, answer.text
+        at_five.wait(lambda status: {"retry"} <= {each["name"] for each in status.get("commands", ())})
+        if "CommandRepeated" not in at_five.reasons():
+            wait_until(lambda: "retry" not in commands(at_five) or "CommandRepeated" in at_five.reasons())
+    wait_until(lambda: {"CommandRepeated", "CommandUnknown"} <= set(at_five.reasons()))
+    (told,) = (each for each in at_five.list("Event") if each["reason"] == "CommandRepeated")
+    assert "gitops" in told["message"]
+    at_five.say("abort")
+    at_five.wait("Reverted")
 
 
 def test_abort_is_written_to_the_route_within_a_blink(plane_with_routes, scene):

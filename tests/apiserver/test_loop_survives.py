@@ -121,6 +121,8 @@ def test_killed_after_each_write_an_abort_ends_the_same(plane_with_routes, quick
     assert mortal.deaths >= 2
     assert weights.series in ([50, 0], [0])
     assert quick.weight() == 0
+    assert "modelrollout.io/abort" not in quick.get("ModelRollout")["metadata"]["annotations"]
+    assert [each["state"] for each in quick.status()["commands"]] == ["Done"]
 
 
 def test_killed_with_sigkill_it_goes_on_with_the_step_that_was_due(plane_with_routes, quick, tmp_path):
