@@ -7,6 +7,8 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from modelrollout import __version__
+
 COMMANDS = {
     "operator": "run the operator",
     "evaluate": "ask a golden set and judge the answers by a policy's gates",
@@ -23,6 +25,9 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a subcommand; the exit code is its own, 2 when there is none of that name."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["--version"]:
+        print(f"modelrollout {__version__}")
+        return 0
     if not arguments or arguments[0] not in COMMANDS:
         asked_for_help = bool(arguments) and arguments[0] in ("-h", "--help")
         lines = "\n".join(f"  {name:16} {text}" for name, text in COMMANDS.items())

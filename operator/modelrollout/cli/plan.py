@@ -27,7 +27,12 @@ class Unplannable(Exception):
 def main(argv: Sequence[str]) -> int:
     """Print a line per step; 2 with a sentence on stderr when there is nothing to plan from."""
     parser = argparse.ArgumentParser(prog="modelrollout plan", description=__doc__)
-    parser.add_argument("-f", "--file", required=True, help="a manifest with one ModelRollout among others")
+    parser.add_argument(
+        "-f",
+        "--file",
+        required=True,
+        help="a manifest with one ModelRollout among others; - reads standard input",
+    )
     parser.add_argument("--namespace", help="where its pods run; default: the manifest's, else `default`")
     parser.add_argument("--prometheus", metavar="URL", help="another address than the manifest's, from here")
     parser.add_argument(
@@ -92,8 +97,13 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
     total = sum(expected.seconds for _, expected in forecasts)
     waits = " and the time that a person takes" if any(stage.stay is None for stage, _ in forecasts) else ""
     lines.append(f"all   about {duration(total)}{waits}, beside the time that pods need to load the model")
+    if known.assumed:
+        lines.append(
+            f"assumed, because nothing is known of them from before: {', '.join(known.assumed)} "
+            "(as many requests as the others, none of them bad, latencies spread as they mostly are)"
+        )
     if unplanned := [metric.name for metric in known.metrics if not known.is_planned(metric)]:
-        lines.append(f"not planned, for want of a past to plan from: {', '.join(unplanned)}")
+        lines.append(f"not planned: {', '.join(unplanned)}")
     return [*lines, *(f"warning: {warning}" for warning in known.warnings)]
 
 

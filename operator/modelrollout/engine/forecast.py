@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import assert_never
 
 from modelrollout.analysis.calibration import calibrate
@@ -26,8 +29,16 @@ from modelrollout.sources.question import Question
 
 PAST = 3600.0
 """Seconds of history that are asked for."""
+USUAL_MEDIAN, USUAL_SPREAD, USUAL_COUNT = 0.3, 0.6, 10_000.0
+"""Of latencies about which nothing is known: lognormal, as time to first token mostly is. What a ratio
+tolerates depends on the spread and hardly on the median."""
+USUAL_EDGES = tuple(0.02 * 1.25**number for number in range(30))
 RECENT = 120.0
 """Seconds within which a pod must have been scraped to count as there."""
+
+
+PER_REQUEST = (Kind.RATIO, Kind.HISTOGRAM)
+"""Kinds that count about one unit for each request."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +50,11 @@ class Known:
     units: Mapping[str, float]
     """Units per second over all pods, by metric."""
     warnings: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
+    """Metrics of which nothing is known from before, planned as if they were like others."""
+
+    def metric(self, name: str) -> Metric:
+        return next(metric for metric in self.metrics if metric.name == name)
 
     def is_planned(self, metric: Metric) -> bool:
         """Whether the forecasts know how long it takes; what cannot keep a step waiting needs none."""
@@ -49,7 +65,32 @@ class Known:
 def assumed(analysis: Analysis, rate: float) -> Known:
     """No past: so many requests per second, and a control without a flaw."""
     metrics = tuple(resolved.metric for resolved in resolve(analysis.metrics))
-    return Known(metrics, {metric.name: rate for metric in metrics})
+    return _completed(Known(metrics, {metric.name: rate for metric in metrics}), rate)
+
+
+def _completed(known: Known, rate: float) -> Known:
+    """Every critical metric can be planned: one without a past is taken to see `rate` units per second, with
+    latencies spread as latencies often are."""
+    missing = [metric for metric in known.metrics if not known.is_planned(metric)]
+    usual = {each.name: _usually_spread(each) for each in missing if each.kind is Kind.HISTOGRAM}
+    metrics = tuple(usual.get(metric.name, metric) for metric in known.metrics)
+    units = {**{each.name: rate for each in missing}, **known.units}
+    completed = Known(metrics, units, known.warnings)
+    now = tuple(each.name for each in missing if completed.is_planned(completed.metric(each.name)))
+    return dataclasses.replace(completed, assumed=now)
+
+
+def _usually_spread(metric: Metric) -> Metric:
+    if metric.baseline is not None:
+        return metric
+    below = [0.0, *(_below(edge) for edge in USUAL_EDGES), 1.0]
+    counts = tuple(USUAL_COUNT * (high - low) for low, high in pairwise(below))
+    return dataclasses.replace(metric, baseline=Histogram(USUAL_EDGES, counts))
+
+
+def _below(edge: float) -> float:
+    """The share of latencies that are not above the edge, lognormal about the median."""
+    return 0.5 * (1 + math.erf(math.log(edge / USUAL_MEDIAN) / (USUAL_SPREAD * math.sqrt(2))))
 
 
 async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
@@ -81,7 +122,9 @@ async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
         past = await source.history(question, newest.end, interval, int(PAST // interval))
     finally:
         await source.close()
-    return _learned(tuple(each.metric for each in resolved), past, interval, spec.analysis)
+    known = _learned(tuple(each.metric for each in resolved), past, interval, spec.analysis)
+    requests = [known.units[m.name] for m in known.metrics if m.name in known.units and m.kind in PER_REQUEST]
+    return _completed(known, min(requests)) if requests else known
 
 
 async def _serving(server: Prometheus, namespace: str, rollout: str) -> str | None:
@@ -132,7 +175,10 @@ def steps_of(spec: Spec, known: Known) -> list[tuple[stages.Stage, StageForecast
     plan = plan_of(known.metrics, spec.analysis)
     interval = float(seconds(spec.analysis.interval))
     shares = [_shares(stage) for stage in steps]
-    return list(zip(steps, forecast(plan, demands(plan, known.units), shares, interval), strict=True))
+    units = {
+        m.name: known.units[m.name] for m in known.metrics if m.name in known.units and known.is_planned(m)
+    }
+    return list(zip(steps, forecast(plan, demands(plan, units), shares, interval), strict=True))
 
 
 def _shares(stage: stages.Stage) -> Stage:

@@ -1,8 +1,11 @@
 """`modelrollout plan` on the repository's own examples, without a Prometheus."""
 
+import io
+
 import pytest
 import yaml
 
+from modelrollout import __version__
 from modelrollout.cli import main
 from tests.bed.folders import REPOSITORY
 
@@ -56,10 +59,40 @@ def test_a_prometheus_that_does_not_answer_is_named(capsys):
     assert "127.0.0.1:9" in capsys.readouterr().err
 
 
-def test_what_has_no_past_to_plan_from_is_named(capsys):
-    main(["plan", "-f", str(EXAMPLE), "--rate", "20"])
-    last = capsys.readouterr().out.splitlines()[-1]
-    assert last == "not planned, for want of a past to plan from: vllm/time-to-first-token"
+@pytest.mark.parametrize("rate", ["0.5", "20", "500"])
+def test_every_critical_metric_is_planned_and_what_was_assumed_is_named(capsys, rate):
+    main(["plan", "-f", str(EXAMPLE), "--rate", rate])
+    lines = capsys.readouterr().out.splitlines()
+    assumed = [line for line in lines if line.startswith("assumed, because nothing is known of them")]
+    assert "vllm/time-to-first-token" in assumed[0]
+    assert not any(line.startswith("not planned") for line in lines)
+    first = lines[1:4]
+    for metric in ("vllm/time-to-first-token", "vllm/success-rate"):
+        assert any(line.strip().startswith(f"{metric}: control") for line in first), first
+
+
+def test_nothing_is_decided_by_what_is_not_planned(tmp_path, capsys):
+    documents = list(yaml.safe_load_all(EXAMPLE.read_text()))
+    counted = {"use": "vllm/preemptions", "tolerate": {"ratio": "1.5"}, "critical": True}
+    documents[-1]["spec"]["analysis"]["metrics"].append(counted)
+    file = tmp_path / "rollout.yaml"
+    file.write_text(yaml.safe_dump_all(documents))
+    assert main(["plan", "-f", str(file), "--rate", "20"]) == 0
+    out = capsys.readouterr().out
+    unplanned = [line for line in out.splitlines() if line.startswith("not planned: ")]
+    for name in unplanned[0].removeprefix("not planned: ").split(", ") if unplanned else []:
+        assert name not in out.replace(unplanned[0], "")
+
+
+def test_a_manifest_comes_by_standard_input_too(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO(EXAMPLE.read_text()))
+    assert main(["plan", "-f", "-", "--rate", "20"]) == 0
+    assert "weight 5 %" in capsys.readouterr().out
+
+
+def test_the_command_says_its_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"modelrollout {__version__}\n"
 
 
 def test_a_pause_with_an_end_takes_its_time(capsys):
