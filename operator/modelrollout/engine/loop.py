@@ -130,7 +130,9 @@ class Loop:
         self._looks.forget(at)
         self._telemetry.forget(at.namespace, at.name)
         self._recorder.forget(at)
-        self._kept.pop(at, None)
+        if (kept := self._kept.pop(at, None)) is not None:
+            kept.gone = True
+            kept.wake.set()  # kopf ends no daemon of a rollout that went without our finalizer
         for other in self._observer.forget(at):
             self.wake(other)
 
@@ -165,9 +167,10 @@ class Loop:
 
     async def drive(self, at: RolloutKey, stopped: Stop) -> None:
         """The daemon of one rollout: passes until stopped, as often as events and time ask for."""
-        wake = self._kept[at].wake
-        backoff, pace, urgent = Backoff(), Pace(), self._kept[at].urgent
-        while not stopped:
+        kept = self._kept[at]
+        wake, urgent = kept.wake, kept.urgent
+        backoff, pace = Backoff(), Pace()
+        while not (stopped or kept.gone):
             wake.clear()  # before reading, so that a change during the pass causes another one
             delay = await self._pass_and_pause(at, backoff)
             await _first(wake, stopped, delay)

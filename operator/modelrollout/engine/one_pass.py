@@ -46,6 +46,8 @@ class Kept:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     urgent: asyncio.Event = field(default_factory=asyncio.Event)
     """A person asked for the way back: the next pass waits for nothing."""
+    gone: bool = False
+    """The resource is gone from the API."""
     passed: bool = False
     called: bool = False
     """A person spoke to it."""
