@@ -16,7 +16,7 @@ from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WO
 from modelrollout.analysis.dispersion import LAGS, LARGEST, PRIOR_LOOKS
 from modelrollout.analysis.edges import RARE
 from modelrollout.analysis.mixture import Schedule
-from modelrollout.analysis.noise import SLOW
+from modelrollout.analysis.noise import SLOW, UNKNOWN
 from modelrollout.analysis.past import HISTORY_LAGS, SEEN_SLOW
 from modelrollout.analysis.two_sided import FORGET
 
@@ -223,6 +223,7 @@ def shares(
     schedule = Schedule(rules.restart, rules.planned)
     against, proof = np.full((rollouts, len(WORSE)), -np.inf), np.zeros((rollouts, 1 + len(BETTER)))
     log_worse, log_better = np.empty((rollouts, looks)), np.empty((rollouts, looks))
+    proof_phi = np.maximum(phi, UNKNOWN) if rules.phi is None and rules.watch else phi
     rest = 1.0
     for t in range(looks):
         n1, x1, n0, x0 = (np.asarray(v[:, t], float) for v in (counts.n1, counts.x1, counts.n0, counts.x0))
@@ -237,7 +238,7 @@ def shares(
             against = worse + np.logaddexp(against, np.log(start))
             log_rest = np.log(rest) if rest > 0 else -np.inf
         if proofs:
-            proof = proof + _factors(look, p0, rules.margin, worse=False) / phi[:, t, None]
+            proof = proof + _factors(look, p0, rules.margin, worse=False) / proof_phi[:, t, None]
         log_worse[:, t] = np.logaddexp(_log_sum(against + np.array(LOG_STAKES_WORSE)), log_rest)
         log_better[:, t] = _log_sum(proof + np.array(LOG_STAKES_BETTER))
         moved = (n1 > 0) | (n0 > 0)

@@ -167,10 +167,16 @@ def _log_factor_levels(block: Block, p1: float, p0: float, m1: float, m0: float)
 
 
 def log_factors(
-    block: Block, p0: float, margin: Margin, phi: float = 1.0, *, proves: bool = True
+    block: Block,
+    p0: float,
+    margin: Margin,
+    phi: float = 1.0,
+    *,
+    proves: bool = True,
+    proof_phi: float | None = None,
 ) -> tuple[list[float], list[float]]:
     """Log factors against "not worse" and, when it `proves`, against "worse", one per alternative, tempered
-    by the design effect `phi`.
+    by the design effect `phi`; against "worse" by `proof_phi` when given.
 
     An alternative inside the null is not bet on (factor 1): its factor would not be fair, and such bets
     promoted bad canaries when they were tried (test_block: an alternative inside the null is not bet on).
@@ -183,6 +189,7 @@ def log_factors(
     worse = _until_lost([p1 if p1 > above else None for p1 in alternatives_worse(p0, margin)], bet, phi)
     if proves:
         equal, *others = (p1 if p1 < below else None for p1 in alternatives_better(p0, margin))
+        phi = proof_phi or phi
         better = _until_lost([equal], bet, phi) + _until_lost(others, bet, phi)
     return worse, better
 

@@ -25,6 +25,8 @@ from modelrollout.analysis.verdict import Evidence, VerdictKind
 LEAST_LOOKS = 30
 """Looks of history below which no design effect is claimed."""
 
+_LEAST_SEEN = 100.0
+"""Requests beyond an edge below which nothing is said of how they come."""
 Halves = tuple[Arm, Arm]
 """One look of history: one half of the control's pods and the other."""
 
@@ -53,13 +55,18 @@ def calibrate(metric: Metric, history: Sequence[Halves], plan: Plan, looks: int)
     if metric.kind is Kind.SCALAR or len(usable) < LEAST_LOOKS:
         return Calibration(metric, len(usable), 0, 0, None)
     learned = _with_past(metric, usable)
+    if not metric.own_noise:
+        return Calibration(learned, len(usable), 0, 0, None)
     pairs, variance = _pairs(learned, usable)
     moved = [pair.information for pair in pairs if pair.information > 0]
     if len(moved) < LEAST_LOOKS:
         return Calibration(learned, len(moved), 0, 0, None)
     phi, short = design_effect(pairs, variance), jump_effect(pairs, variance)
     exposure = sum(moved) / len(moved)
-    learned = replace(learned, phi=phi, phi_short=min(short, phi), phi_exposure=exposure)
+    edge_noise = _edge_noise(learned, usable, phi)
+    learned = replace(
+        learned, phi=phi, phi_short=min(short, phi), phi_exposure=exposure, edge_noise=edge_noise
+    )
     reverted, rollouts = _against_itself(learned, usable, plan, looks)
     warning = _warning(learned, pairs, plan, looks, (reverted, rollouts))
     return Calibration(learned, len(moved), reverted, rollouts, warning)
@@ -115,6 +122,26 @@ def _histogram_pairs(metric: Metric, usable: Sequence[Halves]) -> tuple[list[Pai
         pairs.append(Pair(n1, x1, n0, x0))
         total = total.add(n1 + n0, x1 + x0, score_squares(above1) + score_squares(above0))
     return pairs, total.variance
+
+
+def _edge_noise(metric: Metric, usable: Sequence[Halves], phi: float) -> tuple[float, ...]:
+    """For each deciding edge its own design effect over that of all together; at least 1."""
+    if metric.kind is not Kind.HISTOGRAM or metric.baseline is None:
+        return ()
+    edges = edges_of(metric, arms.histogram(metric, metric.baseline))
+    turned = [tuple(arms.histogram(metric, half) for half in halves) for halves in usable]
+    counted = [
+        [(sum(h.counts), above_edges(h, edges)) for h in halves]
+        for halves in turned
+        if all(set(edges.at) <= set(h.edges) for h in halves)
+    ]
+    found = []
+    for i, edge in enumerate(edges.margins):
+        pairs = [Pair(n1, above1[i], n0, above0[i]) for (n1, above1), (n0, above0) in counted]
+        seen = sum(p.x1 + p.x0 for p in pairs)
+        own = design_effect(pairs) if edge.exceedance > 0 and seen >= _LEAST_SEEN else phi
+        found.append(max(own / phi, 1.0))
+    return tuple(found)
 
 
 def _against_itself(metric: Metric, usable: Sequence[Halves], plan: Plan, looks: int) -> tuple[int, int]:

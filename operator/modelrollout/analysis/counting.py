@@ -108,7 +108,8 @@ class CountingTest:
         if self.terms.cap is not None:
             worse = [min(factor, self.terms.cap) for factor in worse]
         proven = self.tolerated
-        better = [log_factor(canary, control, r, proven) / phi for r in better_ratios(proven)]
+        proof_phi = self.running.noise.for_proofs(phi)
+        better = [log_factor(canary, control, r, proven) / proof_phi for r in better_ratios(proven)]
         bet = self._ratio(smooth=0.5) or 1.0
         return replace(
             self,

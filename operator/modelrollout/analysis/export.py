@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from modelrollout.analysis import arms
@@ -29,7 +30,9 @@ def write(record: Record) -> dict[str, Any]:
         top["plannedLooks"] = plan.planned_looks
     top["times"] = [[look.start, look.end] for look in record.looks]
     if record.steps:
-        top["steps"] = [{"look": step.look, "dwell": step.dwell} for step in record.steps]
+        top["steps"] = [
+            {"look": step.look, "dwell": step.dwell, **asdict(step.terms)} for step in record.steps
+        ]
     top["metrics"] = [
         _written(metric)
         | {"looks": [_written_look(metric, row.get(metric.name)) for row in record.observations]}
@@ -65,6 +68,10 @@ def _written(metric: Metric) -> dict[str, Any]:
         told["prior"] = {"rate": metric.prior.rate, "weight": metric.prior.weight}
     if metric.baseline is not None:
         told["baseline"] = _written_arm(metric.baseline)
+    if metric.edges:
+        told["decidingEdges"] = list(metric.edges)
+    if metric.edge_noise:
+        told["edgeNoise"] = list(metric.edge_noise)
     if metric.margins:
         told["margins"] = [
             {"edge": m.edge, "ratio": m.ratio, "absolute": m.absolute, "exceedance": m.exceedance}

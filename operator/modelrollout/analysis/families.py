@@ -129,6 +129,7 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             edges=_edges(metric, default.kind),
             catastrophic=_breakdown(default.kind, tolerance),
             load=default.load,
+            own_noise=default.own_noise,
             unit=default.unit,
             sentence=default.sentence,
         ),
@@ -260,6 +261,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
         critical=data.get("critical"),
         consequence=Consequence(data["onFail"]) if "onFail" in data else None,
         load=data.get("load"),
+        own_noise=by is By.REVISION,
         unit=data["unit"],
         sentence=data["sentence"],
     )

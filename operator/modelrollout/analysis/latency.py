@@ -55,7 +55,9 @@ class Edges:
     @classmethod
     def of(cls, margins: Iterable[EdgeMargin]) -> Edges:
         """In the precision in which they are stored."""
-        kept = tuple(EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance])) for m in margins)
+        kept = tuple(
+            EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance, m.noise])) for m in margins
+        )
         often = tuple(i for i, margin in enumerate(kept) if margin.exceedance > RARE)
         proving = often or tuple(range(len(kept)))
         shown = min(proving, key=lambda i: abs(kept[i].exceedance - 0.05))
@@ -77,7 +79,10 @@ def edges_of(metric: Metric, baseline: Histogram) -> Edges:
     """Where it is decided. `baseline` and the result are turned so that more is worse."""
     ratio, absolute = metric.tolerance.ratio, metric.tolerance.absolute
     given = [_turned(metric, edge) for edge in metric.edges]
-    return Edges.of(metric.margins or edge_margins(baseline, ratio, absolute, given))
+    found = metric.margins or edge_margins(baseline, ratio, absolute, given)
+    if len(metric.edge_noise) == len(found):
+        found = tuple(replace(m, noise=noise) for m, noise in zip(found, metric.edge_noise, strict=True))
+    return Edges.of(found)
 
 
 def coarse_of(metric: Metric, baseline: Histogram) -> Coarse | None:
@@ -156,11 +161,21 @@ class LatencyTest:
         score1, score0 = (sum(above) / len(above) for above in (above1, above0))
         pair = Pair(n1, score1, n0, score0)
         phi = self._phi(pair.information)
-        wider = self._wider(edges)
         evidence = tuple(
-            test.fold(block, line, phi, self.terms, blames=blames, proves=i in edges.proving, wide=wide)
-            for i, (test, block, line, wide) in enumerate(
-                zip(self.evidence, blocks, edges.lines, wider, strict=True)
+            test.fold(
+                block,
+                line,
+                phi * edge.noise,
+                self.terms,
+                blames=blames,
+                proves=i in edges.proving,
+                wide=widened_edge(edge, self.metric.tolerance.ratio, self.margin)
+                if self.margin > 1
+                else None,
+                proof_phi=self.running.noise.for_proofs(phi) * edge.noise,
+            )
+            for i, (test, block, line, edge) in enumerate(
+                zip(self.evidence, blocks, edges.lines, edges.margins, strict=True)
             )
         )
         shown = edges.shown
@@ -195,11 +210,6 @@ class LatencyTest:
         """Canary minus control beyond the shown edge, each look by its information; drawn to 0 by `drawn`."""
         information = self.running.information + drawn
         return self.weighted / information if information > 0 else 0.0
-
-    def _wider(self, edges: Edges) -> list[Margin | None]:
-        """The margins of this step, where they are wider than the tolerance."""
-        scale = self.metric.tolerance.ratio
-        return [widened_edge(m, scale, self.margin) if self.margin > 1 else None for m in edges.margins]
 
     def begin_step(self, step: StepTerms) -> LatencyTest:
         evidence = tuple(test.begin_step(step) for test in self.evidence)
@@ -252,7 +262,9 @@ class LatencyTest:
         if self.edges is None:
             return state | {"phi": pack(self.running.noise.dump(), "d")}
         edges = pack([m.edge for m in self.edges.margins], "d")
-        margins = pack([x for m in self.edges.margins for x in (m.ratio, m.absolute, m.exceedance)], "f")
+        margins = pack(
+            [x for m in self.edges.margins for x in (m.ratio, m.absolute, m.exceedance, m.noise)], "f"
+        )
         totals = [
             *self.running.dump_doubles(),
             *self.canary.dump(),
@@ -279,8 +291,7 @@ class LatencyTest:
             return replace(blank, running=running, learning=Histogram(*learned) if learned else None)
         margins = iter(unpack(state["margins"], "f"))
         frozen = Edges.of(
-            EdgeMargin(edge, next(margins), next(margins), next(margins))
-            for edge in unpack(state["edges"], "d")
+            EdgeMargin(edge, *(next(margins) for _ in range(4))) for edge in unpack(state["edges"], "d")
         )
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         running = Running.load(metric, doubles, singles)

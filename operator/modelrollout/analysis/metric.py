@@ -57,6 +57,8 @@ class EdgeMargin:
     absolute: float
     exceedance: float = 0.0
     """The control's share above `edge` before the rollout: where the first bets start from."""
+    noise: float = 1.0
+    """How many times the design effect of all edges together is its own: stalls come in bursts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,11 @@ class Metric:
     phi_exposure: float | None = None
     """The units per look, n1 n0 / (n1 + n0), at which `phi` was learned: more units make shared noise weigh
     more, so phi grows with them. None: phi is used as it is."""
+    edge_noise: tuple[float, ...] = ()
+    """histogram: what the past showed for `EdgeMargin.noise`, at the deciding edges in their order."""
+    own_noise: bool = True
+    """Halves of the control that are compared share no pods, so they show its noise. What a proxy counts is
+    halved by proxies, and both halves are answered by the same pods: that shows nothing."""
     watch_noise: bool = True
     """Raise phi when this rollout's own looks are noisier. Off only to judge with one stated phi."""
     cap: bool = True

@@ -10,6 +10,8 @@ from modelrollout.analysis.metric import Metric
 
 MOST_FOR_BREAKDOWNS = 2.0
 """The most that the noise of the past may slow the breakdown rule down."""
+UNKNOWN = 3.0
+"""Times the noise of independent requests that a proof reckons with where the past could not tell."""
 SLOW = 1.5
 """From this ratio of phi to its fast part on, a service has slow noise."""
 
@@ -36,6 +38,10 @@ class Noise:
         """phi of the rule that reverts from a look or two: what the past showed, but never much. The looks of
         the rollout have no say: a breakdown would be the noise that excuses it."""
         return min(self.phi or 1.0, MOST_FOR_BREAKDOWNS)
+
+    def for_proofs(self, phi: float) -> float:
+        """phi of the evidence for the canary: where nothing is known, noise is not taken for absent."""
+        return phi if self.known or not self.watch else max(phi, UNKNOWN)
 
     @property
     def slow(self) -> float:

@@ -8,11 +8,12 @@ The operator exports it (see `export`) and `modelrollout replay` reads it. JSON:
                   "looks": [{"canary": {"bad": 3, "total": 100}, "control": {"bad": 0, "total": 100}}]}]}
 
 Optional at the top: `about` (a line for people), `interval` (seconds per look, 30) or `times` ([[start, end],
-...], unix seconds), and `steps` ([{"look": 21, "dwell": 600}, ...]: promotion evidence begins anew before
-that look). Optional per metric: direction, critical, consequence, catastrophic, cap, restart, feelsLoad,
-bounds, unit, baseline and margins (histogram); `phi`, a design effect to judge with as it is, or `phiHistory`
-(with phiShort and phiExposure), one learned before the rollout that its own looks may raise. What is absent
-has the operator's default.
+...], unix seconds), and `steps` ([{"look": 21, "dwell": 600, "margin": 2, "carry": true, "alike": true},
+...]): a step begins before that look, with the terms of `ladder.StepTerms`; promotion evidence begins anew
+unless it is carried. Optional per metric: direction, critical, consequence, catastrophic, cap, restart,
+feelsLoad, bounds, unit, baseline, decidingEdges and margins (histogram); `phi`, a design effect to judge with
+as it is, or `phiHistory` (with phiShort, phiExposure and edgeNoise), one learned before the rollout that its
+own looks may raise. What is absent has the operator's default.
 
 An arm of a look is, by kind:
 
@@ -33,6 +34,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelrollout.analysis import arms
+from modelrollout.analysis.ladder import WHOLE, StepTerms
 from modelrollout.analysis.metric import Consequence, Direction, EdgeMargin, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.observation import (
     Arm,
@@ -59,6 +61,7 @@ class StepStart:
 
     look: int
     dwell: float = 0.0
+    terms: StepTerms = WHOLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,8 @@ def _learned(shape: Shape) -> dict[str, Any]:
         "watch_noise": fixed is None,
         "phi_short": shape.number("phiShort", None),
         "phi_exposure": shape.number("phiExposure", None),
+        "edge_noise": tuple(shape.numbers("edgeNoise", ())),
+        "edges": tuple(shape.numbers("decidingEdges", ())),
         "margins": tuple(_edge_margin(margin) for margin in shape.shapes("margins", ())),
     }
     if prior is not None:
@@ -230,10 +235,14 @@ def _times(top: Shape, count: int) -> tuple[Look, ...]:
     return tuple(Look(start, end) for start, end in times)
 
 
+def _terms(shape: Shape) -> StepTerms:
+    return StepTerms(shape.number("margin", 1.0), shape.flag("carry", False), shape.flag("alike", True))
+
+
 def _step(shape: Shape, count: int) -> StepStart:
     look = shape.whole("look")
     if not 1 <= look <= max(count, 1):
         raise Malformed(f"{shape.place}: look is {look}; looks are counted from 1 to {count}.")
-    step = StepStart(look, shape.number("dwell", 0.0))
+    step = StepStart(look, shape.number("dwell", 0.0), _terms(shape))
     shape.done()
     return step

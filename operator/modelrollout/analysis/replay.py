@@ -23,11 +23,11 @@ def judged(record: Record) -> Evidence:
 
 def _folded(record: Record) -> Iterator[tuple[Evidence, Verdict]]:
     evidence = Evidence.fresh(record.plan)
-    dwells = {step.look: step.dwell for step in record.steps}
+    begins = {step.look: step for step in record.steps}
     pairs = zip(record.looks, record.observations, strict=True)
     for number, (look, observations) in enumerate(pairs, start=1):
-        if number in dwells:
-            evidence = evidence.restart_promotion(dwells[number])
+        if (step := begins.get(number)) is not None:
+            evidence = evidence.restart_promotion(step.dwell, step.terms)
         evidence, verdict = evidence.fold(look, observations)
         yield evidence, verdict
 

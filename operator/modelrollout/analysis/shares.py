@@ -90,9 +90,13 @@ class SharesTest:
             worse, _ = log_factors(block, p0, fixed.catastrophic, at_once, proves=False)
             catastrophe = catastrophe.fold(worse, fixed.terms.schedule)
         ratio = 0.0 if alone else 1.0
+        proof_phi = self.running.noise.for_proofs(phi)
+        evidence = self.evidence.fold(
+            block, fixed.margin, phi, fixed.terms, blames=blames, wide=self.wide, proof_phi=proof_phi
+        )
         return replace(
             self,
-            evidence=self.evidence.fold(block, fixed.margin, phi, fixed.terms, blames=blames, wide=self.wide),
+            evidence=evidence,
             catastrophe=catastrophe,
             running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),

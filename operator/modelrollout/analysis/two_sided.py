@@ -75,17 +75,20 @@ class TwoSided(NamedTuple):
         blames: bool = True,
         proves: bool = True,
         wide: Margin | None = None,
+        proof_phi: float | None = None,
     ) -> TwoSided:
         """One more look; `phi` >= 1 must come from earlier looks only. It may count against the canary when
-        it `blames`, and for it when it `proves`: at the margin, and at the `wide` one when given."""
-        worse, better = log_factors(block, self.control.share, margin, phi, proves=proves)
+        it `blames`, and for it when it `proves`: at the margin, and at the `wide` one when given, tempered by
+        `proof_phi` when given."""
+        share = self.control.share
+        worse, better = log_factors(block, share, margin, phi, proves=proves, proof_phi=proof_phi)
         if not blames:
             worse = [0.0] * len(WORSE)
         elif (cap := terms.cap) is not None:
             worse = [factor if factor < cap else cap for factor in worse]
         widely = self.wide
         if wide is not None and proves:
-            _, easier = log_factors(block, self.control.share, wide, phi)
+            _, easier = log_factors(block, share, wide, phi, proof_phi=proof_phi)
             widely = widely.fold(easier, SINGLE)
         return TwoSided(
             self.control.fold(block),

@@ -8,15 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modelrollout.analysis import families
 from modelrollout.analysis.calibration import LEAST_LOOKS, calibrate
 from modelrollout.analysis.dispersion import Pair, Running
 from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.noise import Noise
-from modelrollout.analysis.observation import Arm, Events, Levels, Ratio, Scalar
+from modelrollout.analysis.noise import UNKNOWN, Noise
+from modelrollout.analysis.observation import Arm, Events, Histogram, Levels, Ratio, Scalar
 from modelrollout.analysis.past import design_effect, jump_effect
 from modelrollout.analysis.plan import Plan
+from modelrollout.api import spec
 from tests.bench.worlds import logit_noise
-from tests.unit.analysis.given import ERRORS, latency_histogram
+from tests.unit.analysis.given import ERRORS, judge, latency_histogram, ratios
 
 NOISY = (0.5, 0.8)
 
@@ -173,3 +175,51 @@ def test_what_a_few_jumps_show_by_chance_makes_nobody_wait_where_the_noise_is_kn
     )
     assert known.mean() < 1.03
     assert unknown.mean() > 1.08
+
+
+def test_where_the_past_could_not_tell_a_proof_reckons_with_noise_and_an_objection_does_not() -> None:
+    unknown, quiet = Noise(None, None, None, True), Noise(1.0, None, None, True)
+    assert (unknown.for_proofs(1.0), unknown.for_proofs(5.0)) == (UNKNOWN, 5.0)
+    assert quiet.for_proofs(1.0) == 1.0
+    looks = [{"errors": ratios(5, 1000, 5, 1000)}] * 4
+    proofs = []
+    for phi in (None, 1.0):
+        metric = replace(ERRORS, phi=phi)
+        _, verdicts = judge(Plan((metric,), planned_looks=60), looks)
+        proofs.append((verdicts[-1].metrics["errors"].promote_e, verdicts[-1].metrics["errors"].revert_e))
+    assert proofs[0][0] < proofs[1][0] ** 0.6
+    assert proofs[0][1] == pytest.approx(proofs[1][1], rel=0.05)
+
+
+def test_halves_of_what_a_proxy_counts_say_nothing_of_noise() -> None:
+    """Both halves of the gateway's pods are answered by the same model pods: their common failures cancel."""
+    rng = np.random.default_rng(6)
+    shares = logit_noise(rng, (1, 240), 0.02, (1.0, 0.8))[0]
+    halves = [rng.binomial(100, shares) for _ in range(2)]
+    past: list[tuple[Arm, Arm]] = [
+        (Ratio(float(a), 100.0), Ratio(float(b), 100.0)) for a, b in zip(*halves, strict=True)
+    ]
+    [proxy, pods] = families.resolve(
+        [spec.Metric(use="envoy/success-rate"), spec.Metric(use="http/success-rate")]
+    )
+    learned = calibrate(proxy.metric, past, PLAN, 60).metric
+    assert learned.phi is None
+    assert learned.prior is not None
+    assert calibrate(pods.metric, past, PLAN, 60).metric.phi is not None
+
+
+def test_stalls_that_come_in_bursts_are_noise_of_the_edge_they_lie_beyond() -> None:
+    """A fifth of the requests of one look in twenty take ten times as long; the other edges are quiet."""
+    rng, metric = random.Random(5), Metric("ttft", Kind.HISTOGRAM, Tolerance(1.1))
+
+    def look_of_half() -> Arm:
+        if rng.random() >= 0.05:
+            return latency_histogram(rng, 60)
+        usual, stalled = latency_histogram(rng, 48), latency_histogram(rng, 12, 10.0)
+        return Histogram(usual.edges, tuple(a + b for a, b in zip(usual.counts, stalled.counts, strict=True)))
+
+    past = [(look_of_half(), look_of_half()) for _ in range(300)]
+    learned = calibrate(metric, past, Plan((metric,), planned_looks=60), 60).metric
+    assert len(learned.edge_noise) >= 3
+    assert learned.edge_noise[0] == pytest.approx(1.0, abs=0.2)
+    assert max(learned.edge_noise) > 1.5
