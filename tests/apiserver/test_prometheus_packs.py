@@ -59,16 +59,16 @@ async def test_answers_that_no_pod_gave_are_in_the_class_counter(bed, url, split
         gateway.add(good, 20)
         gateway.add(by_code, 20)
         gateway.add(unhealthy, 5)  # the canary's cluster counts for the first time
-    asked = question(url, "envoy/success-rate", rollout="web", split=split)
+    asked = question(url, "istio-gateway/success-rate", rollout="web", split=split)
     counted = await count(asked, seen.look)
-    observed = counted.observations["envoy/success-rate"]
+    observed = counted.observations["istio-gateway/success-rate"]
     assert (observed.canary, observed.control) == (Ratio(5, 5), Ratio(0, 20))
     assert (counted.arrived.canary, counted.arrived.control) == (5, 20)
 
 
 async def test_a_proxy_cannot_tell_arms_apart_that_share_a_service(url):
     now = time.time()
-    asked = question(url, "envoy/success-rate", rollout="web", split=Split.PODS)
+    asked = question(url, "istio-gateway/success-rate", rollout="web", split=Split.PODS)
     observed = await one(asked, Look(now - 2, now - 1))
     assert observed.problem.kind is ProblemKind.NOT_COMPARABLE
     assert "judge by vllm/ or http/ metrics" in observed.problem.message

@@ -65,7 +65,7 @@ class Scene:
             "maxStepDuration": "5m",
             "metrics": [
                 {"use": "vllm/time-to-first-token", "tolerate": {"ratio": "1.50", "absolute": "0.15"}},
-                {"use": "envoy/success-rate", "tolerate": {"absolute": "0.08"}},
+                {"use": "istio-gateway/success-rate", "tolerate": {"absolute": "0.08"}},
             ],
         }
         spec["rollbackWindow"] = "5s"

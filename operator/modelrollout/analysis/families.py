@@ -9,12 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from modelrollout.analysis.counters.arms import By
-from modelrollout.analysis.counters.expression import ARM, Unreadable, read
+from modelrollout.analysis.counters.expression import ARM, Matcher, Selector, Term, Unreadable, read
 from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Part, Recipe, Resolved
 from modelrollout.analysis.metric import Consequence, Direction, Kind, Metric, Tolerance
 from modelrollout.api import spec
@@ -23,6 +23,11 @@ from modelrollout.api.quantities import fraction
 
 BREAKDOWN = 0.2
 """Bad share beyond the control's (beyond 0 for an absolute limit) at which a canary has broken down."""
+
+
+RENAMED = {"envoy": "istio-gateway"}
+"""Old name of a pack -> its name."""
+Vantage = Literal["proxy", "pod"]
 
 
 class Unresolvable(ValueError):
@@ -46,8 +51,12 @@ class Pack:
     name: str
     about: str
     entries: Mapping[str, Entry]
-    arrivals: Recipe
+    vantage: Vantage
+    """Where it counts: a proxy sees requests that no pod answered."""
+    arrivals: Recipe | None
     """Requests that began, for the proof that traffic is split as it was told."""
+    cannot: str = ""
+    """Why nothing of it can be judged; empty where it can."""
 
 
 # ── for the operator ────────────────────────────────────────────────────────────────────────────
@@ -79,12 +88,53 @@ def problems(metrics: Iterable[spec.Metric]) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def remarks(metrics: Iterable[spec.Metric]) -> dict[str, str]:
+    """What a person should know of how metrics are written, by metric."""
+    found = {}
+    for metric in metrics:
+        old, _, name = (metric.use or "").partition("/")
+        if old in RENAMED:
+            found[metric.effective_name] = (
+                f"The pack {old} is called {RENAMED[old]}: write {RENAMED[old]}/{name}."
+            )
+    return found
+
+
 def arrivals(metrics: Sequence[spec.Metric]) -> Recipe:
     """Where the requests of each arm are counted as they come in: by a proxy where one is judged, for it
-    sees those that no pod answered; else by the pods."""
-    used = {metric.use.partition("/")[0] for metric in metrics if metric.use}
-    first = next((name for name in ("envoy", "istio", "vllm", "http") if name in used), "vllm")
-    return packs()[first].arrivals
+    sees those that no pod answered; else by the pods, in a pack or in counters of the user's own."""
+    used = [pack for metric in metrics if (pack := _pack_of(metric)) is not None and pack.arrivals]
+    for pack in sorted(used, key=lambda pack: pack.vantage != "proxy"):
+        if pack.arrivals is not None:
+            return pack.arrivals
+    totals = (_own_total(metric) for metric in metrics)
+    own = next((total for total in totals if total is not None), None)
+    if own is not None:
+        return Recipe(parts={"arrivals": (own,)}, warm_up=False)
+    default = packs()["vllm"].arrivals
+    assert default is not None
+    return default
+
+
+def _pack_of(metric: spec.Metric) -> Pack | None:
+    name = (metric.use or "").partition("/")[0]
+    return packs().get(RENAMED.get(name, name))
+
+
+def _own_total(metric: spec.Metric) -> tuple[Term, ...] | None:
+    """What a metric of the user's own counts all of: the total of a share, the last bucket of a histogram."""
+    try:
+        if metric.ratio:
+            return read(metric.ratio.total, per_arm=True)
+        if metric.histogram:
+            terms, last = read(metric.histogram.buckets, per_arm=True), Matcher("le", "=", "+Inf")
+            return tuple(
+                Term(term.sign, Selector(term.selector.family, (*term.selector.matchers, last)))
+                for term in terms
+            )
+    except Unreadable:
+        return None  # said where metrics are checked
+    return None
 
 
 def _resolve(metric: spec.Metric) -> Resolved:
@@ -109,8 +159,9 @@ def packs() -> Mapping[str, Pack]:
 
 
 def _used(metric: spec.Metric, use: str) -> Resolved:
-    pack_name, _, name = use.partition("/")
-    pack = packs().get(pack_name)
+    pack, name = _pack_of(metric), use.partition("/")[2]
+    if pack is not None and pack.cannot:
+        raise Unresolvable(f"Metric {use}: {pack.cannot}")
     entry = pack.entries.get(name) if pack else None
     if entry is None:
         raise Unresolvable(f"There is no metric {use}: {_instead(use)}")
@@ -140,6 +191,7 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
 def _instead(use: str) -> str:
     """What there is, the nearest first."""
     known, pack = sorted(known_metrics()), use.partition("/")[0]
+    pack = RENAMED.get(pack, pack)
     other_names = {
         f"{each.name}/{name}": f"{each.name}/{key}"
         for each in packs().values()
@@ -150,7 +202,8 @@ def _instead(use: str) -> str:
     near = list(dict.fromkeys(other_names[name] for name in close))
     rest = [name for name in known if name.startswith(f"{pack}/") and name not in near]
     if not near and not rest:
-        return f"the packs are {', '.join(packs())}, with {', '.join(known)}."
+        names = [each.name for each in packs().values() if each.entries]
+        return f"the packs are {', '.join(names)}, with {', '.join(known)}."
     hint = f"did you mean {near[0]}? " if near else ""
     return f"{hint}There are {', '.join([*near, *rest])}."
 
@@ -243,10 +296,15 @@ _RECIPE_KEYS = {PER, "factor", "warmUp", "lazy"}
 
 def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
     """A pack from its YAML. ValueError where it is malformed: packs are shipped, and tests read them all."""
+    vantage: Vantage = data["vantage"]
+    if vantage not in ("proxy", "pod"):
+        raise ValueError(f"{name}: the vantage {vantage} is neither proxy nor pod.")
+    if "cannot" in data:
+        return Pack(name, data["about"], {}, vantage, None, data["cannot"])
     by = By(data["arms"])
     entries = {key: _entry(f"{name}/{key}", by, value) for key, value in data["metrics"].items()}
     total: Part = (read(data["arrivals"]),)
-    return Pack(name, data["about"], entries, Recipe(by, {"arrivals": total}, warm_up=False))
+    return Pack(name, data["about"], entries, vantage, Recipe(by, {"arrivals": total}, warm_up=False))
 
 
 def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:

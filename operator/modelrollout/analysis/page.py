@@ -34,7 +34,10 @@ def tables() -> Iterator[str]:
 
 
 def _table(pack: Pack) -> Iterator[str]:
-    yield from (f"### {pack.name}", "", pack.about, "")
+    yield from (f"### {pack.name}", "", f"{pack.about.strip()} Counted by the {pack.vantage}.", "")
+    if pack.cannot:
+        yield from (f"There is nothing to use in it: {pack.cannot[0].lower()}{pack.cannot[1:].strip()}", "")
+        return
     yield "| metric | judged | tolerated unless you say otherwise | unit | counted from |"
     yield "|---|---|---|---|---|"
     for name, entry in pack.entries.items():

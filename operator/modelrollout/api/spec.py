@@ -370,8 +370,10 @@ class Analysis(Wire):
     """After this long without a verdict `onInsufficient` applies."""
     warm_up: Duration = "30s"
     """Pods younger than this are left out, in both arms alike."""
-    metrics: Annotated[list[Metric], Field(min_length=1, max_length=16)]
-    """What the two revisions are compared by."""
+    metrics: Annotated[list[Metric], Field(max_length=16)] = Field(default_factory=list)
+    """What the two revisions are compared by. Empty: requests that vLLM refused, failed or ended with an
+    error, time to first token, and scrapes that it did not answer; with traffic.istio also the success rate
+    that Istio's proxies count."""
 
 
 class Spec(Wire):

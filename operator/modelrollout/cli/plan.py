@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from pydantic import ValidationError
 
+from modelrollout.analysis.defaults import analysis_of
 from modelrollout.analysis.families import problems
 from modelrollout.analysis.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
@@ -62,14 +63,15 @@ def spec_of(resource: dict[str, Any], prometheus: str | None) -> Spec:
         raise Unplannable(
             f"spec.{where}: {first['msg']}. `kubectl apply --dry-run=server` says more."
         ) from error
-    if spec.analysis is None:
+    analysis = analysis_of(spec)
+    if analysis is None:
         raise Unplannable("The rollout has no spec.analysis: its steps take just what their `for` says.")
-    if wrong := problems(spec.analysis.metrics):
+    if wrong := problems(analysis.metrics):
         raise Unplannable(" ".join(problem.message for problem in wrong))
-    if prometheus is None:
-        return spec
-    server = spec.analysis.prometheus.model_copy(update={"address": prometheus})
-    return spec.model_copy(update={"analysis": spec.analysis.model_copy(update={"prometheus": server})})
+    if prometheus is not None:
+        server = analysis.prometheus.model_copy(update={"address": prometheus})
+        analysis = analysis.model_copy(update={"prometheus": server})
+    return spec.model_copy(update={"analysis": analysis})
 
 
 def what_is_known(spec: Spec, namespace: str, rollout: str, rate: float | None) -> forecast.Known:

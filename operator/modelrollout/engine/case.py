@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from modelrollout.analysis.counters.arms import Arms, Split
+from modelrollout.analysis.defaults import analysis_of
 from modelrollout.analysis.families import arrivals, resolve
 from modelrollout.analysis.metric import Metric
 from modelrollout.analysis.plan import Plan as EvidencePlan
@@ -18,6 +19,7 @@ from modelrollout.api.times import unix
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
 from modelrollout.rollout.model import Plan
+from modelrollout.serving.labels import REVISION_LABEL
 from modelrollout.sources.question import Question
 
 FEWEST_PLANNED = 20
@@ -73,7 +75,7 @@ class Stage:
 
 def case_of(view: View, plan: Plan) -> Case | None:
     """What there is to judge after this pass; None when nothing is."""
-    status, analysis = plan.status, view.spec.analysis
+    status, analysis = plan.status, analysis_of(view.spec)
     if analysis is None or status.started_at is None or status.stable is None:
         return None
     if status.phase == "Watching" and status.previous is not None:
@@ -104,7 +106,15 @@ def stage_of(view: View, plan: Plan) -> Stage:
     )
 
 
-def question_of(at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[float, float]) -> Question:
+def names_moved(view: View, case: Case) -> bool:
+    """Whether the stable Service leads to what is judged: then a proxy counts its users under that name."""
+    spec = view.role_services.get("stable", {}).get("spec") or {}
+    return bool((spec.get("selector") or {}).get(REVISION_LABEL) == case.canary)
+
+
+def question_of(
+    at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[float, float], *, moved: bool = False
+) -> Question:
     """What is asked about the case at each look; `accelerators` per pod of (canary, control)."""
     traffic, analysis = spec.traffic, case.analysis
     split = Split.SERVICES
@@ -119,6 +129,7 @@ def question_of(at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[floa
         stable=case.control,
         canary=case.canary,
         split=split,
+        moved=moved,
         accelerators=accelerators,
     )
     return Question(

@@ -19,7 +19,7 @@ from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.schedule import look_ending_by
 from modelrollout.analysis.split import SplitProof
 from modelrollout.engine.accelerators import per_pod
-from modelrollout.engine.case import Case, case_of, planned_looks, question_of, stage_of
+from modelrollout.engine.case import Case, case_of, names_moved, planned_looks, question_of, stage_of
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.learning import learn
 from modelrollout.engine.secrets import ReadSecret
@@ -96,16 +96,21 @@ class Looks:
             trial = None
         if case is None or (trial is None and not plan.collect):
             return
-        stage = stage_of(view, plan)
+        stage, moved = stage_of(view, plan), names_moved(view, case)
         if trial is None:
             planned = planned_looks(plan.status.plan, case.analysis)
-            trial = self._trials[at] = Trial(case, _question(view, case), stage, planned)
+            trial = self._trials[at] = Trial(
+                case, _question(view, case, names_moved(view, case)), stage, planned
+            )
             trial.restore(view.status.evidence)
         trial.enter(stage)
         if plan.drop_look:
             trial.drop(self._clock())
+        if trial.question.arms.moved != moved:
+            trial.drop(self._clock())  # the look that is open now has users under both names
+            trial.question = replace(trial.question, arms=replace(trial.question.arms, moved=moved))
         if plan.collect and at not in self._tasks:
-            trial.question = _question(view, case)
+            trial.question = replace(_question(view, case, moved), credentials=trial.question.credentials)
             self._tasks[at] = asyncio.create_task(self._judge(at, trial), name=f"looks of {at}")
         elif not plan.collect:
             trial.drop(self._clock())
@@ -197,6 +202,6 @@ class Looks:
         self.on_news(at)
 
 
-def _question(view: View, case: Case) -> Question:
+def _question(view: View, case: Case, moved: bool) -> Question:
     canary, control = view.deployments.get(case.canary), view.deployments.get(case.control)
-    return question_of(view.key, view.spec, case, (per_pod(canary), per_pod(control)))
+    return question_of(view.key, view.spec, case, (per_pod(canary), per_pod(control)), moved=moved)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelrollout.analysis.defaults import analysis_of
 from modelrollout.analysis.families import problems
 from modelrollout.engine.view import View
 from modelrollout.serving.deployment import deployment
@@ -50,7 +51,8 @@ def _obstacle(view: View, policy: Policy) -> Problem | None:
             f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
             f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
         )
-    if spec.analysis is not None and (unusable := problems(spec.analysis.metrics)):
+    analysis = analysis_of(spec)
+    if analysis is not None and (unusable := problems(analysis.metrics)):
         return Problem(unusable[0].reason, " ".join(each.message for each in unusable))
     return _name_taken(view) or _unbuildable(view, policy)
 

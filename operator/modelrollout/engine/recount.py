@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modelrollout.analysis.defaults import analysis_of
 from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.reading import Reading
@@ -74,10 +75,9 @@ def _trial_of(resource: Mapping[str, Any], prometheus: str | None) -> Trial:
         status = Status.model_validate(resource.get("status") or {})
     except ValidationError as error:
         raise Unrecorded(f"It is no ModelRollout that this version understands: {error}") from error
-    state = status.evidence
-    if not state or spec.analysis is None:
+    state, analysis = status.evidence, analysis_of(spec)
+    if not state or analysis is None:
         raise Unrecorded("Its status holds no evidence: no look of a trial has been judged yet.")
-    analysis = spec.analysis
     if prometheus is not None:
         server = analysis.prometheus.model_copy(update={"address": prometheus})
         analysis = analysis.model_copy(update={"prometheus": server})

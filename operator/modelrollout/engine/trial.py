@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modelrollout.analysis.families import remarks
 from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.policy import on_insufficient
@@ -45,6 +46,7 @@ class Trial:
     failure: str | None = None
     """Why nothing can be counted at all, in the provider's words."""
     failed_at: float | None = None
+    looks_without_arrivals: int = 0
     identified_at: float = 0.0
     """When the rollout's Secret was read, unix seconds."""
     valid_from: float = 0.0
@@ -120,9 +122,28 @@ class Trial:
             look, self.case.interval, begins_step=begins, answered=counted.answered and self.stage.judged
         )
         arrived = counted.arrived
+        self.looks_without_arrivals = self.looks_without_arrivals + 1 if arrived is None else 0
         if arrived is not None and self.stage.countable and (self.proof.cursor or 0.0) < look.end:
             self.proof = self.proof.fold(look.end, (arrived.canary, arrived.control), self.stage.weight)
         return True
+
+    def _warnings(self) -> dict[str, str]:
+        """By metric: what people should know of how it is judged."""
+        found = {**self.warnings}
+        said = list(remarks(self.case.analysis.metrics).items())
+        if self.stage.countable and 0 < self.stage.weight < 1 and self.looks_without_arrivals:
+            families = " or ".join(sorted(self.question.arrivals.families()))
+            first = self.question.metrics[0].name
+            said.append(
+                (
+                    first,
+                    f"The split is not proven: the control has no series of {families}, which would count "
+                    "the requests of each arm.",
+                )
+            )
+        for name, text in said:
+            found[name] = f"{found[name]} {text}" if name in found else text
+        return found
 
     def _untold(self, counted: Counted) -> dict[str, Observation]:
         """What is folded while nobody is sent to the canary: nothing of it, and a sentence why."""
@@ -148,6 +169,7 @@ class Trial:
         if verdict is None or evidence is None or evidence.cursor is None:
             return None
         critical = tuple(evidence.plan.critical)
+        warnings = self._warnings()
         queries = {resolved.name: query_of(resolved) for resolved in self.question.metrics}
         return Judgement(
             kind=verdict.kind,
@@ -158,7 +180,7 @@ class Trial:
             looks=verdict.looks,
             proven_at=proven_at(verdict, critical, self.case.interval, evidence.cursor),
             metrics=tuple(
-                metric_status(each, queries.get(name), self.warnings.get(name))
+                metric_status(each, queries.get(name), warnings.get(name))
                 for name, each in verdict.metrics.items()
             ),
         )

@@ -96,7 +96,7 @@ def test_a_service_of_ours_that_somebody_deletes_is_made_again(chat):
 def test_requests_that_reach_a_revision_before_its_time_are_said_and_not_judged(chat):
     """Another route leads to the canary's Service while the plan still pauses before all traffic."""
     with chat.users(100) as users:
-        chat.change("two", {"pause": {}}, {"weight": 50}, spec=chat.judged("envoy/success-rate"))
+        chat.change("two", {"pause": {}}, {"weight": 50}, spec=chat.judged("istio-gateway/success-rate"))
         chat.wait("Paused", 60)
         stray = {
             "name": "stray",
@@ -113,7 +113,9 @@ def test_requests_that_reach_a_revision_before_its_time_are_said_and_not_judged(
 def test_a_route_that_the_proxy_refuses_is_found_out_by_counting(chat, cluster):
     """istiod takes what its webhook would refuse, Envoy answers NACK, and no status says so."""
     with chat.users(100) as users, without_istios_webhook(cluster):
-        chat.change("two", {"weight": 5}, {"weight": 60, "for": "1h"}, spec=chat.judged("envoy/success-rate"))
+        chat.change(
+            "two", {"weight": 5}, {"weight": 60, "for": "1h"}, spec=chat.judged("istio-gateway/success-rate")
+        )
         chat.wait_at(5)
         chat.add(refused_by_envoy(chat))
         time.sleep(PUSH)

@@ -41,10 +41,12 @@ def test_users_move_to_the_new_revision_step_by_step_and_none_is_turned_away(cha
 def test_a_revision_as_good_as_the_old_one_is_passed_by_what_the_gateway_counted(chat):
     """FL istio and gatewayapi promotion with metrics; AR CanaryBackgroundAnalysis."""
     with chat.users(100) as users:
-        chat.change("two", {"weight": 25}, {"weight": 50}, spec=chat.judged("envoy/success-rate"))
+        chat.change("two", {"weight": 25}, {"weight": 50}, spec=chat.judged("istio-gateway/success-rate"))
         chat.wait_serving("two", 90)
     passed = [event["message"] for event in chat.list("Event") if "is passed: " in event["message"]]
-    assert any("The canary is not worse on envoy/success-rate" in message for message in passed), passed
+    assert any("The canary is not worse on istio-gateway/success-rate" in message for message in passed), (
+        passed
+    )
     assert unharmed(users), users.tally.table()
 
 

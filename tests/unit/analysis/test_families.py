@@ -1,10 +1,13 @@
 """Metrics by name, and metrics of one's own."""
 
+from dataclasses import replace
+
 import pytest
 
 from modelrollout.analysis import families
 from modelrollout.analysis.counters.arms import Arms, By, Split, Untold, matchers, scope
 from modelrollout.analysis.counters.expression import Matcher, Unreadable, read
+from modelrollout.analysis.defaults import analysis_of
 from modelrollout.analysis.metric import Consequence, Direction, Kind, Tolerance
 from modelrollout.api import spec
 
@@ -40,7 +43,7 @@ def test_the_packs_that_the_documentation_promises_are_there():
         *("success-rate", "unfinished"),
     }
     assert promised <= families.packs()["vllm"].entries.keys()
-    for pack in ("envoy", "istio", "http"):
+    for pack in ("istio-gateway", "istio", "http"):
         assert {"success-rate", "request-duration"} <= families.packs()[pack].entries.keys()
 
 
@@ -85,7 +88,7 @@ def test_latencies_and_queues_are_known_to_grow_with_load():
         "vllm/rejections",
         "istio/request-duration",
     }
-    assert not grows & {"vllm/success-rate", "vllm/restarts", "envoy/success-rate"}
+    assert not grows & {"vllm/success-rate", "vllm/restarts", "istio-gateway/success-rate"}
 
 
 @pytest.mark.parametrize(
@@ -100,7 +103,7 @@ def test_latencies_and_queues_are_known_to_grow_with_load():
         ("vlm/queue-time", "There is no metric vlm/queue-time: did you mean vllm/queue-time?"),
         (
             "nginx/x",
-            "There is no metric nginx/x: the packs are envoy, http, istio, vllm, with envoy/client-error",
+            "There is no metric nginx/x: the packs are http, istio-gateway, istio, vllm, with http/client-",
         ),
     ],
 )
@@ -122,10 +125,69 @@ def test_arrivals_are_counted_where_failures_are_seen():
     def by(*uses):
         return families.arrivals([spec.Metric(use=use) for use in uses]).by
 
-    assert by("vllm/restarts", "envoy/success-rate") is By.ENVOY_CLUSTER
+    assert by("vllm/restarts", "istio-gateway/success-rate") is By.ENVOY_CLUSTER
     assert by("http/success-rate", "istio/success-rate") is By.ISTIO_DESTINATION
     assert by("http/success-rate") is By.REVISION
     assert families.arrivals([]).families() == {"vllm:time_to_first_token_seconds_count"}
+
+
+def test_arrivals_follow_from_what_the_packs_say_of_themselves():
+    for pack in families.packs().values():
+        assert pack.vantage in ("proxy", "pod")
+        if pack.arrivals is not None:
+            metric = next(iter(pack.entries))
+            assert families.arrivals([spec.Metric(use=f"{pack.name}/{metric}")]) == pack.arrivals
+
+
+def test_metrics_of_ones_own_prove_the_split_by_their_own_total():
+    ratio = {"bad": 'sum(x_total{$arm,code="5"})', "total": "sum(x_total{$arm})"}
+    own = spec.Metric(name="own", ratio=ratio, tolerate={"absolute": "0.01"})
+    assert families.arrivals([own]).parts["arrivals"] == (read("x_total"),)
+    slow = spec.Metric(
+        name="slow", histogram={"buckets": "sum by (le) (y_bucket{$arm})"}, tolerate={"ratio": "1.1"}
+    )
+    assert families.arrivals([slow]).parts["arrivals"] == (read('y_bucket{le="+Inf"}'),)
+    assert families.arrivals([own, spec.Metric(use="istio/success-rate")]).by is By.ISTIO_DESTINATION
+
+
+def test_the_old_name_of_a_pack_is_read_and_its_new_one_is_said():
+    old, new = one(use="envoy/timeouts"), one(use="istio-gateway/timeouts")
+    assert old.recipe == new.recipe
+    assert old.name == "envoy/timeouts", "status and evidence keep the name that was written"
+    said = families.remarks([spec.Metric(use="envoy/timeouts"), spec.Metric(use="vllm/restarts")])
+    assert said == {"envoy/timeouts": "The pack envoy is called istio-gateway: write istio-gateway/timeouts."}
+
+
+def test_what_envoy_gateway_cannot_tell_apart_is_refused_with_what_to_judge_instead():
+    assert "one cluster for all backends of a rule" in why(use="envoy-gateway/success-rate")
+    assert "http/success-rate" in why(use="envoy-gateway/anything")
+
+
+@pytest.mark.parametrize("by", [By.ENVOY_CLUSTER, By.ISTIO_DESTINATION])
+@pytest.mark.parametrize("split", [Split.SERVICES, Split.SUBSETS])
+def test_after_promotion_the_stable_name_leads_to_the_new_revision(by, split):
+    before = Arms("ml", "chat", "chat", stable="old", canary="new", split=split)
+    after = replace(before, moved=True)
+    if by is By.ISTIO_DESTINATION and split is Split.SUBSETS:  # told apart by the workload, which has no role
+        assert matchers(by, after, "canary") == matchers(by, before, "canary")
+    else:
+        assert matchers(by, after, "canary") == matchers(by, before, "control")
+        assert matchers(by, after, "control") == matchers(by, before, "canary")
+
+
+def test_a_rollout_that_names_no_metrics_is_judged_by_refusals_failures_and_waiting():
+    plain = {
+        "model": {"uri": "hf://a/b"}, "runtime": {"image": "vllm"}, "traffic": {"service": "chat"},
+        "strategy": {"canary": {"curve": {"shape": "linear"}}},
+        "analysis": {"prometheus": {"address": "http://prom"}},
+    }  # fmt: skip
+    alone = analysis_of(spec.Spec.model_validate(plain))
+    mesh = {"service": "chat", "istio": {"virtualService": "chat", "route": "r"}}
+    meshed = analysis_of(spec.Spec.model_validate({**plain, "traffic": mesh}))
+    names = [metric.use for metric in alone.metrics]
+    assert {"http/client-error-rate", "http/success-rate", "vllm/time-to-first-token"} <= set(names)
+    assert [metric.use for metric in meshed.metrics] == [*names, "istio/success-rate"]
+    assert not families.problems(meshed.metrics)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +212,14 @@ def test_a_malformed_pack_is_refused(change, says):
     entry = {key: value for key, value in {**entry, **change}.items() if value is not None}
     with pytest.raises(ValueError) as refused:
         families.parse_pack(
-            "mine", {"about": "", "arms": "revision", "arrivals": "a_total", "metrics": {"x": entry}}
+            "mine",
+            {
+                "about": "",
+                "vantage": "pod",
+                "arms": "revision",
+                "arrivals": "a_total",
+                "metrics": {"x": entry},
+            },
         )
     assert says in str(refused.value)
 

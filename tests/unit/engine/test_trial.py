@@ -261,3 +261,13 @@ def test_a_step_that_users_reach_is_judged_as_ever():
     for _ in range(4):
         fold(trial, bad=100)
     assert trial.verdict.kind == "Fail"
+
+
+def test_a_split_that_nothing_counts_is_not_called_proven():
+    trial = fresh()
+    look = trial.next_look()
+    trial.fold(replace(counted(look), arrived=None))
+    said = trial.judgement().metrics[0].message
+    assert "The split is not proven: the control has no series of http_requests_total" in said
+    fold(trial)
+    assert "not proven" not in trial.judgement().metrics[0].message

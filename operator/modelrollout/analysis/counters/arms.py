@@ -40,11 +40,17 @@ class Arms:
     """The control's revision."""
     canary: str
     split: Split = Split.SERVICES
+    moved: bool = False
+    """Whether the names have moved: since promotion the stable Service leads to the canary's revision."""
     accelerators: tuple[float, float] = (1.0, 1.0)
     """Per pod, of (canary, control)."""
 
     def revision(self, side: Side) -> str:
         return self.canary if side == "canary" else self.stable
+
+    def role(self, side: Side) -> str:
+        """Which Service, or subset, leads to it."""
+        return "canary" if (side == "canary") is not self.moved else "stable"
 
     def accelerators_of(self, side: Side) -> float:
         return self.accelerators[0 if side == "canary" else 1]
@@ -83,7 +89,7 @@ def matchers(by: By, arms: Arms, side: Side) -> tuple[Matcher, ...]:
 
 
 def _envoy(arms: Arms, side: Side) -> Matcher:
-    role = _role(side)
+    role = arms.role(side)
     if arms.split is Split.PODS:
         raise Untold(
             f"The Service {arms.service} splits by pods, and a proxy's counters do not name the pod's "
@@ -96,14 +102,10 @@ def _envoy(arms: Arms, side: Side) -> Matcher:
 
 def _istio(arms: Arms, side: Side) -> tuple[Matcher, ...]:
     if arms.split is Split.SERVICES:
-        host = f"{re.escape(arms.service)}-{_role(side)}"
+        host = f"{re.escape(arms.service)}-{arms.role(side)}"
         return (Matcher("destination_service", "=~", rf"{host}\.{re.escape(arms.namespace)}\.svc\..+"),)
     workload = f"{arms.rollout}-{arms.revision(side)}"
     return (
         Matcher("destination_workload", "=~", re.escape(workload)),
         Matcher("destination_workload_namespace", "=", arms.namespace),
     )
-
-
-def _role(side: Side) -> str:
-    return "canary" if side == "canary" else "stable"

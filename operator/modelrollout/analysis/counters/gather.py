@@ -167,7 +167,15 @@ class _Told:
         down = sum(not target.answered(look.start, look.end) for target in known)
         if known and down == len(known):
             return f"None of the {down} known pods of the {self.side} answered a scrape during the look."
-        return f"Nothing that was scraped during the look has a series of {names} with {{{self.wanted}}}."
+        hint = (
+            " Istio's gateways keep these counters only where proxyStatsMatcher asks for them, and gateways "
+            "of others do not have them."
+            if recipe.by is By.ENVOY_CLUSTER
+            else ""
+        )
+        return (
+            f"Nothing that was scraped during the look has a series of {names} with {{{self.wanted}}}.{hint}"
+        )
 
     def warming(self) -> Problem:
         return Problem(
