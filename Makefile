@@ -81,7 +81,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: bench-scale bench-traffic bench-verdicts bench-engine plots
+.PHONY: mutants bench-scale bench-traffic bench-verdicts bench-engine plots
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -91,6 +91,9 @@ bench-traffic: $(VENV)/ready ## shares, failures, cut streams and abort on the r
 bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.serving --rollouts $(if $(QUICK),8,40)
+
+mutants: $(VENV)/ready ## do the unit tests notice wrong code? hours; ARGS="rollout/judge.py" or ARGS="--every 20" for less
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.mutants $(ARGS)
 
 bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.engine_cost

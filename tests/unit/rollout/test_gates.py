@@ -163,3 +163,20 @@ def test_people_read_what_is_evaluated_and_what_they_can_do_when_it_cannot_be() 
     assert "The Job ran out of memory. Nothing moves until it can" in said(operator, "Progressing")
     assert said(operator, "Progressing").endswith("annotate modelrollout.io/promote=step@2")
     assert operator.notes.count("EvaluationHolds") == 1
+
+
+def test_an_evaluation_of_a_canary_that_lost_its_pods_is_run_anew_once_they_are_back() -> None:
+    operator = at_the_gate()
+    operator.world.kill(SECOND)
+    operator.world.propagate()
+    operator.settle()
+    assert operator.world.route == Split()
+    assert len(runs(operator)) == 1, "nothing is asked of a step whose traffic is not in place"
+    operator.world.evaluate("passed")
+    operator.settle()
+    assert at(operator) == "2/4"
+    operator.wait(LOADING)
+    assert len({run.run for run in runs(operator)}) == 2
+    operator.world.evaluate("passed")
+    operator.settle()
+    assert at(operator) == "3/4"
