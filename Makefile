@@ -81,7 +81,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants bench-scale bench-traffic bench-verdicts bench-engine plots
+.PHONY: mutants bench-hostile bench-scale bench-traffic bench-verdicts bench-engine plots
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -94,6 +94,9 @@ bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger
 
 mutants: $(VENV)/ready ## do the unit tests notice wrong code? hours; ARGS="rollout/judge.py" or ARGS="--every 20" for less
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.mutants $(ARGS)
+
+bench-hostile: $(VENV)/ready ## what the worst metric of one tenant costs another's abort, beside memory and /livez
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.hostile_tenant $(ARGS)
 
 bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.engine_cost

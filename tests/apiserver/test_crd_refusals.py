@@ -205,7 +205,6 @@ REFUSED = {
         "the operator tells revisions apart by the labels modelrollout.io/…: leave them out",
     ),
     # ── the verdict ──
-    "no metric": (but(analysis__metrics=[]), "spec.analysis.metrics: Invalid value: 0"),
     "a metric of no kind": (
         metric(ratio=REMOVE),
         "a metric is exactly one of use, ratio, histogram and scalar",
@@ -273,7 +272,27 @@ REFUSED = {
     ),
     "a Prometheus without a scheme": (
         but(analysis__prometheus={"address": "prometheus:9090"}),
-        "write an http:// or https:// address",
+        "write http:// or https://, a host, and if need be a port and a path",
+    ),
+    "a password in the address": (
+        but(analysis__prometheus={"address": "http://bob:hunter2@prometheus:9090"}),
+        "a user name and password belong in a Secret",
+    ),
+    "an address that ends in a query": (
+        but(analysis__prometheus={"address": "http://prometheus:9090/latest/meta-data?x="}),
+        "write http:// or https://, a host, and if need be a port and a path",
+    ),
+    "a question of an hour": (
+        but(analysis__prometheus__timeout="1h"),
+        "one question takes at most a minute: write 60s or less",
+    ),
+    "a label that Prometheus cannot have": (
+        but(analysis__prometheus__labels={"my-cluster": "eu"}),
+        "labels are those of Prometheus: write names of letters, digits and underscores",
+    ),
+    "a label that is the operator's": (
+        but(analysis__prometheus__labels={"namespace": "other"}),
+        "the operator writes namespace, rollout and revision itself",
     ),
     # ── the resource ──
     "an unknown field": (but(strategy__canary__step=[]), 'unknown field "spec.strategy.canary.step"'),

@@ -13,7 +13,7 @@ import pytest
 from modelrollout.analysis.observation import Look, ProblemKind
 from modelrollout.api import spec
 from modelrollout.sources.looks import LookSource
-from modelrollout.sources.prometheus import ProviderError
+from modelrollout.sources.provider import ProviderError
 from tests.apiserver.exporters import Slot, arms_of, looking, question, scraping
 
 OK = 'http_requests_total{handler="/v1/completions",status="2xx"}'

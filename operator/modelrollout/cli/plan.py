@@ -18,7 +18,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Evaluate, Shift, Stage, Wait
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.engine import forecast
-from modelrollout.sources.prometheus import ProviderError
+from modelrollout.sources.provider import ProviderError
 
 
 class Unplannable(Exception):

@@ -17,7 +17,7 @@ from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.recount import Recounted, Unrecorded, recount
-from modelrollout.sources.prometheus import ProviderError
+from modelrollout.sources.provider import ProviderError
 
 ELSEWHERE = (
     "Set KUBECONFIG, or pipe the resource in: kubectl get mr NAME -o yaml | modelrollout record --file -"

@@ -28,7 +28,7 @@ from modelrollout.engine.view import View
 from modelrollout.rollout.model import Judgement, Plan
 from modelrollout.sources.access import Access
 from modelrollout.sources.looks import LookSource, Question
-from modelrollout.sources.prometheus import NotAsked, ProviderError
+from modelrollout.sources.provider import NotAsked, ProviderError
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()

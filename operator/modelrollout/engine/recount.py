@@ -29,7 +29,7 @@ from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.learning import learn
 from modelrollout.engine.trial import Trial
 from modelrollout.sources.looks import LookSource, Question
-from modelrollout.sources.prometheus import ProviderError
+from modelrollout.sources.provider import ProviderError
 
 AT_A_TIME = 8
 """Looks that are asked for together."""

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.sources.access import Credentials, credentials_from
-from modelrollout.sources.prometheus import NotAsked
+from modelrollout.sources.provider import NotAsked
 from modelrollout.traffic.router import Ref
 
 ReadSecret = Callable[[str, str], Awaitable[Credentials]]

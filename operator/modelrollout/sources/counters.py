@@ -17,7 +17,7 @@ from modelrollout.analysis.counters.expression import quoted
 from modelrollout.analysis.counters.patterns import matches
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
-from modelrollout.sources.prometheus import AnswerTooLarge, Prometheus
+from modelrollout.sources.provider import AnswerTooLarge, Provider
 from modelrollout.sources.shared import Shared
 from modelrollout.sources.stretch import OVERLAP, Stretch
 
@@ -57,7 +57,7 @@ class _Question:
 class Counters:
     """Series and targets of one server. All methods that ask raise ProviderError."""
 
-    def __init__(self, server: Prometheus, labels: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, server: Provider, labels: Iterable[tuple[str, str]] = ()) -> None:
         """`labels`: what all series that are asked for have."""
         self.server = server
         self._labels = "".join(f",{name}={quoted(value)}" for name, value in labels)

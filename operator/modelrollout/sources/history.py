@@ -14,7 +14,7 @@ from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.observation import Look
 from modelrollout.sources.counters import Counters
-from modelrollout.sources.prometheus import AnswerTooLarge
+from modelrollout.sources.provider import AnswerTooLarge
 from modelrollout.sources.question import HORIZON, Question, pods, reach
 
 STRETCH = 1800.0

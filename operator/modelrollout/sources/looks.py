@@ -29,7 +29,8 @@ from modelrollout.analysis.schedule import settle_time
 from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
-from modelrollout.sources.prometheus import NotAsked, Prometheus, ProviderError
+from modelrollout.sources.prometheus import Prometheus
+from modelrollout.sources.provider import NotAsked, Provider, ProviderError
 from modelrollout.sources.question import (
     HORIZON,
     Labels,
@@ -43,6 +44,8 @@ from modelrollout.sources.question import (
 
 __all__ = ["Counted", "LookSource", "Question"]
 
+Connect = Callable[[str, float, Callable[[], Credentials]], Provider]
+"""Address, seconds for each question, and who asks -> the server there."""
 RETRIES = 2
 """How often a look whose last scrape has not arrived is asked for again, a settling time later each ..."""
 MOST_LAG = 300.0
@@ -71,8 +74,15 @@ class Counted:
 class LookSource:
     """All Prometheus servers of the process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time, access: Access | None = None) -> None:
-        """`access`: what the administrator allows; None: every plain address."""
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        access: Access | None = None,
+        connect: Connect = Prometheus,
+    ) -> None:
+        """`access`: what the administrator allows; None: every plain address. `connect`: to which kind of
+        server an address leads."""
+        self._connect = connect
         self._clock = clock
         self._access = access or Access()
         self._servers: dict[_Server, Counters] = {}
@@ -152,10 +162,10 @@ class LookSource:
         server = _server(question)
         if server not in self._servers:
             who, address = question.credentials, question.address
-            prometheus = Prometheus(
+            provider = self._connect(
                 address, question.timeout, lambda: self._access.of(address) if who == NOBODY else who
             )
-            self._servers[server] = Counters(prometheus, question.labels)
+            self._servers[server] = Counters(provider, question.labels)
         self._asking.setdefault(server, set()).add(_rollout(question))
         return self._servers[server]
 

@@ -28,6 +28,7 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from modelrollout.analysis.counters.series import Series
 from modelrollout.sources.access import LONGEST_WAIT, NOBODY, Credentials, shown
 from modelrollout.sources.answer import TooMuch
+from modelrollout.sources.provider import AnswerTooLarge, ProviderError
 from modelrollout.sources.transport import Forbidden, Line, Refused, Session
 
 WORKERS = 4
@@ -36,18 +37,6 @@ GRACE = 1.0
 """Seconds beyond the timeout after which a question is given up even when bytes still trickle in."""
 
 Answer = TypeVar("Answer")
-
-
-class ProviderError(Exception):
-    """The metrics provider failed; the message says which, what was asked for and what came back."""
-
-
-class NotAsked(ProviderError):
-    """The administrator does not let the operator ask this."""
-
-
-class AnswerTooLarge(ProviderError):
-    """The answer is more than the operator reads."""
 
 
 class Prometheus:

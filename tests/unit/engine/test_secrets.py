@@ -8,7 +8,7 @@ import pytest
 from modelrollout.cluster.errors import Refused, Unreachable
 from modelrollout.engine.secrets import secrets_of
 from modelrollout.sources.access import Credentials
-from modelrollout.sources.prometheus import NotAsked
+from modelrollout.sources.provider import NotAsked
 
 
 class Cluster:

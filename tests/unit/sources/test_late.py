@@ -11,8 +11,7 @@ from modelrollout.analysis.counters.targets import FAMILIES
 from modelrollout.analysis.families import arrivals, resolve
 from modelrollout.analysis.observation import Look, ProblemKind, Ratio
 from modelrollout.api import spec
-from modelrollout.sources.counters import Counters
-from modelrollout.sources.looks import LookSource, _server
+from modelrollout.sources.looks import LookSource
 from modelrollout.sources.question import Question
 
 LOOK = Look(9_000.0, 9_030.0)
@@ -66,8 +65,7 @@ async def counted(server, *looks):
     asked = (spec.Metric(use="http/success-rate"),)
     arms = Arms("ml", "chat", "chat", stable="old", canary="new")
     question = Question("http://prom", 1.0, resolve(asked), arms, 0.0, arrivals(asked))
-    source = LookSource(clock=server.clock)
-    source._servers[_server(question)] = Counters(server)
+    source = LookSource(clock=server.clock, connect=lambda *_: server)
     found = [await source.count(question, look) for look in looks]
     await source.close()
     return [each.observations["http/success-rate"] for each in found]

@@ -12,7 +12,8 @@ import pytest
 
 from modelrollout.sources import transport
 from modelrollout.sources.access import Access, Credentials
-from modelrollout.sources.prometheus import AnswerTooLarge, Prometheus, ProviderError
+from modelrollout.sources.prometheus import Prometheus
+from modelrollout.sources.provider import AnswerTooLarge, ProviderError
 
 GOOD = b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"7"]}]}}'
 

@@ -12,7 +12,7 @@ from modelrollout.sources import counters as module
 from modelrollout.sources.access import Access
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.looks import LookSource
-from modelrollout.sources.prometheus import AnswerTooLarge, NotAsked, ProviderError
+from modelrollout.sources.provider import AnswerTooLarge, NotAsked, ProviderError
 from modelrollout.sources.question import Question
 
 CHAT, HUGE = Scope("rollout", frozenset({"chat"})), Scope("rollout", frozenset({"huge"}))

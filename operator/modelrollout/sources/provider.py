@@ -1,0 +1,33 @@
+"""What the operator asks of whoever keeps the samples. Prometheus answers it; another source is one file."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from modelrollout.analysis.counters.series import Series
+
+
+class ProviderError(Exception):
+    """The metrics provider failed; the message says which, what was asked for and what came back."""
+
+
+class NotAsked(ProviderError):
+    """The administrator does not let the operator ask this."""
+
+
+class AnswerTooLarge(ProviderError):
+    """The answer is more than the operator reads."""
+
+
+class Provider(Protocol):
+    """One server. Whoever asks waits; every method raises ProviderError when it cannot be answered."""
+
+    async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:
+        """Raw samples of the series that a PromQL selector takes, in the `window` seconds up to `at` (unix
+        seconds). Asked again it is the same."""
+
+    async def numbers(self, expression: str, at: float) -> tuple[float, ...]:
+        """What an expression in PromQL gives at an instant: one number for each series."""
+
+    async def close(self) -> None:
+        """Let go of threads and connections."""
