@@ -96,7 +96,7 @@ FOUND_SERVING = Reason(
     "FoundServing", "Status was empty and revision {revision} was found serving; it is taken as stable"
 )
 ROLLOUT_STARTED = Reason(
-    "RolloutStarted", "Revision {revision} ({model}) is on trial against {stable}, in {steps} steps"
+    "RolloutStarted", "Revision {revision} ({model}) is on trial against {stable}, in {steps} steps{changed}"
 )
 STARTING = Reason(
     "Starting", "Revision {revision} is loading: {ready} of {wanted} pods ready, all users are on {stable}"

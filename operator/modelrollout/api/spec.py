@@ -167,7 +167,8 @@ class Traffic(Wire):
     istio: IstioTraffic | None = None
     sticky: Sticky | None = None
     arm_headers: bool = False
-    """Answers say who gave them: X-Model-Version (the arm's) and, during a rollout, X-Experiment-ID."""
+    """Answers say who gave them: X-Model-Version, such as chat@kcqrsqm2fb, and X-Experiment-ID while a
+    revision is on trial."""
     tolerance: Percent = 5
     """Points of weight by which a split made of replica counts may miss a step's weight."""
 

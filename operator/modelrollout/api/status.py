@@ -53,6 +53,8 @@ class RevisionStatus(Wire):
     """Its short name: a hash of model, runtime and prompts."""
     model: str = ""
     """For people: the model's address and version, and the image."""
+    changed: str = ""
+    """What was different from the revision that served before it."""
     replicas: int = 0
     """Pods that it is to have now."""
     ready: int = 0

@@ -11,10 +11,11 @@ from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
 from modelrollout.engine.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, named
-from modelrollout.engine.observe import Observer
+from modelrollout.engine.observe import Observer, prompts_hash
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
 from modelrollout.rollout.commands import LAST_ORDER
+from modelrollout.rollout.difference import stored
 from modelrollout.rollout.model import (
     Action,
     DeleteRevision,
@@ -29,9 +30,10 @@ from modelrollout.rollout.model import (
     SetTraffic,
     TakeOff,
 )
+from modelrollout.rollout.revision import form_of
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.kept import deployment_of, kept_copy
-from modelrollout.serving.labels import revision_name, role_service_name
+from modelrollout.serving.labels import FORM_ANNOTATION, revision_name, role_service_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
 from modelrollout.traffic import selector
@@ -114,6 +116,8 @@ class Actor:
                     prompts_copy(view.resource, revision, view.prompts),
                 )
             body = deployment(view.resource, view.spec, revision, replicas, copy)
+            if (form := stored(form_of(view.spec, prompts_hash(view.prompts)))) is not None:
+                body["metadata"].setdefault("annotations", {})[FORM_ANNOTATION] = form
             await self._keep_stable(view, revision)
             try:
                 known = await self._create(view, ref, body)

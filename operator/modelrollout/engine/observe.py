@@ -14,7 +14,6 @@ from typing import Any
 
 from modelrollout.analysis.split import SplitProof
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, kind_of
 from modelrollout.cluster.errors import ClusterError, Refused
@@ -27,11 +26,13 @@ from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
 from modelrollout.engine.view import ROLES, View
 from modelrollout.rollout.commands import given
+from modelrollout.rollout.difference import difference
 from modelrollout.rollout.model import Fleet, Judgement, Named, Observed, Role
-from modelrollout.rollout.revision import content_hash, describe, revision_of
+from modelrollout.rollout.revision import content_hash, describe, form_of, revision_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.deployment import pod_labels
 from modelrollout.serving.labels import (
+    FORM_ANNOTATION,
     REVISION_LABEL,
     ROLLOUT_LABEL,
     role_service_name,
@@ -115,7 +116,7 @@ class Observer:
             resource=resource,
             spec=spec,
             status=status,
-            revision=revision_of(spec, _prompts_hash(prompts)),
+            revision=revision_of(spec, prompts_hash(prompts)),
             router=router,
             site=Site(at.name, at.namespace, spec.traffic.service, None, None),
             objects={ref: self._cache.get(ref, at.namespace) for ref in router.refs()},
@@ -147,8 +148,9 @@ class Observer:
             stable_ready=ready.get(stable or "", 0),
             canary_ready=ready.get(canary or "", 0) if canary != stable else 0,
             other_ready=sum(count for revision, count in ready.items() if revision not in (stable, canary)),
-            stable_model=_model_of(view.status, stable),
-            canary_model=_model_of(view.status, canary),
+            stable_model=_version(view, stable),
+            canary_model=_version(view, canary),
+            on_trial=view.status.canary is not None,
             pod_labels=shared_labels(view.deployments.values())
             or pod_labels(view.key.name, view.spec, view.revision),
         )
@@ -234,6 +236,7 @@ class Observer:
             route=self._warned(view),
             problem=obstacle(view, self._policy),
             setback=setback,
+            changed=_changed(view),
             unmade=unmade,
             judgement=judgement,
             split_mismatch=proof.mismatch if proof is not None else None,
@@ -373,14 +376,22 @@ def shared_labels(deployments: Iterable[Object]) -> Mapping[str, str]:
     return dict(set.intersection(*templates)) if templates else {}
 
 
-def _prompts_hash(prompts: Object | None) -> str | None:
+def prompts_hash(prompts: Object | None) -> str | None:
     if prompts is None:
         return None
     return content_hash(prompts.get("data") or {}, prompts.get("binaryData") or {})
 
 
-def _model_of(status: Status, revision: str | None) -> str:
-    for each in (status.stable, status.canary, status.previous):
-        if each is not None and each.revision == revision:
-            return each.model
-    return ""
+def _changed(view: View) -> str:
+    """What spec asks for otherwise than what serves, as far as it is known how that was made."""
+    stable = view.status.stable
+    serving = view.deployments.get(stable.revision) if stable is not None else None
+    form = ((serving or {}).get("metadata") or {}).get("annotations", {}).get(FORM_ANNOTATION)
+    if stable is None or form is None or view.revision == stable.revision:
+        return ""
+    return difference(form, form_of(view.spec, prompts_hash(view.prompts)))
+
+
+def _version(view: View, revision: str | None) -> str:
+    """What users may read of who answered: no path, no image, and different for each revision."""
+    return f"{view.spec.model.served_name or view.key.name}@{revision}" if revision else ""

@@ -101,6 +101,7 @@ class RevisionChanges(TypedDict, total=False):
 
     revision: str
     model: str
+    changed: str
     replicas: int
     ready: int
 

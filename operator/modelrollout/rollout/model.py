@@ -116,6 +116,8 @@ class Observed:
     """What only the cluster knows and makes the spec impossible: no Service, a foreign owner, a rival."""
     unmade: str | None = None
     """The revision whose Deployment the API server has just refused to make."""
+    changed: str = ""
+    """What the revision that spec asks for has otherwise than the one that serves, for people."""
     setback: Problem | None = None
     """What the last pass meant to do and could not, such as to make a Deployment that is refused."""
     judgement: Judgement | None = None

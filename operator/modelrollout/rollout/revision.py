@@ -28,10 +28,13 @@ def revision_of(spec: Spec, prompts: str | None = None) -> str:
 
     `prompts` is the `content_hash` of the prompts' ConfigMap; None when there are no prompts.
     """
-    return _name(
-        _without_defaults(
-            {"model": _model(spec.model), "runtime": _runtime(spec.runtime), "prompts": prompts or ""}
-        )
+    return _name(form_of(spec, prompts))
+
+
+def form_of(spec: Spec, prompts: str | None = None) -> dict[str, Any]:
+    """All that makes the revision, in our own form."""
+    return _without_defaults(
+        {"model": _model(spec.model), "runtime": _runtime(spec.runtime), "prompts": prompts or ""}
     )
 
 

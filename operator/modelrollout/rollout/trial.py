@@ -56,11 +56,14 @@ def begin(view: View) -> Change | None:
         model=view.observed.revision_model,
         stable=view.stable,
         steps=len(plan),
+        changed=f". {view.observed.changed}" if view.observed.changed else "",
     )
     return after.change(
         started,
         *stale(view, view.target),
-        canary=RevisionStatus(revision=view.target, model=view.observed.revision_model),
+        canary=RevisionStatus(
+            revision=view.target, model=view.observed.revision_model, changed=view.observed.changed
+        ),
         previous=None,
         keep_warm_until=None,
         refused_revision=None,

@@ -11,6 +11,8 @@ Object = Mapping[str, Any]
 
 ROLLOUT_LABEL = "modelrollout.io/rollout"
 REVISION_LABEL = "modelrollout.io/revision"
+FORM_ANNOTATION = "modelrollout.io/form"
+"""On a Deployment: all that makes its revision, to tell a later one apart from it in words."""
 """Immutable on a pod, unlike a role: relabelling pods at promotion would start new metric series."""
 ROLE_LABEL = "modelrollout.io/role"
 """On the role Services only."""

@@ -124,6 +124,8 @@ class Site:
     stable_model: str = ""
     canary_model: str = ""
     """For people; said in `X-Model-Version`."""
+    on_trial: bool = True
+    """A revision is on trial, so that `X-Experiment-ID` tells something."""
     pod_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels that all pods of the rollout share, when known: a selector asking for others selects nothing."""
 

@@ -262,6 +262,6 @@ def _headers(arm: Arm, site: Site) -> Mapping[str, str]:
     headers = {}
     if revision:
         headers[MODEL_HEADER] = model if _HEADER_TEXT.fullmatch(model) else revision
-    if site.canary_revision:
+    if site.canary_revision and site.on_trial:
         headers[EXPERIMENT_HEADER] = f"{site.rollout}/{site.canary_revision}"
     return headers

@@ -117,6 +117,7 @@ class World:
     measured: str | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
     unmade: str | None = None
+    changed: str = ""
     problem: Problem | None = None
     setback: Problem | None = None
     route_problem: Problem | None = None
@@ -197,6 +198,7 @@ class World:
             measured=self.measured,
             gates=dict(self.gates),
             unmade=self.unmade,
+            changed=self.changed,
             found={"rules": "as found"},
             selector="modelrollout.io/rollout=chat",
             deleting=self.deleting,

@@ -184,8 +184,9 @@ def test_a_model_name_that_is_no_safe_header_gives_way_to_the_revision(model):
     assert values[0] == {"name": "X-Model-Version", "value": "aaa111"}
 
 
-def test_without_a_rollout_in_progress_no_experiment_is_named():
-    site = replace(sit.SITE, canary_revision=None)
+@pytest.mark.parametrize("rest", [{"canary_revision": None}, {"on_trial": False}])
+def test_without_a_rollout_in_progress_no_experiment_is_named(rest):
+    site = replace(sit.SITE, **rest)
     (rule,) = after(Split(), STABLE_ONLY, traffic=sit.GATEWAY | {"armHeaders": True}, site=site)
     values = rule["backendRefs"][0]["filters"][0]["responseHeaderModifier"]["set"]
     assert [each["name"] for each in values] == ["X-Model-Version"]
