@@ -177,9 +177,8 @@ def resource_schema() -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
             "kind": {"type": "string", "description": f"{KIND}."},
-            "metadata": {
+            "metadata": {  # the API server refuses a CRD that says anything here but of the names
                 "type": "object",
-                "description": "Kubernetes' own; commands are annotations here, see docs/commands.md.",
                 "properties": {
                     "name": {"type": "string", "maxLength": 253, "description": "At most 52 characters."}
                 },
