@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from operator import le
+from threading import Lock
 from typing import Any, TypeVar
 
 import requests
@@ -48,13 +49,9 @@ class Prometheus:
         self._timeout = min(timeout, LONGEST_WAIT)
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="promql")
         self._free = asyncio.Semaphore(WORKERS)
-        try:
-            self._session = Session(address, who)
-        except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-            raise ProviderError(
-                f"The credentials for {self._shown} cannot be used: ca.crt must be certificates in PEM."
-            ) from error
-        self._client = PrometheusConnect(address.rstrip("/"), session=self._session, timeout=self._timeout)
+        self._address, self._who = address.rstrip("/"), who
+        self._connecting = Lock()
+        self._connected: tuple[Session, PrometheusConnect] | None = None
 
     async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:
         """Raw samples of the selected series in the `window` seconds up to `at` (unix seconds)."""
@@ -68,7 +65,8 @@ class Prometheus:
     async def close(self) -> None:
         """Let go of threads and connections; questions that are under way have been cut."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._client.close()
+        if self._connected is not None:
+            self._connected[1].close()
 
     async def _ask(self, query: str, at: float, parse: Callable[[Any], Answer], what: str) -> Answer:
         async with self._free:  # waiting in line costs no time
@@ -87,12 +85,31 @@ class Prometheus:
     def _query(self, query: str, at: float, line: Line) -> Any:
         # partial_response: Thanos would rather answer without some pods than not at all; we would not
         params = {"time": f"{at:.3f}", "partial_response": "false"}
-        with self._session.ask(line):
-            return self._client.custom_query(query, params=params)
+        session, client = self._connection()
+        with session.ask(line):
+            return client.custom_query(query, params=params)
+
+    def _connection(self) -> tuple[Session, PrometheusConnect]:
+        """Made by the thread that asks first: the certificates alone take longer than the event loop may
+        stand, and whoever edits a rollout could make it stand again and again."""
+        with self._connecting:
+            if self._connected is None:
+                try:
+                    session = Session(self._address, self._who)
+                except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+                    raise ProviderError(
+                        f"The credentials for {self._shown} cannot be used: ca.crt must be certificates "
+                        "in PEM."
+                    ) from error
+                client = PrometheusConnect(self._address, session=session, timeout=self._timeout)
+                self._connected = session, client
+            return self._connected
 
     def _failure(self, error: Exception, what: str) -> ProviderError:
         """What went wrong, without a word of an answer that is not Prometheus' own."""
         match error:
+            case ProviderError():
+                return error
             case TimeoutError() | requests.exceptions.Timeout():
                 return ProviderError(
                     f"Prometheus at {self._shown} did not answer within {self._timeout:g} s: it is "

@@ -205,9 +205,17 @@ async def test_a_token_is_sent_as_a_bearer(serve):
     assert "Authorization: Bearer t0ken" in server.requests[0]
 
 
-def test_certificates_that_are_none_are_named():
-    with pytest.raises(ProviderError, match=r"ca\.crt"):
-        Prometheus("https://prom", 1.0, lambda: Credentials(ca="nonsense"))
+async def test_certificates_that_are_none_are_named(serve):
+    said = await refused(serve(http(GOOD)).url, credentials=Credentials(ca="nonsense"), seconds=5.0)
+    assert "ca.crt must be certificates in PEM" in said
+
+
+def test_a_server_that_nobody_asks_yet_costs_the_event_loop_nothing(monkeypatch):
+    def never(*_):
+        raise AssertionError("a connection is made by the thread that asks")
+
+    monkeypatch.setattr("modelrollout.sources.prometheus.Session", never)
+    asyncio.run(Prometheus("https://prom", 1.0).close())
 
 
 def matrix(*rows):
