@@ -81,7 +81,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants bench-hostile bench-scale bench-traffic bench-verdicts bench-engine plots
+.PHONY: mutants bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -100,6 +100,9 @@ bench-hostile: $(VENV)/ready ## what the worst metric of one tenant costs anothe
 
 bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.engine_cost
+
+bench-quality: $(VENV)/ready ## planted regressions, false alarms, speed and memory of evaluations; QUICK=1 for a tenth
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.quality $(if $(QUICK),--runs 2 --alarms 20 --cases 5000)
 
 plots: $(VENV)/ready ## draw the figures of docs/verdicts.md again
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.plots docs/img

@@ -24,7 +24,10 @@ from modelrollout.analysis.mixture import SINGLE, Mixture, log_sum
 
 FRACTIONS = tuple(0.98 * 0.5**k for k in range(11))
 """Parts of the greatest stake: the large ones find great harm in few cases, the small ones little harm."""
-LOG_STAKES_ABOVE = (-math.log(len(FRACTIONS)),) * len(FRACTIONS)
+LOG_STAKES_EVEN = (-math.log(len(FRACTIONS)),) * len(FRACTIONS)
+LOG_STAKES_ABOVE = tuple(math.log(share) for share in (0.3, 0.3, 0.2, *(0.2 / 8,) * 8))
+_NARROW = 0.1
+"""A limit this near to the good end, as a part of the range, needs small stakes: there all get the same."""
 LOG_STAKES_BELOW = tuple(math.log(share) for share in (0.4, 0.3, 0.15, *(0.15 / 8,) * 8))
 """Most candidates answer nearly as the baseline does: most of the capital bets on that."""
 _CERTAIN = 600.0
@@ -84,12 +87,17 @@ class Bet:
     @property
     def log_above(self) -> float:
         """Log of the e-value against "the mean is at most the limit"."""
-        return self.above.log_e(LOG_STAKES_ABOVE)
+        return self.above.log_e(_stakes_above(self.bounds))
 
     @property
     def log_below(self) -> float:
         """Log of the e-value against "the mean is at least the limit"."""
         return self.below.log_e(LOG_STAKES_BELOW)
+
+
+def _stakes_above(bounds: Bounds) -> tuple[float, ...]:
+    narrow = bounds.limit - bounds.low < _NARROW * (bounds.high - bounds.low)
+    return LOG_STAKES_EVEN if narrow else LOG_STAKES_ABOVE
 
 
 def _log_factors(gap: float, room: float) -> list[float]:
@@ -151,7 +159,7 @@ Distribution = tuple[tuple[float, float], ...]
 def cases_above(values: Distribution, bounds: Bounds, needed: float) -> float:
     """About how many cases until the log evidence for "above" reaches `needed`; infinite if it never will."""
     return _cases(
-        values, bounds.limit, bounds.limit - bounds.low, sign=1, needed=needed, stakes=LOG_STAKES_ABOVE
+        values, bounds.limit, bounds.limit - bounds.low, sign=1, needed=needed, stakes=_stakes_above(bounds)
     )
 
 

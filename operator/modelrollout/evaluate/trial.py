@@ -19,6 +19,7 @@ from modelrollout.evaluate.readings import Reading, Tally, read
 LEAST_OF_A_TAG = 10
 """Cases; a smaller tag is shown but not judged by itself."""
 MOST_TAGS = 50
+_OF_TAGS = 0.25
 _MANY = 20
 """Cases after which the share of unanswered ones says something."""
 
@@ -97,7 +98,7 @@ class Trial:
         self.unscored: dict[str, int] = {}
 
     def _lines(self) -> list[Line]:
-        """Each gate has the same share of the risk. Where tags are judged, they share a half of it."""
+        """Each gate has the same share of the risk. Where tags are judged, they share a quarter of it."""
         tags = self.judged_tags if self.policy.tags == "fail" else ()
         per_gate: dict[str, int] = {}
         for claim in self.claims:
@@ -105,10 +106,10 @@ class Trial:
         lines = []
         for claim in self.claims:
             part = 1 / (len(per_gate) * per_gate[claim.score])
-            whole = math.log(part * (0.5 if tags else 1.0))
+            whole = math.log(part * (1 - _OF_TAGS if tags else 1.0))
             lines.append(Line(claim, None, whole, Bet.fresh(claim.bounds)))
             for tag in self.judged_tags:
-                stake = math.log(part * 0.5 / len(self.judged_tags))
+                stake = math.log(part * _OF_TAGS / len(self.judged_tags))
                 lines.append(Line(claim, tag, stake, Bet.fresh(claim.bounds)))
         return lines
 
