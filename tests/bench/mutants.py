@@ -111,8 +111,9 @@ class Swap(ast.NodeTransformer):
 def mutants(path: Path) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for name, function in functions(tree):
+        body = {id(node) for statement in function.body for node in walk(statement)}  # and no annotations
         for place, node in enumerate(walk(function)):
-            for after in wrong(node):
+            for after in wrong(node) if id(node) in body else ():
                 ast.copy_location(after, node)
                 changed = Swap(place, after).visit(copy.deepcopy(function))
                 code = compiled(tree, function, changed, path, name)

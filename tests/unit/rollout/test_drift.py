@@ -94,3 +94,17 @@ def test_drift_that_gives_traffic_to_the_warm_revision_is_undone() -> None:
     operator.world.drift(Split(30))
     operator.settle()
     assert operator.world.route == Split()
+
+
+def test_the_pass_that_a_waiting_correction_asks_for_names_the_writer_and_corrects() -> None:
+    operator = at_a_step()
+    operator.world.drift(Split(60))
+    operator.run_once()
+    operator.world.now += 5
+    operator.world.drift(Split(60))
+    plan = operator.run_once()
+    assert (plan.actions, plan.requeue) == ((), 5)
+    operator.world.now += 5
+    plan = operator.run_once()
+    assert plan.actions == (SetTraffic(Split(5)),)
+    assert [note.reason for note in plan.notes] == ["Drifted"]

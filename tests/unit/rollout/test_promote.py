@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from modelrollout.api.times import unix
 from modelrollout.rollout.model import (
     DeleteRevision,
     EnsureRevision,
@@ -185,3 +186,14 @@ def test_pods_lost_before_the_names_have_moved_send_the_users_back() -> None:
     assert operator.world.route == Split()
     operator.wait(LOADING)
     assert operator.status.phase == "Watching", "and promotion goes on when they are back"
+
+
+def test_history_says_when_a_trial_began_and_when_it_ended() -> None:
+    operator = on_trial()
+    began = operator.status.started_at
+    operator.wait(3600)
+    entry = operator.status.history[-1]
+    assert began is not None
+    assert entry.outcome == "Promoted"
+    assert entry.started_at == began
+    assert unix(entry.at) > unix(began)
