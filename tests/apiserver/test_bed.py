@@ -44,12 +44,16 @@ def owner():
     process.stdout.close()
 
 
-def test_two_control_planes_side_by_side_know_nothing_of_each_other(control_plane):
+def test_two_control_planes_know_nothing_of_each_other_and_what_gave_up_is_started_again(control_plane):
     with ControlPlane() as other:
         other.kubectl("create", "namespace", "only-here")
         assert "only-here" in other.kubectl("get", "namespaces")
         assert "only-here" not in control_plane.kubectl("get", "namespaces")
         folder = other.folder
+        other.processes["kube-controller-manager"].kill()
+        other.start_again_what_gave_up()
+        other.kubectl("create", "namespace", "later")
+        wait_for(lambda: "default" in other.kubectl("-n", "later", "get", "serviceaccounts", "-o=name"))
     assert not folder.exists()
 
 

@@ -142,6 +142,13 @@ class ControlPlane(Kubernetes):
             self._start_component(processes, name)
         with self.client(timeout=2) as http:
             processes.wait_until(lambda: answers(http, "/readyz"), "answer from the API server", apiserver)
+        self.start_again_what_gave_up()
+
+    def start_again_what_gave_up(self) -> None:
+        """On a busy machine the API server may need longer than the others are willing to wait for it."""
+        for name in self._with:
+            if self.processes[name].code() is not None:
+                self.processes[name].start()
 
     def _start_component(self, processes: Processes, name: str) -> None:
         config = self.kubeconfig_for(f"system:{name}")
