@@ -24,6 +24,8 @@ UNSEEN = {
     ("controllerrevisions", "get"): "when somebody has deleted the Deployment that serves",
     ("events", "list"): "when a pod waits for a volume for half a minute",
     ("configmaps", "get"): "when a copy was made just before a crash",
+    ("configmaps", "patch"): "when a deleted rollout leaves pods with prompts",
+    ("endpoints", "get"): "when a Service that had no selector is given back with deletion: drain",
     ("grpcroutes", "get"): "as httproutes",
     ("grpcroutes", "patch"): "as httproutes",
     ("gatewayclasses", "get"): "when the Gateway that a route hangs on can be read",

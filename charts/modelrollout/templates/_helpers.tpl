@@ -61,10 +61,14 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 # Prompts are read, and copied into immutable ConfigMaps.
 - apiGroups: [""]
   resources: [configmaps]
-  verbs: [get, list, watch, create, delete]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# A Service that gets back that it had no selector must list no pods any more.
+- apiGroups: [""]
+  resources: [endpoints]
+  verbs: [get]
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [list, watch]

@@ -217,6 +217,12 @@ DRIFTED = Reason(
     "{writer} changed the route to {found}; it is set back to {split} and the look is dropped",
     warning=True,
 )
+TRAFFIC_MOVES = Reason(
+    "TrafficMoves",
+    "The spec names other objects for its traffic ({to}); {of} is given back first, so {revision} gets no "
+    "requests until then",
+)
+TRAFFIC_MOVED = Reason("TrafficMoved", "{of} is given back as it was found; traffic is now moved by {to}")
 SERVICE_DRIFTED = Reason(
     "ServiceDrifted",
     "{writer} changed what Service {service} selects ({found}); it is pointed at revision {revision} again, "

@@ -377,6 +377,9 @@ class Analysis(Wire):
     that Istio's proxies count."""
 
 
+Deletion = Literal["orphan", "drain"]
+
+
 class Spec(Wire):
     """What is asked for. Write it, and the operator makes it so."""
 
@@ -396,3 +399,10 @@ class Spec(Wire):
     """What a new revision is judged by. Without it steps pass by time alone."""
     rollback_window: Duration = "1h"
     """How long the old revision stays warm after promotion."""
+    deletion: Deletion = "orphan"
+    """What `kubectl delete` of this resource does to users.
+
+    orphan: nobody is cut off. The pods of the serving revision stay, with the Services that lead to them.
+    drain: everything goes. The route and the Service are given back as they were found, then the pods finish
+    the answers that they have begun and end.
+    """

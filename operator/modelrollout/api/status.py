@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modelrollout.api.spec import Match, Step, Wire
+from modelrollout.api.spec import GatewayTraffic, IstioTraffic, Match, Step, Traffic, Wire
 
 Phase = Literal[
     "Invalid",  # not accepted; nothing was touched
@@ -167,6 +167,19 @@ class CommandStatus(Wire):
     """How many times in a row this writer has written the same order back."""
 
 
+class TakenTraffic(Wire):
+    """The part of `spec.traffic` that names objects, as it was when these were first touched."""
+
+    service: str
+    gateway: GatewayTraffic | None = None
+    istio: IstioTraffic | None = None
+
+
+def named_by(traffic: Traffic) -> TakenTraffic:
+    """The objects that this names."""
+    return TakenTraffic(service=traffic.service, gateway=traffic.gateway, istio=traffic.istio)
+
+
 class OriginalService(Wire):
     """What the Service that people named selected before the operator touched it."""
 
@@ -247,9 +260,13 @@ class Status(Wire):
     """The engine's state at the last checkpoint; looks since then are counted again after a restart."""
     original_traffic: dict[str, Any] | None = None
     """The route or Service as it was found, to give back on deletion."""
+    taken: TakenTraffic | None = None
+    """The objects that traffic is moved by now. When the spec names others, these are given back first."""
     original_service: OriginalService | None = None
     """The Service of `traffic.service` as it was found, where a route splits: it follows the revision that
     serves users until it is given back."""
+    handed_back_at: str | None = None
+    """While the resource is being deleted: when traffic had been given back; pods go a little later."""
     commands: Annotated[list[CommandStatus], Field(max_length=8)] = Field(default_factory=list)
     """The last command of each kind, and what became of it."""
     unknown_annotations: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
+from collections.abc import Mapping
 from typing import Any, assert_never
 
 import structlog
@@ -10,7 +13,16 @@ import structlog
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
-from modelrollout.engine.kinds import CONFIG_MAP, CONTROLLER_REVISION, DEPLOYMENT, SERVICE, named
+from modelrollout.engine.kinds import (
+    CONFIG_MAP,
+    CONTROLLER_REVISION,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    ENDPOINTS,
+    SERVICE,
+    SERVICE_NAME_LABEL,
+    named,
+)
 from modelrollout.engine.observe import Observer, prompts_hash
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
@@ -18,11 +30,13 @@ from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.difference import stored
 from modelrollout.rollout.model import (
     Action,
+    Adopt,
     DeleteRevision,
     EnsureRevision,
     HandBack,
     PointNamed,
     PointService,
+    Release,
     RestoreRevision,
     Role,
     RunEvaluation,
@@ -33,12 +47,23 @@ from modelrollout.rollout.model import (
 from modelrollout.rollout.revision import form_of
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.kept import deployment_of, kept_copy
-from modelrollout.serving.labels import FORM_ANNOTATION, revision_name, role_service_name
+from modelrollout.serving.labels import (
+    FORM_ANNOTATION,
+    ROLLOUT_LABEL,
+    owner_reference,
+    revision_name,
+    role_service_name,
+)
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
 from modelrollout.traffic import selector
 from modelrollout.traffic.ownership import pointer
-from modelrollout.traffic.router import Patch, Ref, Split
+from modelrollout.traffic.router import Object, Patch, Ref, Split
+
+LOOKS, LOOK = 100, 0.1
+"""How often, and how many seconds apart, a Service is looked at until it is empty."""
+NOBODY = "nobody"
+"""A revision that no pod has."""
 
 log = structlog.get_logger()
 
@@ -74,8 +99,8 @@ class Actor:
                 await self._set_traffic(view, split, urgent=urgent)
             case DeleteRevision(revision):
                 await self._delete(view, revision)
-            case HandBack():
-                await self._hand_back(view)
+            case HandBack() | Release() | Adopt():
+                await self._leave_or_return(view, action)
             case TakeOff(annotation, value, mark):
                 await self._take_off(view, annotation, value, mark)
             case RunEvaluation(name):
@@ -161,7 +186,7 @@ class Actor:
             if there is None:
                 raise
             if not is_ours(there, view.resource):
-                raise Refused(taken(there).message) from None
+                raise Refused(taken(there, view.key.name).message) from None
             made = there
         self._saw(view, ref, made)
         return made
@@ -214,28 +239,83 @@ class Actor:
             patches = fresh.router.render(fresh.objects, fresh.site, split)
             await self._patch(fresh, patches, urgent=urgent)
 
-    async def _hand_back(self, view: View) -> None:
+    # ── leaving and coming back ─────────────────────────────────────────────────────────────────
+
+    async def _leave_or_return(self, view: View, action: HandBack | Release | Adopt) -> None:
+        match action:
+            case HandBack(service):
+                await self._hand_back(view, service=service)
+            case Release(revision):
+                await self._release(view, revision)
+            case Adopt():
+                await self._adopt(view)
+
+    async def _hand_back(self, view: View, *, service: bool) -> None:
         """The route first: it may lead to the Service that people named."""
-        original, service = view.status.original_traffic, view.status.original_service
+        original, found = view.status.original_traffic, view.status.original_service
+        if service and _loses_selector(view):
+            view = await self._emptied(view)
         if original is not None:
             await self._patch(view, view.router.hand_back(view.objects, view.site, original))
             for name in sorted(view.router.keeps(original, view.site)):
-                await self._orphan(view, named(SERVICE, name))
-        if service is not None and view.service is not None:
+                await self._disown(view, named(SERVICE, name))
+        if service and found is not None and view.service is not None and _is_ours(view):
             ref = named(SERVICE, view.spec.traffic.service)
-            if selector.revision_selected(view.service, view.key.name):
-                await self._patch(view, selector.pointed(ref, view.service, service.selector or None))
+            await self._patch(view, selector.pointed(ref, view.service, found.selector or None))
 
-    async def _orphan(self, view: View, ref: Ref) -> None:
-        """The route that we found names this Service of ours, so it must not go with the rollout."""
+    async def _emptied(self, view: View) -> View:
+        """The view after the user's Service has lost its endpoints.
+
+        Nobody takes them away once the selector is gone: the addresses of pods that end would stay ready,
+        and the next pod of one of these addresses would be sent the Service's users.
+        """
+        ref, namespace = named(SERVICE, view.spec.traffic.service), view.key.namespace
+        if view.service is not None:
+            nobody = selector.one(view.key.name, NOBODY)
+            await self._patch(view, selector.pointed(ref, view.service, nobody))
+        for _ in range(LOOKS):
+            if not await self._endpoints(ref, namespace):
+                break
+            await asyncio.sleep(LOOK)
+        fresh = self._cache.get(ref, namespace)
+        objects = {**view.objects, **({ref: fresh} if ref in view.objects else {})}
+        return dataclasses.replace(view, service=fresh, objects=objects)
+
+    async def _endpoints(self, service: Ref, namespace: str) -> bool:
+        """Whether any address is listed for the Service, in the new way or in the old one."""
+        slices = await self._cluster.list(ENDPOINT_SLICE, namespace, f"{SERVICE_NAME_LABEL}={service.name}")
+        old = await self._cluster.get(named(ENDPOINTS, service.name), namespace) or {}
+        return any(each.get("endpoints") for each in slices) or bool(old.get("subsets"))
+
+    async def _release(self, view: View, revision: str) -> None:
+        """The pods stay when the resource goes, and so do their prompts; the Deployment comes last, for it
+        says that all is done."""
+        name = revision_name(view.key.name, revision)
+        await self._disown(view, named(CONFIG_MAP, name))
+        await self._disown(view, named(DEPLOYMENT, name))
+
+    async def _disown(self, view: View, ref: Ref) -> None:
+        """The garbage collector leaves it when the rollout goes."""
         body = self._cache.get(ref, view.key.namespace)
         if body is not None and body["metadata"].get("ownerReferences"):
-            version = body["metadata"]["resourceVersion"]
-            operations = [
-                {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-                {"op": "remove", "path": "/metadata/ownerReferences"},
-            ]
-            self._saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, operations))
+            await self._own(view, ref, body, {"op": "remove", "path": "/metadata/ownerReferences"})
+
+    async def _adopt(self, view: View) -> None:
+        """Own what a rollout of this name left for its users: with this one it goes, or stays, again."""
+        owner = {"op": "add", "path": "/metadata/ownerReferences", "value": [owner_reference(view.resource)]}
+        services = [(SERVICE, body) for body in view.role_services.values()]
+        for kind, body in (*((DEPLOYMENT, each) for each in view.deployments.values()), *services):
+            if not body["metadata"].get("ownerReferences"):
+                await self._own(view, named(kind, body["metadata"]["name"]), body, owner)
+                copy = named(CONFIG_MAP, body["metadata"]["name"])
+                prompts = self._cache.get(copy, view.key.namespace) if kind is DEPLOYMENT else None
+                if prompts is not None and not prompts["metadata"].get("ownerReferences"):
+                    await self._own(view, copy, prompts, owner)
+
+    async def _own(self, view: View, ref: Ref, body: Object, operation: Mapping[str, Any]) -> None:
+        version = body["metadata"]["resourceVersion"]
+        test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
+        self._saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, [test, operation]))
 
     async def _patch(self, view: View, patches: tuple[Patch, ...], *, urgent: bool = False) -> None:
         for patch in patches:
@@ -246,3 +326,16 @@ class Actor:
 
     def _saw(self, view: View, ref: Ref, body: dict[str, Any]) -> None:
         self._see(ref, view.key.namespace, body)
+
+
+def _is_ours(view: View) -> bool:
+    return view.service is not None and bool(selector.revision_selected(view.service, view.key.name))
+
+
+def _loses_selector(view: View) -> bool:
+    """The user's Service selects pods of ours, and had no selector when it was found."""
+    found, original = view.status.original_service, view.status.original_traffic or {}
+    if view.splits_by_pods:
+        ours = selector.of(view.service or {}).get(ROLLOUT_LABEL) == view.key.name
+        return ours and "selector" in original and not original["selector"]
+    return _is_ours(view) and found is not None and not found.selector

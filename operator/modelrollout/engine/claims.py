@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
+from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.reader import understood
 from modelrollout.traffic.registry import router_for
@@ -13,9 +16,9 @@ Place = tuple[str, str]
 """Namespace and target, such as `httproutes/chat#completions`."""
 
 
-Known = tuple[tuple[str, int], frozenset[Place]]
-"""Uid and generation of the rollout, and what it claims."""
-_NOTHING: Known = (("", 0), frozenset())
+Known = tuple[tuple[str, int, str], frozenset[Place]]
+"""Uid and generation of the rollout, what it holds, and what it claims."""
+_NOTHING: Known = (("", 0, ""), frozenset())
 
 
 class Claims:
@@ -28,7 +31,8 @@ class Claims:
 
         Returns those who may go on now, because it no longer claims what they do.
         """
-        version = (body["metadata"]["uid"], body["metadata"]["generation"])
+        taken = (body.get("status") or {}).get("taken")
+        version = (body["metadata"]["uid"], body["metadata"]["generation"], json.dumps(taken))
         known = self._of.get(at)
         if known is not None and known[0] == version:
             return set()
@@ -60,8 +64,17 @@ class Claims:
 
 
 def _targets(body: Mapping[str, Any]) -> frozenset[str]:
-    try:
+    """What its spec names, and what it has not given back since the spec named something else."""
+    taken = (body.get("status") or {}).get("taken")
+    found: set[str] = set()
+    with contextlib.suppress(ValueError):
         spec, _ = understood(body)
-    except ValueError:
-        return frozenset()
-    return router_for(spec.traffic, spec.strategy).claims() | {f"services/{spec.traffic.service}"}
+        found |= _named(spec.traffic, spec.strategy)
+    with contextlib.suppress(ValueError):
+        if taken is not None:
+            found |= _named(Traffic.model_validate(taken), Strategy())
+    return frozenset(found)
+
+
+def _named(traffic: Traffic, strategy: Strategy) -> frozenset[str]:
+    return router_for(traffic, strategy).claims() | {f"services/{traffic.service}"}

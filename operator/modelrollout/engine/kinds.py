@@ -18,6 +18,10 @@ EVENT = Ref("v1", "events", "")
 CONTROLLER_REVISION = Ref("apps/v1", "controllerrevisions", "")
 ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
 
+ENDPOINTS = Ref("v1", "endpoints", "")
+"""The older form of the same; read when a Service loses its selector, never watched."""
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+
 CHILDREN = (
     DEPLOYMENT,
     POD,

@@ -20,7 +20,16 @@ from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.authors import authors
 from modelrollout.engine.claims import Claims
 from modelrollout.engine.keys import RolloutKey
-from modelrollout.engine.kinds import CONFIG_MAP, DEPLOYMENT, ENDPOINT_SLICE, EVENT, POD, SERVICE, named
+from modelrollout.engine.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    EVENT,
+    POD,
+    SERVICE,
+    SERVICE_NAME_LABEL,
+    named,
+)
 from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
@@ -47,7 +56,6 @@ from modelrollout.traffic.router import Object, Problem, Reading, Ref, Router, S
 
 ASKED = 3
 """Pods of a rollout whose Events are read; the others mostly wait for the same."""
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 
 class Observer:
@@ -95,7 +103,8 @@ class Observer:
         resource = self._cache.get(at.ref, at.namespace)
         if resource is None:
             return None
-        spec, status = self._reader.spec(at, resource), self._reader.status(at, resource)
+        asked, status = self._reader.asked(at, resource), self._reader.status(at, resource)
+        spec = asked.spec
         router = router_for(spec.traffic, spec.strategy)
         service_ref = named(SERVICE, spec.traffic.service)
         role_refs = {role: named(SERVICE, role_service_name(spec.traffic.service, role)) for role in ROLES}
@@ -124,7 +133,8 @@ class Observer:
             role_services=role_services,
             deployments=deployments,
             prompts=prompts,
-            misread=self._reader.misread(at, resource),
+            misread=asked.misread,
+            elsewhere=asked.elsewhere,
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
         view = dataclasses.replace(view, site=self.site(view), rival=self._rival(view))
@@ -234,7 +244,7 @@ class Observer:
             services={role: self._selected(view, role) for role in view.role_services},
             endpoints={role: self._endpoints(view, role) for role in ROLES},
             route=self._warned(view),
-            problem=obstacle(view, self._policy),
+            problem=None if view.deleting else obstacle(view, self._policy),
             setback=setback,
             changed=_changed(view),
             unmade=unmade,
@@ -247,6 +257,11 @@ class Observer:
             named=_named(view),
             version=str(metadata["resourceVersion"]),
             authors=authors(view.resource, given(metadata.get("annotations") or {}).values()),
+            asked=view.elsewhere,
+            at_home=_at_home(view),
+            splits_by_pods=view.splits_by_pods,
+            released=frozenset(revision for revision, body in view.deployments.items() if _ownerless(body)),
+            ownerless=any(map(_ownerless, (*view.deployments.values(), *view.role_services.values()))),
         )
 
     def _warned(self, view: View) -> Reading:
@@ -355,6 +370,16 @@ def _named(view: View) -> Named | None:
         selector.of(service),
         ownership.writer(service, ("spec", "selector")),
     )
+
+
+def _at_home(view: View) -> bool:
+    """What is to be given back of the route is as it was found already."""
+    original = view.status.original_traffic
+    return original is None or not view.router.hand_back(view.objects, view.site, original)
+
+
+def _ownerless(body: Object) -> bool:
+    return not body["metadata"].get("ownerReferences")
 
 
 def _targets(spec: Spec, router: Router) -> dict[Ref, None]:

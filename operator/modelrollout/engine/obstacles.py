@@ -61,7 +61,7 @@ def _name_taken(view: View) -> Problem | None:
     """An object that has the name of one of ours and is somebody else's."""
     for body in (*view.role_services.values(), *view.deployments.values()):
         if not is_ours(body, view.resource):
-            return taken(body)
+            return taken(body, view.key.name)
     return None
 
 
@@ -82,12 +82,19 @@ def _unbuildable(view: View, policy: Policy) -> Problem | None:
     return port_problem(view.service or {}, body)
 
 
-def taken(body: Mapping[str, Any]) -> Problem:
-    metadata = body["metadata"]
+def taken(body: Mapping[str, Any], rollout: str) -> Problem:
+    """Somebody else's object has the name of one of ours. A Service may be handed over, running as it is."""
+    metadata, kind = body["metadata"], body.get("kind", "object")
+    adopted = (
+        f" If users are on it, hand it over instead: label it {ROLLOUT_LABEL}={rollout} and take its "
+        "ownerReferences off, if it has any. It keeps the pods that it selects until this rollout's can "
+        "serve everybody."
+    )
     return Problem(
         "NameTaken",
-        f"The {body.get('kind', 'object')} {metadata['name']} in namespace {metadata['namespace']} is not "
-        f"this rollout's. Rename or delete it: the operator makes one of that name and touches no others.",
+        f"The {kind} {metadata['name']} in namespace {metadata['namespace']} is not this rollout's. "
+        "Rename or delete it: the operator makes one of that name and touches no others."
+        + (adopted if kind == "Service" else ""),
     )
 
 

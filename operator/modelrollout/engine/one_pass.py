@@ -119,7 +119,7 @@ class OnePass:
         )
         await self._record_and_act(view, plan, kept)
         self._show(at, plan.status, observed.route.split)
-        kept.recount_after = recount_after(view, plan)
+        kept.recount_after = None if deleting else recount_after(view, plan)
         if kept.setback is not None:
             kept.setback = kept.complaint = kept.unmade = None
             return 0.0  # once more, so that status no longer says so

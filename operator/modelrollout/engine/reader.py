@@ -12,13 +12,25 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import Status
+from modelrollout.api.status import Status, TakenTraffic, named_by
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
 from modelrollout.traffic.router import Object, Reading, Ref, Site
 
 Body = Mapping[str, Any]
 """The resource as the API server gives it; never changed in place."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a rollout asks for."""
+
+    spec: Spec
+    """Its traffic names the objects that traffic is moved by now."""
+    misread: str = ""
+    """What of the spec is not understood, in a sentence; empty when all of it is."""
+    elsewhere: TakenTraffic | None = None
+    """The objects that it names instead, since it was edited."""
 
 
 @dataclass(frozen=True)
@@ -40,32 +52,30 @@ class _Seen:
 
 class Reader:
     def __init__(self) -> None:
-        self._specs: dict[RolloutKey, tuple[tuple[str, int], tuple[Spec, str]]] = {}
+        self._specs: dict[RolloutKey, tuple[tuple[str, int], TakenTraffic | None, Asked]] = {}
         self._statuses: dict[RolloutKey, tuple[Body, Status]] = {}
         self._readings: dict[RolloutKey, tuple[_Seen, Reading]] = {}
 
     def spec(self, at: RolloutKey, body: Body) -> Spec:
-        """The spec; where a part of it is not understood, a placeholder stands for that part.
+        """The spec, by the objects that traffic is moved by now; raises as `asked` does."""
+        return self.asked(at, body).spec
+
+    def asked(self, at: RolloutKey, body: Body) -> Asked:
+        """What the rollout asks for; a placeholder stands for each part that is not understood.
 
         Raises:
             ValueError: not even its traffic is understood, so that nobody can say which route is meant.
         """
-        return self._read(at, body)[0]
-
-    def misread(self, at: RolloutKey, body: Body) -> str:
-        """What of the spec is not understood, in a sentence; empty when all of it is."""
-        return self._read(at, body)[1]
-
-    def _read(self, at: RolloutKey, body: Body) -> tuple[Spec, str]:
         generation = (body["metadata"]["uid"], body["metadata"]["generation"])
+        taken = self.status(at, body).taken
         known = self._specs.get(at)
-        if known is None or known[0] != generation:
-            known = self._specs[at] = (generation, understood(body))
-        return known[1]
+        if known is None or known[:2] != (generation, taken):
+            known = self._specs[at] = (generation, taken, _asked(body, taken))
+        return known[2]
 
     def status(self, at: RolloutKey, body: Body) -> Status:
         """The status; while the rollout is being deleted, only the fields that are understood. They are
-        enough to give its traffic back, and no status is written then.
+        enough to give its traffic back, and nobody reads what is written of it then.
 
         Raises:
             ValueError: the stored status is not one that this version understands.
@@ -107,20 +117,22 @@ def understood(body: Body) -> tuple[Spec, str]:
     People go back, abort and delete by what the rest says: where traffic is, and what served before.
 
     Raises:
-        ValueError: its traffic is not understood.
+        ValueError: its traffic is not understood, and none was moved yet.
     """
     given = body["spec"]
+    status = body.get("status") or {}
     try:
         return Spec.model_validate(given), ""
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(["spec", *map(str, first["loc"])])
         misread = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
-        if "traffic" in misread or not isinstance(given, Mapping):
+        placeholders = {**_PLACEHOLDERS, **({"traffic": status["taken"]} if "taken" in status else {})}
+        if not isinstance(given, Mapping) or misread & {"traffic"} - placeholders.keys():
             raise
-        serving = (body.get("status") or {}).get("replicas")
+        serving = status.get("replicas")
         rest = {name: part for name, part in given.items() if name not in misread}
-        spec = Spec.model_validate({**_PLACEHOLDERS, "replicas": serving or 1, **rest})
+        spec = Spec.model_validate({**placeholders, "replicas": serving or 1, **rest})
         return spec, (
             f"{where} is not understood by this version of the operator: {first['msg']}. Write it as the "
             "ModelRollout CRD of this version describes it. Until then the rollout can only go back."
@@ -134,3 +146,12 @@ def _partly(stored: Any) -> Status:
     except ValidationError as error:
         misread = {str(each["loc"][0]) for each in error.errors() if each["loc"]}
         return Status.model_validate({name: part for name, part in stored.items() if name not in misread})
+
+
+def _asked(body: Body, taken: TakenTraffic | None) -> Asked:
+    spec, misread = understood(body)
+    if taken is None or taken == named_by(spec.traffic):
+        return Asked(spec, misread)
+    held = {"service": taken.service, "gateway": taken.gateway, "istio": taken.istio}
+    traffic = spec.traffic.model_copy(update=held)
+    return Asked(spec.model_copy(update={"traffic": traffic}), misread, named_by(spec.traffic))

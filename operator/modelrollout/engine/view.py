@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import Status
+from modelrollout.api.status import Status, TakenTraffic
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.rollout.model import Fleet, Role
 from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
@@ -36,6 +36,8 @@ class View:
     """By revision."""
     fleets: Mapping[str, Fleet] = field(default_factory=dict)
     """By revision."""
+    elsewhere: TakenTraffic | None = None
+    """Other objects that the spec has named since traffic is moved by those in `spec`."""
     rival: Problem | None = None
     """An older rollout has a target of this one."""
     misread: str = ""

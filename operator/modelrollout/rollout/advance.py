@@ -74,6 +74,8 @@ def enter(view: View) -> Change | None:
         return None
     if unreachable(view.spec, view.asked.canary) is not None:
         return None
+    if view.observed.asked is not None:
+        return None  # first the route that the spec names now is to be taken
     said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
     step = but(view.step, started_at=None, carried_by=steps.pods_for(view.asked, view.spec))
     return view.change(said, weight=view.weighed(view.asked), step=step)

@@ -18,6 +18,7 @@ from modelrollout.api.status import (
     RevisionStatus,
     Status,
     StepStatus,
+    TakenTraffic,
     Verdict,
     WeightStatus,
 )
@@ -52,7 +53,9 @@ class StatusChanges(TypedDict, total=False):
     analysis: AnalysisStatus | None
     evidence: dict[str, Any] | None
     original_traffic: dict[str, Any] | None
+    taken: TakenTraffic | None
     original_service: OriginalService | None
+    handed_back_at: str | None
     commands: list[CommandStatus]
     unknown_annotations: list[str]
     history: list[Outcome]

@@ -13,9 +13,11 @@ from modelrollout.rollout.drift import waits
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.model import (
     Action,
+    Adopt,
     EnsureRevision,
     PointService,
     RestoreRevision,
+    Role,
     Scale,
     SetTraffic,
 )
@@ -29,7 +31,8 @@ def actions(view: View) -> tuple[Action, ...]:
     traffic = _traffic(view)
     rest = [*_fleets(view), *_services(view)]
     ordered: list[Action] = [*traffic, *rest] if view.reverting else [*rest, *traffic]
-    return (*ordered, *named(view), *removals(view))
+    adopted = [Adopt()] if view.observed.ownerless and not view.installing else []
+    return (*ordered, *named(view), *adopted, *removals(view))
 
 
 # ── pods ────────────────────────────────────────────────────────────────────────────────────────
@@ -81,18 +84,24 @@ def _services(view: View) -> list[Action]:
     if view.stable is None:
         return []
     resting = {"stable": view.stable, "canary": _canary_target(view, view.stable)}
-    missing: list[Action] = []
-    if view.selected("stable") is None:
-        missing.append(PointService("stable", resting["stable"]))
-    if view.selected("canary") is None:
-        missing.append(PointService("canary", resting["canary"]))
+    roles: tuple[Role, Role] = ("stable", "canary")
+    missing = [role for role in roles if view.selected(role) is None]
     if missing:
-        return missing
+        ready = [role for role in missing if _takes_over(view, role, resting[role])]
+        return [PointService(role, resting[role]) for role in ready]
     if view.reverting or taking_over(view):
         winner = view.good if view.reverting else view.canary
         point = course(view, winner, urgent=view.reverting).point if winner is not None else None
         return [point] if point is not None else []
     return _named_as_in_status(view, view.stable, resting["canary"])
+
+
+def _takes_over(view: View, role: Role, revision: str) -> bool:
+    """A Service that is not there is made at once; one that selects others' pods waits for ours."""
+    if role not in view.observed.services:
+        return True
+    complete = holds(view.ready(revision), 100, view.replicas)
+    return complete or (view.ready(revision) > 0 and not view.installing)
 
 
 def _named_as_in_status(view: View, stable: str, canary: str) -> list[Action]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
 from modelrollout.api.spec import Spec
-from modelrollout.api.status import OriginalService, Status
+from modelrollout.api.status import OriginalService, Status, named_by
 from modelrollout.rollout import (
     advance,
     drain,
@@ -21,6 +21,7 @@ from modelrollout.rollout import (
     misspelt,
     named,
     promote,
+    relocate,
     revert,
     trial,
 )
@@ -28,8 +29,9 @@ from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import orders_due, requeue
 from modelrollout.rollout.doing import Doing, doing
+from modelrollout.rollout.farewell import farewell
 from modelrollout.rollout.gate import runs
-from modelrollout.rollout.model import Action, HandBack, Note, Observed, Plan, PointNamed, SetTraffic
+from modelrollout.rollout.model import Action, Note, Observed, Plan, PointNamed, SetTraffic
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Problem
@@ -37,6 +39,11 @@ from modelrollout.traffic.router import Problem
 Policy = Callable[[View], Change | None]
 
 GROUPS: tuple[tuple[Policy, ...], ...] = (
+    # ── the spec names another route ──
+    (
+        relocate.let_go,  # the old one is given back
+        relocate.send_home,  # users leave the canary before it is
+    ),
     # ── take note, before anything moves what it is about ──
     (
         listen.take_commands,  # bind new annotations to the revision and the step that they mean now
@@ -106,6 +113,7 @@ STILL: frozenset[Policy] = frozenset(
         revert.evaluation_failed,
         revert.give_way,
         revert.gone_back,
+        relocate.let_go,
         drain.gone,
     }
 )
@@ -120,17 +128,18 @@ MOST_CHANGES = 64
 def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     """What one pass does. The same arguments give the same plan, whatever happened in between."""
     if observed.deleting:
-        touched = (status.original_traffic, status.original_service) != (None, None)
-        return Plan(status, (HandBack(),) if touched else ())
+        return farewell(View(spec, status, observed, now))
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = settle(view, [policy for policy in POLICIES if problem is None or policy in STILL])
     notes += _objection(status, problem) + _misgivings(view)
     if view.stable is None:
         return _refused(view, notes, problem)
-    held = problem is not None and not view.reverting
-    acts = _with_orders(view, () if held else (*actions(view), *runs(view)))
-    view = _remembering(view, acts)
+    moved = relocate.arrived(status, view)
+    held = moved or (problem is not None and not view.reverting)
+    acts = (*relocate.handing_back(view), *(() if held else (*actions(view), *runs(view))))
+    acts = () if moved else _with_orders(view, acts)
+    view = view if moved else _remembering(view, acts)
     what = doing(view)
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
@@ -138,9 +147,9 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
         status=after if worth_writing(status, after, now) else status,
         actions=acts,
         notes=notes,
-        requeue=orders_due(view) if held else requeue(view),
+        requeue=0.0 if moved else orders_due(view) if held else requeue(view),
         collect=_collect(view),
-        drop_look=view.confirmed and not view.as_desired,
+        drop_look=moved or (view.confirmed and not view.as_desired),
         facts={"phase": what.phase, "reason": what.reason, "message": what.message},
     )
 
@@ -201,16 +210,19 @@ def _misgivings(view: View) -> tuple[Note, ...]:
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:
     """Route and Service as they were found are in status before they are touched for the first time."""
+    touching = any(isinstance(act, SetTraffic) for act in acts) or (view.as_desired and not view.installing)
+    if touching and view.status.original_traffic is None and view.observed.found is not None:
+        weight = but(view.status.weight, since=view.status.weight.since or view.at)
+        view = view.after(view.change(original_traffic=dict(view.observed.found), weight=weight))
     if view.status.original_service is None and any(isinstance(act, PointNamed) for act in acts):
         found = view.observed.named
         assert found is not None  # or it would not be pointed
         original = OriginalService(selector={} if found.revision else dict(found.selector))
         view = view.after(view.change(original_service=original))
-    touching = any(isinstance(act, SetTraffic) for act in acts)
-    if view.status.original_traffic is not None or view.observed.found is None or not touching:
-        return view
-    weight = but(view.status.weight, since=view.status.weight.since or view.at)
-    return view.after(view.change(original_traffic=dict(view.observed.found), weight=weight))
+    touched = (view.status.original_traffic, view.status.original_service) != (None, None)
+    if touched and view.status.taken is None:
+        view = view.after(view.change(taken=named_by(view.spec.traffic)))
+    return view
 
 
 def _collect(view: View) -> bool:

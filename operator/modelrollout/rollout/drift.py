@@ -16,7 +16,8 @@ AT_ONCE = 2.0
 
 def drifting(view: View) -> bool:
     """The route held what we asked for and does not now, and somebody else wrote it."""
-    return view.confirmed and not view.as_desired and view.observed.route.writer is not None
+    taken = view.status.taken is None or view.status.original_traffic is not None
+    return taken and view.confirmed and not view.as_desired and view.observed.route.writer is not None
 
 
 def see_drift(view: View) -> Change | None:

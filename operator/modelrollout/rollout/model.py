@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelrollout.analysis.verdict import VerdictKind
-from modelrollout.api.status import MetricStatus, Status
+from modelrollout.api.status import MetricStatus, Status, TakenTraffic
 from modelrollout.traffic.router import Problem, Reading, Split
 
 Role = Literal["stable", "canary"]
@@ -139,6 +139,16 @@ class Observed:
     """The resourceVersion of the ModelRollout."""
     authors: Mapping[str, Author] = field(default_factory=dict)
     """Annotation -> who wrote it, of those that are commands."""
+    asked: TakenTraffic | None = None
+    """The objects that spec names, when they are not the ones that traffic is moved by now."""
+    at_home: bool = False
+    """The objects that traffic is moved by hold nothing of ours: to give them back would change nothing."""
+    splits_by_pods: bool = False
+    """The Service that people named is what splits."""
+    released: frozenset[str] = frozenset()
+    """Revisions whose pods outlive the resource."""
+    ownerless: bool = False
+    """Deployments or Services that a rollout of this name left behind when it was deleted."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +215,10 @@ class DeleteRevision:
 
 @dataclass(frozen=True)
 class HandBack:
-    """Give the route or Service back as it was found."""
+    """Give route and Service back as they were found."""
+
+    service: bool = True
+    """The Service that people named too; a route alone is given back when the next one is taken."""
 
 
 @dataclass(frozen=True)
@@ -218,6 +231,18 @@ class TakeOff:
     """Left in its place in the annotation `last-order`: a successor sees by it what was taken off."""
 
 
+@dataclass(frozen=True)
+class Release:
+    """Let the revision's pods, and what leads to them, outlive the resource."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Own what a deleted rollout of this name left behind."""
+
+
 Action = (
     EnsureRevision
     | RestoreRevision
@@ -228,6 +253,8 @@ Action = (
     | RunEvaluation
     | DeleteRevision
     | HandBack
+    | Release
+    | Adopt
     | TakeOff
 )
 

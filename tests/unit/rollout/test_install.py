@@ -117,3 +117,12 @@ def test_a_missing_service_is_made_again() -> None:
     del operator.world.services["stable"]
     operator.world.services["canary"] = None
     assert operator.run_once().actions == (PointService("stable", FIRST), PointService("canary", FIRST))
+
+
+def test_a_service_of_ours_that_still_selects_another_tools_pods_keeps_them_until_ours_can_serve() -> None:
+    operator = Operator(World(spec_of(), services={"stable": None}))
+    operator.wait(LOADING - 1)
+    assert operator.world.services["stable"] is None
+    operator.wait(1)
+    assert operator.world.services["stable"] == FIRST
+    assert operator.status.phase == "Stable"

@@ -304,12 +304,12 @@ def test_a_spec_that_cannot_be_carried_out_is_not_accepted_and_nothing_is_touche
     assert operator.status.phase == "Stable"
 
 
-def test_deleting_gives_the_route_back_and_does_nothing_else() -> None:
+def test_deleting_gives_the_route_back_and_hears_no_command_any_more() -> None:
     operator = on_trial()
     operator.world.deleting = True
     command(operator, "abort")
     plan = operator.run_once()
-    assert plan.actions == (HandBack(),)
+    assert plan.actions[0] == HandBack(service=False)
     assert plan.status is operator.status
 
 

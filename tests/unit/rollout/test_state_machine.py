@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from modelrollout.api.spec import Spec
+from modelrollout.api.spec import GatewayTraffic, Spec
 from modelrollout.rollout.model import Plan
 from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.invariants import check_plan, check_rest
@@ -142,6 +142,13 @@ class Rollout(RuleBasedStateMachine):
     @rule(image=st.sampled_from(IMAGES))
     def the_spec_asks_for(self, image: str) -> None:
         self.world.ask(self.world.spec.model_copy(update={"runtime": spec_of(image).runtime}))
+
+    @precondition(lambda self: self.world.spec.traffic.gateway is not None)
+    @rule(name=st.sampled_from(["chat", "next"]))
+    def the_spec_names_a_route(self, name: str) -> None:
+        gateway = GatewayTraffic(http_route=name, rule="completions")
+        traffic = self.world.spec.traffic.model_copy(update={"gateway": gateway})
+        self.world.ask(self.world.spec.model_copy(update={"traffic": traffic}))
 
     @rule(replicas=st.integers(1, 6))
     def scaled(self, replicas: int) -> None:

@@ -13,12 +13,13 @@ from functools import cache
 from typing import Any, Literal
 
 from modelrollout.analysis.verdict import VerdictKind
-from modelrollout.api.spec import Spec
-from modelrollout.api.status import Status
+from modelrollout.api.spec import Spec, Traffic
+from modelrollout.api.status import Status, TakenTraffic, named_by
 from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     Action,
+    Adopt,
     Author,
     DeleteRevision,
     EnsureRevision,
@@ -31,6 +32,7 @@ from modelrollout.rollout.model import (
     Plan,
     PointNamed,
     PointService,
+    Release,
     RestoreRevision,
     Role,
     RunEvaluation,
@@ -104,6 +106,11 @@ class World:
     route: Split | None = None
     selects: str | None = None
     """Without a gateway: the revision that the users' Service selects; "" is both."""
+    traffic: Traffic | None = None
+    """What traffic is moved by, when spec names something else by now."""
+    split_by: TakenTraffic | None = None
+    others: dict[str, Split | None] = field(default_factory=dict)
+    """Routes besides the one that is split, by what names them."""
     named: str | None = None
     """With a gateway: the revision that the users' Service selects; None: what `named_selector` says."""
     named_selector: dict[str, str] = field(default_factory=dict)
@@ -123,6 +130,8 @@ class World:
     route_problem: Problem | None = None
     trouble: Trouble | None = None
     deleting: bool = False
+    released: set[str] = field(default_factory=set)
+    """Revisions whose pods outlive the resource."""
     generation: int = 1
     created: list[str] = field(default_factory=list)
     """Every Deployment that was ever made, in order."""
@@ -130,9 +139,19 @@ class World:
 
     # ── what is there ──
 
+    def __post_init__(self) -> None:
+        if self.split_by is None:
+            self.split_by = named_by(self.spec.traffic)
+
+    @property
+    def effective(self) -> Spec:
+        """What is asked for, by the objects that traffic is moved by now."""
+        return self.spec.model_copy(update={"traffic": self.traffic}) if self.traffic else self.spec
+
     @property
     def gateway(self) -> bool:
-        return self.spec.traffic.gateway is not None or self.spec.traffic.istio is not None
+        traffic = self.traffic or self.spec.traffic
+        return traffic.gateway is not None or traffic.istio is not None
 
     @property
     def revision(self) -> str:
@@ -205,9 +224,27 @@ class World:
             named=self.named_service(),
             version=str(self.version),
             authors=dict(self.authors),
+            asked=named_by(self.spec.traffic) if self.traffic is not None else None,
+            at_home=self.route is None if self.gateway else self.selects is None,
+            splits_by_pods=not self.gateway,
+            released=frozenset(self.released),
+            ownerless=bool(self.released),
         )
 
     # ── what happens to it ──
+
+    def moved_by(self, taken: TakenTraffic | None) -> None:
+        """The operator comes, and its status says what traffic is moved by: other routes stay as they are."""
+        before, spec = self.traffic or self.spec.traffic, self.spec.traffic
+        if taken is None or taken == named_by(spec):
+            self.traffic = None
+        elif taken != named_by(before):
+            self.traffic = spec.model_copy(update=dict(taken))
+        after = self.traffic or spec
+        if named_by(after) != self.split_by:
+            self.others[str(self.split_by)] = self.route
+            self.split_by = named_by(after)
+            self.route = self.others.pop(str(self.split_by), None)
 
     def ask(self, spec: Spec) -> None:
         self.spec, self.generation = spec, self.generation + 1
@@ -278,8 +315,6 @@ class World:
                 self._route(split)
             case DeleteRevision(revision):
                 self.pods.pop(revision, None)
-            case HandBack():
-                self.route = None
             case TakeOff(annotation, value, mark):
                 if self.annotations.get(annotation) == value:
                     del self.annotations[annotation]
@@ -287,6 +322,19 @@ class World:
                     self.version += 1
             case RunEvaluation(name, revision, run=run):
                 self.gates[name] = Gate(revision, run, "running")
+            case HandBack() | Release() | Adopt():
+                self._leave(action)
+
+    def _leave(self, action: HandBack | Release | Adopt) -> None:
+        match action:
+            case HandBack(service):
+                self.route = None
+                if service:
+                    self.named, self.selects = None, None
+            case Release(revision):
+                self.released.add(revision)
+            case Adopt():
+                self.released.clear()
 
     def _resize(self, revision: str, replicas: int) -> None:
         pods = self.pods[revision]
@@ -339,7 +387,8 @@ class Operator:
     """For scripts: until when the events so far have lasted."""
 
     def decided(self) -> Plan:
-        return decide(self.world.spec, self.status, self.world.observe(), self.world.now)
+        self.world.moved_by(self.status.taken)
+        return decide(self.world.effective, self.status, self.world.observe(), self.world.now)
 
     def run_once(self) -> Plan:
         plan = self.decided()
@@ -423,6 +472,8 @@ def fresh_copy(world: World) -> World:
         services=dict(world.services),
         endpoints={role: dict(counts) for role, counts in world.endpoints.items()},
         gates=dict(world.gates),
+        released=set(world.released),
+        others=dict(world.others),
         created=list(world.created),
         calls=list(world.calls),
     )
