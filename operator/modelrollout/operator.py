@@ -15,7 +15,7 @@ import kopf
 
 from modelrollout.cluster.watching import WatchSession
 from modelrollout.engine.keys import API_VERSION, FINALIZER, RESOURCE, RolloutKey
-from modelrollout.engine.kinds import CHILDREN, LABELS, named
+from modelrollout.engine.kinds import LABELS, children, named
 from modelrollout.engine.loop import Loop
 from modelrollout.traffic.router import Ref
 
@@ -91,7 +91,7 @@ def handlers(loop: Loop) -> kopf.OperatorRegistry:
     async def drive(namespace: str | None, name: str, stopped: kopf.DaemonStopped, **_: Any) -> None:
         await loop.drive(RolloutKey(namespace or "", name), stopped)
 
-    for kind in CHILDREN:
+    for kind in children():
         _watch(registry, loop, kind)
     return registry
 

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from modelrollout.traffic import registry
 from tests.apiserver.helm import OPERATOR, RELEASE, helm, install
 from tests.bed.control_plane import ControlPlane
 from tests.bed.failure import BedError
@@ -11,6 +12,7 @@ from tests.bed.failure import BedError
 CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/modelrollouts.modelrollout.io"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
+ROUTED = [kind for kind in registry.kinds() if kind.resource != "services"]
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 READ = {"get", "list", "watch"}
 RIGHTS = {
@@ -36,13 +38,10 @@ RIGHTS = {
     "/persistentvolumeclaims": set(),
     "/events": {"create"},
     "discovery.k8s.io/endpointslices": {"list", "watch"},
-    "gateway.networking.k8s.io/httproutes": READ | {"patch"},
+    **{f"{kind.api_version.rpartition('/')[0]}/{kind.resource}": READ | {"patch"} for kind in ROUTED},
     "gateway.networking.k8s.io/httproutes/status": set(),
-    "gateway.networking.k8s.io/grpcroutes": READ | {"patch"},
     "gateway.networking.k8s.io/gateways": {"get"},
     "gateway.networking.k8s.io/gatewayclasses": {"get"},
-    "networking.istio.io/virtualservices": READ | {"patch"},
-    "networking.istio.io/destinationrules": READ | {"patch"},
     "networking.istio.io/gateways": set(),
     "networking.k8s.io/networkpolicies": set(),
     "rbac.authorization.k8s.io/roles": set(),

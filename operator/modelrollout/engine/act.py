@@ -58,7 +58,7 @@ from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
 from modelrollout.traffic import selector
 from modelrollout.traffic.ownership import pointer
-from modelrollout.traffic.router import Object, Patch, Ref, Split
+from modelrollout.traffic.router import Create, Delete, Object, Patch, Ref, Split, Write
 
 LOOKS, LOOK = 100, 0.1
 """How often, and how many seconds apart, a Service is looked at until it is empty."""
@@ -221,7 +221,7 @@ class Actor:
         if view.service is not None:
             ref = named(SERVICE, view.spec.traffic.service)
             wanted = selector.one(view.key.name, revision)
-            await self._patch(view, selector.pointed(ref, view.service, wanted))
+            await self._write(view, selector.pointed(ref, view.service, wanted))
 
     async def _rename_arms(self, view: View) -> None:
         """Where the route itself names revisions (subsets, headers), they move with the Services."""
@@ -230,14 +230,14 @@ class Actor:
             return
         split = self._observer.reading(fresh).split
         if split is not None:
-            await self._patch(fresh, fresh.router.render(fresh.objects, fresh.site, split))
+            await self._write(fresh, fresh.router.render(fresh.objects, fresh.site, split))
 
     async def _set_traffic(self, view: View, split: Split, *, urgent: bool) -> None:
         """Write the split into the route, as it is after what was done before in this pass."""
         fresh = view if urgent else self._observer.view(view.key)
         if fresh is not None:
             patches = fresh.router.render(fresh.objects, fresh.site, split)
-            await self._patch(fresh, patches, urgent=urgent)
+            await self._write(fresh, patches, urgent=urgent)
 
     # ── leaving and coming back ─────────────────────────────────────────────────────────────────
 
@@ -256,12 +256,12 @@ class Actor:
         if service and _loses_selector(view):
             view = await self._emptied(view)
         if original is not None:
-            await self._patch(view, view.router.hand_back(view.objects, view.site, original))
+            await self._write(view, view.router.hand_back(view.objects, view.site, original))
             for name in sorted(view.router.keeps(original, view.site)):
                 await self._disown(view, named(SERVICE, name))
         if service and found is not None and view.service is not None and _is_ours(view):
             ref = named(SERVICE, view.spec.traffic.service)
-            await self._patch(view, selector.pointed(ref, view.service, found.selector or None))
+            await self._write(view, selector.pointed(ref, view.service, found.selector or None))
 
     async def _emptied(self, view: View) -> View:
         """The view after the user's Service has lost its endpoints.
@@ -272,7 +272,7 @@ class Actor:
         ref, namespace = named(SERVICE, view.spec.traffic.service), view.key.namespace
         if view.service is not None:
             nobody = selector.one(view.key.name, NOBODY)
-            await self._patch(view, selector.pointed(ref, view.service, nobody))
+            await self._write(view, selector.pointed(ref, view.service, nobody))
         for _ in range(LOOKS):
             if not await self._endpoints(ref, namespace):
                 break
@@ -317,12 +317,19 @@ class Actor:
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
         self._saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, [test, operation]))
 
-    async def _patch(self, view: View, patches: tuple[Patch, ...], *, urgent: bool = False) -> None:
-        for patch in patches:
-            written = await self._cluster.patch_json(
-                patch.ref, view.key.namespace, patch.operations, urgent=urgent
-            )
-            self._saw(view, patch.ref, written)
+    async def _write(self, view: View, writes: tuple[Write, ...], *, urgent: bool = False) -> None:
+        for write in writes:
+            match write:
+                case Patch(ref, operations):
+                    written = await self._cluster.patch_json(
+                        ref, view.key.namespace, operations, urgent=urgent
+                    )
+                    self._saw(view, ref, written)
+                case Create(ref, body):
+                    await self._create(view, ref, _owned(body, view))
+                case Delete(ref):
+                    await self._cluster.delete(ref, view.key.namespace)
+                    self._cache.forget(ref, view.key.namespace)
 
     def _saw(self, view: View, ref: Ref, body: dict[str, Any]) -> None:
         self._see(ref, view.key.namespace, body)
@@ -339,3 +346,11 @@ def _loses_selector(view: View) -> bool:
         ours = selector.of(view.service or {}).get(ROLLOUT_LABEL) == view.key.name
         return ours and "selector" in original and not original["selector"]
     return _is_ours(view) and found is not None and not found.selector
+
+
+def _owned(body: Object, view: View) -> dict[str, Any]:
+    """A router's own object, found again by its label and gone with the rollout."""
+    metadata = body["metadata"]
+    labels = {**(metadata.get("labels") or {}), ROLLOUT_LABEL: view.key.name}
+    owners = [owner_reference(view.resource)]
+    return {**body, "metadata": {**metadata, "labels": labels, "ownerReferences": owners}}

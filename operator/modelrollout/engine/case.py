@@ -21,6 +21,7 @@ from modelrollout.engine.view import View
 from modelrollout.rollout.model import Plan
 from modelrollout.serving.labels import REVISION_LABEL
 from modelrollout.sources.question import Question
+from modelrollout.traffic.registry import capabilities_of
 
 FEWEST_PLANNED = 20
 
@@ -117,18 +118,13 @@ def question_of(
 ) -> Question:
     """What is asked about the case at each look; `accelerators` per pod of (canary, control)."""
     traffic, analysis = spec.traffic, case.analysis
-    split = Split.SERVICES
-    if traffic.gateway is None and traffic.istio is None:
-        split = Split.PODS
-    elif traffic.istio is not None and traffic.istio.destination_rule:
-        split = Split.SUBSETS
     arms = Arms(
         namespace=at.namespace,
         rollout=at.name,
         service=traffic.service,
         stable=case.control,
         canary=case.canary,
-        split=split,
+        split=Split(capabilities_of(traffic).counted_as),
         moved=moved,
         accelerators=accelerators,
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from modelrollout.engine.keys import API_VERSION, KIND
 from modelrollout.serving.labels import ROLLOUT_LABEL
+from modelrollout.traffic import registry
 from modelrollout.traffic.router import FIELD_MANAGER, Object, Ref
 
 DEPLOYMENT = Ref("apps/v1", "deployments", "")
@@ -22,18 +23,13 @@ ENDPOINTS = Ref("v1", "endpoints", "")
 """The older form of the same; read when a Service loses its selector, never watched."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
-CHILDREN = (
-    DEPLOYMENT,
-    POD,
-    SERVICE,
-    CONFIG_MAP,
-    ENDPOINT_SLICE,
-    Ref("gateway.networking.k8s.io/v1", "httproutes", ""),
-    Ref("gateway.networking.k8s.io/v1", "grpcroutes", ""),
-    Ref("networking.istio.io/v1", "virtualservices", ""),
-    Ref("networking.istio.io/v1", "destinationrules", ""),
-)
-"""Kinds that are not installed are watched from when they are."""
+OWN = (DEPLOYMENT, POD, SERVICE, CONFIG_MAP, ENDPOINT_SLICE)
+
+
+def children() -> tuple[Ref, ...]:
+    """Ours and the routers'. Kinds that are not installed are watched from when they are."""
+    return tuple(dict.fromkeys((*OWN, *registry.kinds())))
+
 
 LABELS = dict.fromkeys((DEPLOYMENT, POD, ENDPOINT_SLICE), ROLLOUT_LABEL)
 """Kinds of which only our children matter: the API server sends us no others."""

@@ -29,7 +29,7 @@ from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
 from modelrollout.engine.record import Recorder
 from modelrollout.engine.setback import not_understood, pass_failed, stalled
-from modelrollout.engine.stocktaking import LISTED, take_stock
+from modelrollout.engine.stocktaking import listed, take_stock
 from modelrollout.rollout.model import Note
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
@@ -146,10 +146,12 @@ class Loop:
     async def take_stock(self, namespaces: Sequence[str]) -> None:
         """See everything there is, once, before the first pass; `namespaces`: none for the whole cluster."""
 
+        kinds = listed()
+
         def found(ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
             self.see(ref, namespace, body)
             if ref == (at := RolloutKey(namespace, ref.name)).ref:
-                self._observer.expect(at, body, LISTED)
+                self._observer.expect(at, body, kinds)
 
         await take_stock(self._cluster, namespaces, found)
         log.info("saw what there is", rollouts=len(list(self._cache.all(GROUP, RESOURCE))))

@@ -35,7 +35,7 @@ def _obstacle(view: View, policy: Policy) -> Problem | None:
     at, spec = view.key, view.spec
     if view.misread:
         return Problem("SpecNotUnderstood", view.misread)
-    if (refused := refusal(spec, view.router.capabilities)) is not None:
+    if (refused := refusal(spec, view.router)) is not None:
         return refused
     if view.rival is not None:
         return view.rival

@@ -16,14 +16,17 @@ from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.backoff import Backoff
 from modelrollout.engine.keys import API_VERSION, RESOURCE
-from modelrollout.engine.kinds import CHILDREN, CONFIG_MAP, LABELS, named
+from modelrollout.engine.kinds import CONFIG_MAP, LABELS, children, named
 from modelrollout.traffic.router import Ref
 
 log = structlog.get_logger()
 
 ROLLOUTS = Ref(API_VERSION, RESOURCE, "")
-LISTED = tuple(kind for kind in CHILDREN if kind != CONFIG_MAP)
-"""There may be very many ConfigMaps, and few are anybody's prompts: those are read by name."""
+
+
+def listed() -> tuple[Ref, ...]:
+    """There may be very many ConfigMaps, and few are anybody's prompts: those are read by name."""
+    return tuple(kind for kind in children() if kind != CONFIG_MAP)
 
 
 async def take_stock(cluster: Cluster, namespaces: Sequence[str], see: See) -> None:
@@ -35,7 +38,7 @@ async def take_stock(cluster: Cluster, namespaces: Sequence[str], see: See) -> N
     while True:
         try:
             await _list(cluster, ROLLOUTS, namespaces, see)
-            await asyncio.gather(*(_list(cluster, kind, namespaces, see) for kind in LISTED))
+            await asyncio.gather(*(_list(cluster, kind, namespaces, see) for kind in listed()))
             return
         except ClusterError as error:
             log.warning("cannot see what there is", why=str(error))

@@ -52,4 +52,4 @@ class View:
     @property
     def splits_by_pods(self) -> bool:
         """The Service itself is the router: its selector and the pod counts make the split."""
-        return self.spec.traffic.gateway is None and self.spec.traffic.istio is None
+        return self.router.capabilities.splits_by_pods

@@ -16,7 +16,7 @@ from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
 from modelrollout.rollout.view import Change, View, note
-from modelrollout.traffic.requirements import unreachable
+from modelrollout.traffic.registry import unreachable
 from modelrollout.traffic.router import Split
 
 
@@ -33,7 +33,7 @@ def fit(view: View) -> bool:
 
 def blockers(view: View) -> list[str]:
     """Revisions that must be gone first: a Service that selects both arms by one label selects them too."""
-    if not steps.is_ratio(view.spec) or view.asked.canary in (0, 100):
+    if not steps.splits_by_pods(view.spec) or view.asked.canary in (0, 100):
         return []
     return view.others(view.stable, view.canary)
 
@@ -60,7 +60,7 @@ def lose(view: View) -> Change | None:
 def _kept(view: View) -> bool:
     """As many pods as the split was given to, or as it needs by now if that is fewer, but for a few."""
     listed = view.listed("canary") if view.selected("canary") == view.canary else 0
-    if steps.is_ratio(view.spec) and 0 < view.desired.canary < 100:
+    if steps.splits_by_pods(view.spec) and 0 < view.desired.canary < 100:
         return listed > 0  # the share shrinks with the pods by itself
     needs = steps.pods_for(view.desired, view.spec)
     if view.step is not None and view.step.carried_by:

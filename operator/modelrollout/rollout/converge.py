@@ -146,6 +146,6 @@ def _carried(view: View) -> bool:
     if split.mirror > read.mirror or set(split.matches) - set(read.matches):
         return canary > 0
     if split.canary > read.canary:
-        mixed = steps.is_ratio(view.spec) and split.canary < 100  # as many users as it has pods, always
+        mixed = steps.splits_by_pods(view.spec) and split.canary < 100  # as many users as it has pods, always
         return canary > 0 and (mixed or stable == 0 or holds(canary, split.canary, view.replicas))
     return canary == 0 or split.canary == read.canary or holds(stable, 100 - split.canary, view.replicas)

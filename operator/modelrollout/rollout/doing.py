@@ -18,7 +18,7 @@ from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.view import View
-from modelrollout.traffic.requirements import unreachable
+from modelrollout.traffic.registry import unreachable
 from modelrollout.traffic.router import Split
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from modelrollout.api import conditions as say
+from modelrollout.api.spec import Traffic
 from modelrollout.api.status import OriginalService, Status, TakenTraffic
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.model import HandBack
 from modelrollout.rollout.view import Change, View, note
+from modelrollout.traffic.registry import capabilities_of
 from modelrollout.traffic.router import Split
 
 
@@ -97,7 +99,8 @@ def _other_service(view: View) -> bool:
 
 
 def _by_pods(traffic: TakenTraffic) -> bool:
-    return traffic.gateway is None and traffic.istio is None
+    named = Traffic(service=traffic.service, gateway=traffic.gateway, istio=traffic.istio)
+    return capabilities_of(named).splits_by_pods
 
 
 def _remembered(

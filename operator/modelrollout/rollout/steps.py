@@ -10,6 +10,7 @@ from modelrollout.api.spec import Curve, Pause, Spec, Step
 from modelrollout.api.stages import Evaluate, Shift, Wait, stage_of
 from modelrollout.rollout.capacity import needed
 from modelrollout.traffic.ratio import nearest
+from modelrollout.traffic.registry import capabilities_of
 from modelrollout.traffic.requirements import as_matches
 from modelrollout.traffic.router import Split
 
@@ -101,11 +102,11 @@ def pods_for(split: Split, spec: Spec) -> int:
     """The canary pods that must be ready before the route may hold this split."""
     if spec.strategy.blue_green is not None:
         return spec.replicas
-    if split.canary and split.canary < 100 and is_ratio(spec):
+    if split.canary and split.canary < 100 and splits_by_pods(spec):
         return nearest(spec.replicas, split.canary).pods
     return max(1, needed(min(100, split.canary + split.mirror), spec.replicas))
 
 
-def is_ratio(spec: Spec) -> bool:
+def splits_by_pods(spec: Spec) -> bool:
     """The Service itself is the router: a weight is a share of the pods it selects."""
-    return spec.traffic.gateway is None and spec.traffic.istio is None
+    return capabilities_of(spec.traffic).splits_by_pods

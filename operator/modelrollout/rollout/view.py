@@ -208,7 +208,7 @@ class View:
         """The route says what we asked for."""
         if self.read is None or self.read == self.desired:
             return self.read is not None
-        if not steps.is_ratio(self.spec):
+        if not steps.splits_by_pods(self.spec):
             return False
         read, desired = self.read.canary, self.desired.canary
         if 0 < read < 100 and 0 < desired < 100:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import gateway_status
 from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
+from modelrollout.traffic.gateway_status import API
 from modelrollout.traffic.requirements import Needs, needs
 from modelrollout.traffic.router import (
     Capabilities,
@@ -66,14 +68,14 @@ class GatewayRouter(RuleRouter):
         by_services=True,
     )
     kind = "HTTPRoute"
-    resource = "httproutes"
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref(API, "httproutes", ""),)
     rules_key = "rules"
     backends_key = "backendRefs"
     every_request: Mapping[str, Any] = {"path": {"type": "PathPrefix", "value": "/"}}
     """What a rule without matches matches, as the API server writes it."""
 
     def __init__(self, name: str, rule: str, asked: Needs) -> None:
-        super().__init__(Ref("gateway.networking.k8s.io/v1", self.resource, name), rule, asked)
+        super().__init__(replace(self.kinds[0], name=name), rule, asked)
 
     # ── backends ─────────────────────────────────────────────────────────────────────────────────
 
@@ -251,7 +253,7 @@ class GrpcRouter(GatewayRouter):
 
     capabilities = Capabilities(mirror=True, header_match=True, sticky=True, by_services=True)
     kind = "GRPCRoute"
-    resource = "grpcroutes"
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref(API, "grpcroutes", ""),)
     every_request: Mapping[str, Any] = {}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
 from modelrollout.traffic.requirements import Needs
@@ -31,6 +31,7 @@ class IstioRouter(RuleRouter):
         by_services=True,
     )
     kind = "VirtualService"
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref(API, "virtualservices", ""),)
     rules_key = "http"
     backends_key = "route"
 

@@ -48,7 +48,8 @@ def build(traffic: Traffic, strategy: Strategy) -> IstioRouter | None:
 class IstioSubsetRouter(IstioRouter):
     """Splits an http route between two subsets of one host."""
 
-    capabilities = replace(IstioRouter.capabilities, by_services=False)
+    capabilities = replace(IstioRouter.capabilities, by_services=False, counted_as="subsets")
+    kinds = (*IstioRouter.kinds, Ref(API, "destinationrules", ""))
 
     def __init__(self, name: str, route: str, rule: str, service: str, asked: Needs) -> None:
         """`rule` is the DestinationRule's name."""

@@ -11,7 +11,7 @@ from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec, Strategy, Traffic
 from modelrollout.api.stages import Evaluate, Shift, Wait, stages
 from modelrollout.traffic import ratio
-from modelrollout.traffic.router import Capabilities, Match, Problem, Split
+from modelrollout.traffic.router import Match, Problem, Router, Split
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, token
 
@@ -71,9 +71,9 @@ def _shifts(strategy: Strategy) -> Iterator[Shift]:
                 assert_never(stage)
 
 
-def refusal(spec: Spec, capabilities: Capabilities) -> Problem | None:
+def refusal(spec: Spec, router: Router) -> Problem | None:
     """Why this router cannot carry out this plan whatever the cluster holds; None when it can."""
-    asked = needs(spec.traffic, spec.strategy)
+    asked, capabilities = needs(spec.traffic, spec.strategy), router.capabilities
     table = (
         (asked.mirror, capabilities.mirror, "copy requests", "leave the mirror steps out"),
         (
@@ -98,21 +98,8 @@ def refusal(spec: Spec, capabilities: Capabilities) -> Problem | None:
     )
     for wanted, able, what, instead in table:
         if wanted and not able:
-            return Problem("RouterCannot", f"{_router(spec.traffic)} cannot {what}: {instead}.")
-    return _bad_header(asked) or _outranked(spec.traffic, asked)
-
-
-def _router(traffic: Traffic) -> str:
-    if traffic.istio:
-        return f"VirtualService {traffic.istio.virtual_service}"
-    if traffic.gateway:
-        kind, name = (
-            ("GRPCRoute", traffic.gateway.grpc_route)
-            if traffic.gateway.grpc_route
-            else ("HTTPRoute", traffic.gateway.http_route)
-        )
-        return f"{kind} {name}"
-    return f"Service {traffic.service}"
+            return Problem("RouterCannot", f"{router.title} cannot {what}: {instead}.")
+    return _bad_header(asked) or _outranked(spec.traffic, asked, router)
 
 
 def _bad_header(asked: Needs) -> Problem | None:
@@ -126,23 +113,23 @@ def _bad_header(asked: Needs) -> Problem | None:
     return None
 
 
-def _outranked(traffic: Traffic, asked: Needs) -> Problem | None:
+def _outranked(traffic: Traffic, asked: Needs, router: Router) -> Problem | None:
     """Gateway API takes the rule with more header matches first, whatever its place in the list."""
     if traffic.gateway and asked.sticky and any(match.kind == "query" for match in asked.matches):
         return Problem(
             "RouterCannot",
-            f"{_router(traffic)} would send a request with both {asked.sticky} and the query parameter by "
+            f"{router.title} would send a request with both {asked.sticky} and the query parameter by "
             "its cohort: match a header instead of a query parameter, or leave traffic.sticky out.",
         )
     return None
 
 
-def unreachable(spec: Spec, weight: int) -> Problem | None:
+def unreachable(spec: Spec, router: Router, weight: int) -> Problem | None:
     """Why the pods asked for now cannot make this share of the users, where no route splits them.
 
     Not a refusal: an autoscaler changes `replicas` at any time, and that must never be refused.
     """
-    if spec.traffic.gateway or spec.traffic.istio or not 0 < weight < 100:
+    if not router.capabilities.splits_by_pods or not 0 < weight < 100:
         return None
     if spec.strategy.canary and spec.strategy.canary.curve:
         return None  # the steps of a curve are whatever pods can make

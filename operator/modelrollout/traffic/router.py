@@ -1,7 +1,7 @@
 """The port of every router: pure functions from Kubernetes objects to weights and back.
 
 A router never talks to the cluster. It names the objects it needs, reads the split out of them, and
-renders the patches that would make the split so. Each patch carries JSON-patch `test` operations on
+renders the writes that would make the split so. Each patch carries JSON-patch `test` operations on
 what was read, so that a foreign write in between makes it fail instead of being overwritten.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from modelrollout.api.problem import Problem as Problem  # noqa: PLC0414 (routers speak of it)
 
@@ -84,6 +84,24 @@ class Patch:
     operations: tuple[Mapping[str, Any], ...]
 
 
+@dataclass(frozen=True)
+class Create:
+    """An object of the rollout's own that is not there yet; the rollout is made its owner."""
+
+    ref: Ref
+    body: Object
+
+
+@dataclass(frozen=True)
+class Delete:
+    """An object that a `Create` of ours made."""
+
+    ref: Ref
+
+
+Write = Patch | Create | Delete
+
+
 class Unroutable(Exception):
     """The asked split cannot be written into the objects as they are."""
 
@@ -102,6 +120,10 @@ class Capabilities:
     query_match: bool = False
     sticky: bool = False
     per_arm_headers: bool = False
+    splits_by_pods: bool = False
+    """The Service that people named is what splits: a weight is a share of the pods that it selects."""
+    counted_as: Literal["services", "subsets", "pods"] = "services"
+    """What tells the arms apart in a proxy's counters: two Services, two subsets, or nothing but pods."""
     by_services: bool = False
     """Splits between `<service>-stable` and `<service>-canary`, so that the Service that people named is
     free to lead everybody who calls it to the stable revision."""
@@ -145,6 +167,14 @@ Objects = Mapping[Ref, Object | None]
 class Router(Protocol):
     """One way to split traffic. One file each; registered in `traffic.registry`."""
 
+    kinds: ClassVar[tuple[Ref, ...]]
+    """Kinds of the objects that it reads and writes (their names left empty): these are watched."""
+
+    @property
+    def title(self) -> str:
+        """What splits, for sentences: `HTTPRoute chat`."""
+        ...
+
     @property
     def capabilities(self) -> Capabilities: ...
 
@@ -168,8 +198,8 @@ class Router(Protocol):
         """The split the objects hold now, or why they cannot hold one."""
         ...
 
-    def render(self, objects: Objects, site: Site, split: Split) -> tuple[Patch, ...]:
-        """The patches, in order, that make the split so; empty when it is so already.
+    def render(self, objects: Objects, site: Site, split: Split) -> tuple[Write, ...]:
+        """The writes, in order, that make the split so; empty when it is so already.
 
         Only our part is touched. Also brings names and labels up to date after the roles changed their
         revisions (call it with the split as it is), so it can be non-empty when `read` gives that split.
@@ -183,8 +213,8 @@ class Router(Protocol):
         """Our part of the objects as found, JSON-able, kept in status for `hand_back`."""
         ...
 
-    def hand_back(self, objects: Objects, site: Site, original: Mapping[str, Any]) -> tuple[Patch, ...]:
-        """The patches that give our part back as it was found, with every user on a living backend.
+    def hand_back(self, objects: Objects, site: Site, original: Mapping[str, Any]) -> tuple[Write, ...]:
+        """The writes that give our part back as it was found, with every user on a living backend.
 
         What someone else has made of our part meanwhile stays as it is.
         """

@@ -46,6 +46,10 @@ class RuleRouter(Dialect):
 
     # ── the port ─────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def title(self) -> str:
+        return f"{self.kind} {self.ref.name}"
+
     def claims(self) -> frozenset[str]:
         return frozenset({f"{self.ref.resource}/{self.ref.name}#{self.rule}"})
 

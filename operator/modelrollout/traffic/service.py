@@ -11,7 +11,7 @@ What was asked is kept in an annotation of the Service: pod counts can only come
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import ownership, ratio, selector
@@ -41,12 +41,17 @@ def build(traffic: Traffic, strategy: Strategy) -> ServiceRouter:  # noqa: ARG00
 class ServiceRouter:
     """Splits by what the user's own Service selects."""
 
-    capabilities = Capabilities()
+    capabilities = Capabilities(splits_by_pods=True, counted_as="pods")
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref("v1", "services", ""),)
 
     def __init__(self, service: str, tolerance: int = 5) -> None:
         """`tolerance`: points by which ready pods may miss the asked weight before it reads as another."""
         self._ref = Ref("v1", "services", service)
         self._tolerance = tolerance
+
+    @property
+    def title(self) -> str:
+        return f"Service {self._ref.name}"
 
     def claims(self) -> frozenset[str]:
         return frozenset({f"services/{self._ref.name}"})

@@ -6,8 +6,8 @@ from modelrollout.api.spec import BlueGreen, Spec, Strategy, Traffic
 from modelrollout.traffic.gateway import GatewayRouter, GrpcRouter
 from modelrollout.traffic.istio import IstioRouter
 from modelrollout.traffic.istio_subsets import IstioSubsetRouter
-from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.requirements import needs, refusal, unreachable
+from modelrollout.traffic.registry import router_for, unreachable
+from modelrollout.traffic.requirements import needs, refusal
 from modelrollout.traffic.router import Match, Split
 from modelrollout.traffic.service import ServiceRouter
 from tests.unit.traffic import situations as sit
@@ -32,7 +32,7 @@ def spec_for(traffic, steps, replicas=4):
 
 def refused(traffic, steps, replicas=4):
     spec = spec_for(traffic, steps, replicas)
-    problem = refusal(spec, router_for(spec.traffic, spec.strategy).capabilities)
+    problem = refusal(spec, router_for(spec.traffic, spec.strategy))
     return problem.message if problem else None
 
 
