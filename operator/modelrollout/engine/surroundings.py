@@ -1,4 +1,4 @@
-"""Gateways that routes hang on, and their classes: asked for when there is reason to, and never watched.
+"""Gateways of routes, their classes, and other routes: asked for when there is reason to, and never watched.
 
 They belong to others, often to another namespace, and we may not be allowed to see them; then nothing is
 known of them and nothing is said.
@@ -85,17 +85,25 @@ class Surroundings:
             view = self.around(view)
         return news
 
+    async def _all(self, kind: Ref, namespace: str) -> Object:
+        """Every object of the kind in the namespace, for a ref without a name."""
+        return {"items": [_essence(each) for each in await self._cluster.list(kind, namespace)]}
+
     async def _ask(self, place: Place) -> bool:
         at, before = self._known.get(place, (-FRESH, None))
         if self._clock() < at + FRESH:
             return False
         namespace, ref = place
         try:
-            found: Object | None = await self._cluster.get(ref, namespace)
+            found: Object | None = await (self._cluster.get if ref.name else self._all)(ref, namespace)
         except ClusterError:
             found = before
         self._known[place] = (self._clock(), found)
         return found != before
+
+
+def _essence(body: Object) -> Object:
+    return {"metadata": {"name": body["metadata"]["name"]}, "spec": body.get("spec") or {}}
 
 
 def _version(resource: Object) -> tuple[str, int]:

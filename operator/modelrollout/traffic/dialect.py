@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from modelrollout.traffic.router import Capabilities, Match, Object, Objects, Problem, Ref, Site
 
@@ -33,6 +33,7 @@ class Dialect(ABC):
 
     capabilities: Capabilities
     kind: str
+    kinds: ClassVar[tuple[Ref, ...]]
     rules_key: str
     """Where spec has its list of rules."""
     backends_key: str

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from modelrollout.api.spec import Strategy, Traffic
-from modelrollout.traffic import gateway_status
+from modelrollout.traffic import gateway_status, neighbours
 from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
 from modelrollout.traffic.gateway_status import API
 from modelrollout.traffic.requirements import Needs, needs
@@ -25,10 +25,10 @@ from modelrollout.traffic.router import (
     Site,
     Unroutable,
 )
-from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter
+from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter, retries
 
 SERVICE = ("", "Service")
-POOL = ("inference.networking.k8s.io", "InferencePool")
+POOLS = (("inference.networking.k8s.io", "InferencePool"), ("inference.networking.x-k8s.io", "InferencePool"))
 
 LIMITS = {
     "rules": 16,
@@ -42,6 +42,7 @@ KEEP_ZERO = frozenset({"istio.io/gateway-controller"})
 """Controllers seen to send nothing to weight 0 (`test_an_arm_with_weight_0_gets_nothing`). Others have
 leaked to it, or have dropped the whole rule (envoyproxy/ai-gateway 1664), so there it leaves the rule."""
 
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LIST_KEYS = {"header": "headers", "query": "queryParams"}
 
 
@@ -96,6 +97,14 @@ class GatewayRouter(RuleRouter):
 
     def no_backend(self, rule: Rule, site: Site) -> Problem:
         where = f"Rule {self.rule} of {self.kind} {self.ref.name}"
+        pools = [each["name"] for each in rule.get("backendRefs") or () if _kind(each) in POOLS]
+        if pools:
+            return Problem(
+                "SendsToPool",
+                f"{where} sends to InferencePool {pools[0]}. A pool selects pods by labels that would have "
+                "to move with each promotion, and the operator moves what Services select: write "
+                f"{{name: {site.stable_service}, port: <the Service's port>}} in its place.",
+            )
         for backend in rule.get("backendRefs") or ():
             if _arm(backend, site):
                 return Problem(
@@ -142,14 +151,6 @@ class GatewayRouter(RuleRouter):
 
     def _mirror_target(self, rule: Rule, site: Site) -> dict[str, Any]:
         like = next(backend for backend in rule["backendRefs"] if self.arm(backend, site))
-        if _kind(like) == POOL:
-            raise Unroutable(
-                Problem(
-                    "MirrorToPool",
-                    f"Rule {self.rule} sends to InferencePools, and gateways do not copy requests to these: "
-                    "leave the mirror steps out.",
-                )
-            )
         target = self.backend(like, "canary", site)
         return {key: target[key] for key in ("group", "kind", "name", "namespace", "port") if key in target}
 
@@ -201,7 +202,22 @@ class GatewayRouter(RuleRouter):
     # ── what the gateway says, and what it would not take ────────────────────────────────────────
 
     def context(self, objects: Objects, site: Site) -> tuple[Ref, ...]:
-        return gateway_status.context(objects.get(self.ref), objects, site)
+        hung_on = gateway_status.context(objects.get(self.ref), objects, site)
+        return (*hung_on, *self.kinds, neighbours.DESTINATION_RULES)
+
+    def unnamed(self, route: Object) -> Problem | None:
+        written = (route["metadata"].get("annotations") or {}).get(LAST_APPLIED, "")
+        if any(rule.get("name") for rule in route["spec"].get("rules") or ()):
+            return None
+        sure = f'"name":"{self.rule}"' in written.replace('": "', '":"')
+        said = "The manifest that was applied names it, and" if sure else "If the manifest names it,"
+        otherwise = "" if sure else " If it does not, name the rule that is to be split."
+        return Problem(
+            "RuleNamesDropped" if sure else "RuleNotFound",
+            f"{self.title} has no rule named {self.rule}, and none of its rules has a name. {said} this "
+            "cluster's Gateway API drops the names of rules: it takes Gateway API 1.4, or the experimental "
+            f"channel of an older one.{otherwise}",
+        )
 
     def waiting_for(self, objects: Objects, site: Site) -> Problem | None:
         return gateway_status.waiting_for(
@@ -215,17 +231,11 @@ class GatewayRouter(RuleRouter):
         return gateway_status.missing_feature(route, objects, site, self.needs)
 
     def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:
-        pools = [b for b in self.named(route)["backendRefs"] if self.arm(b, site) and _kind(b) == POOL]
-        if not pools:
-            return ()
-        return (
-            Problem(
-                "TwoPoolsInOneRule",
-                f"Rule {self.rule} splits between InferencePools. Gateways have let two pools of a rule "
-                "share one endpoint picker (istio/istio 61594): the share that each pool counts must "
-                "prove the split.",
-            ),
-        )
+        rule = self.named(route)
+        found = [gateway_status.unreported(self.title, route, site), self.whole_cookie()]
+        if attempts := (rule.get("retry") or {}).get("attempts", 0):
+            found.append(retries(f"Rule {self.rule} of {self.title}", attempts))
+        return tuple(filter(None, found))
 
     def over_limit(self, route: Object) -> Problem | None:
         rules = route["spec"]["rules"]
@@ -264,11 +274,11 @@ def _kind(backend: Mapping[str, Any]) -> tuple[str, str]:
 def _arm(backend: Mapping[str, Any], site: Site) -> Arm | None:
     """By kind and name alone."""
     name, kind = backend.get("name"), _kind(backend)
-    if kind not in (SERVICE, POOL):
+    if kind != SERVICE:
         return None
     if name == site.canary_service:
         return "canary"
-    if name == site.stable_service or (name == site.service and kind == SERVICE):
+    if name in (site.stable_service, site.service):
         return "stable"
     return None
 

@@ -38,7 +38,7 @@ def context(route: Object | None, objects: Objects, site: Site) -> tuple[Ref, ..
     """The Gateways that the route names and, as far as these were read, their classes."""
     if route is None:
         return ()
-    gateways = [_gateway(parent, site) for parent in _parents(route)]
+    gateways = [_gateway(parent, site) for parent in _parents(route) if _is_gateway(parent)]
     classes = [
         Ref(API, "gatewayclasses", found["spec"]["gatewayClassName"], "")
         for ref in gateways
@@ -51,7 +51,11 @@ def waiting_for(what: str, route: Object, objects: Objects, site: Site) -> Probl
     """Why this generation is not served; `what` names the route in the sentence."""
     parents = list(_parents(route))
     if not parents:
-        return Problem("NoParent", f"{what} names no Gateway: add a parentRef.")
+        return Problem(
+            "NoParent",
+            f"{what} hangs on nothing: add a parentRef, to the Gateway that users come through or, in a "
+            "mesh, to the Service that they call.",
+        )
     for parent in parents:
         problem = _unaccepted(what, route, parent, site) or _unprogrammed(what, parent, objects, site)
         if problem:
@@ -76,9 +80,16 @@ def missing_feature(route: Object, objects: Objects, site: Site, needs: Needs) -
 
 
 def _parents(route: Object) -> Iterator[Mapping[str, Any]]:
-    for parent in route.get("spec", {}).get("parentRefs") or ():
-        if parent.get("kind", "Gateway") == "Gateway":
-            yield parent
+    """What the route hangs on: Gateways, or in a mesh the Service that callers name."""
+    yield from route.get("spec", {}).get("parentRefs") or ()
+
+
+def _is_gateway(parent: Mapping[str, Any]) -> bool:
+    return _kind(parent) == "Gateway"
+
+
+def _kind(parent: Mapping[str, Any]) -> str:
+    return str(parent.get("kind", "Gateway"))
 
 
 def _gateway(parent: Mapping[str, Any], site: Site) -> Ref:
@@ -89,35 +100,69 @@ def _gateway(parent: Mapping[str, Any], site: Site) -> Ref:
 def _same_parent(one: Mapping[str, Any], other: Mapping[str, Any], site: Site) -> bool:
     def key(parent: Mapping[str, Any]) -> tuple[Any, ...]:
         namespace = parent.get("namespace") or site.namespace
-        return parent["name"], namespace, parent.get("sectionName"), parent.get("port")
+        return _kind(parent), parent["name"], namespace, parent.get("sectionName"), parent.get("port")
 
     return key(one) == key(other)
 
 
 def _unaccepted(what: str, route: Object, parent: Mapping[str, Any], site: Site) -> Problem | None:
     generation = route["metadata"].get("generation", 0)
-    answers = [
+    answers = _answers(route, parent, site)
+    if not answers:
+        missing = (
+            "see whether that Gateway exists and the controller of its class runs"
+            if _is_gateway(parent)
+            else "see whether a mesh runs here that takes routes of this kind"
+        )
+        return Problem(
+            "NoGatewayAnswered",
+            f"No gateway has taken up {what} for parentRef {parent['name']}: {missing}.",
+        )
+    for answer in answers:
+        conditions = {each["type"]: each for each in answer.get("conditions") or ()}
+        if "Accepted" not in conditions:
+            return _pending(what, parent, answer, "no condition Accepted yet")
+        for kind in ("Accepted", "ResolvedRefs"):
+            condition = conditions.get(kind)
+            if condition is None:
+                continue  # some controllers never write ResolvedRefs
+            if 0 < condition.get("observedGeneration", 0) < generation:
+                seen = f"{kind} of generation {condition['observedGeneration']}, the route is at {generation}"
+                return _pending(what, parent, answer, seen)
+            if condition["status"] != "True":
+                return _refused(what, f"{_kind(parent)} {parent['name']}", condition)
+    return None
+
+
+def _pending(what: str, parent: Mapping[str, Any], answer: Mapping[str, Any], seen: str) -> Problem:
+    who = answer.get("controllerName", "its controller")
+    return Problem(
+        "RoutePending",
+        f"{_kind(parent)} {parent['name']} has not yet taken up {what} as it is now: {who} wrote {seen}.",
+    )
+
+
+def unreported(what: str, route: Object, site: Site) -> Problem | None:
+    """A controller does not say which version of the route it has taken: its answer is believed as it is."""
+    for parent in _parents(route):
+        for answer in _answers(route, parent, site):
+            accepted = [each for each in answer.get("conditions") or () if each["type"] == "Accepted"]
+            if accepted and not accepted[0].get("observedGeneration"):
+                return Problem(
+                    "GenerationNotReported",
+                    f"{answer.get('controllerName', 'The controller')} writes no observedGeneration to the "
+                    f"status of {what}, so nobody can see when it has taken a change: its last answer is "
+                    "believed, and the share of requests that is counted must show the split.",
+                )
+    return None
+
+
+def _answers(route: Object, parent: Mapping[str, Any], site: Site) -> list[Mapping[str, Any]]:
+    return [
         each
         for each in (route.get("status") or {}).get("parents") or ()
         if _same_parent(each["parentRef"], parent, site)
     ]
-    if not answers:
-        return Problem(
-            "NoGatewayAnswered",
-            f"No gateway has taken up {what} for parentRef {parent['name']}: see whether that Gateway "
-            "exists and the controller of its class runs.",
-        )
-    for answer in answers:
-        conditions = {each["type"]: each for each in answer.get("conditions") or ()}
-        for kind in ("Accepted", "ResolvedRefs"):
-            condition = conditions.get(kind)
-            if condition is None or condition.get("observedGeneration", 0) < generation:
-                return Problem(
-                    "RoutePending", f"Gateway {parent['name']} has not yet taken up {what} as it is now."
-                )
-            if condition["status"] != "True":
-                return _refused(what, parent["name"], condition)
-    return None
 
 
 def _refused(what: str, gateway: str, condition: Mapping[str, Any]) -> Problem:
@@ -126,14 +171,13 @@ def _refused(what: str, gateway: str, condition: Mapping[str, Any]) -> Problem:
     said = condition.get("message", "")
     return Problem(
         reason,
-        f"Gateway {gateway} does not serve {what} as it is now: {hint}."
-        + (f" It says: {said}" if said else ""),
+        f"{gateway} does not serve {what} as it is now: {hint}." + (f" It says: {said}" if said else ""),
     )
 
 
 def _unprogrammed(what: str, parent: Mapping[str, Any], objects: Objects, site: Site) -> Problem | None:
     """Only known when the Gateway was read. One that merely has no address may serve inside the cluster."""
-    gateway = objects.get(_gateway(parent, site)) or {}
+    gateway = (objects.get(_gateway(parent, site)) or {}) if _is_gateway(parent) else {}
     for condition in (gateway.get("status") or {}).get("conditions") or ():
         unserved = condition["type"] == "Programmed" and condition["status"] == "False"
         if unserved and condition.get("reason") != "AddressNotAssigned":

@@ -10,12 +10,16 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from modelrollout.traffic import neighbours
 from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
+from modelrollout.traffic.hosts import host_of
 from modelrollout.traffic.requirements import Needs
-from modelrollout.traffic.router import Capabilities, Match, Object, Problem, Ref, Site, Unroutable
-from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter
+from modelrollout.traffic.router import Capabilities, Match, Object, Objects, Problem, Ref, Site, Unroutable
+from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter, retries
 
 API = "networking.istio.io/v1"
+ISTIO_RETRIES = 2
+"""What a proxy of Istio does for a route that says nothing of retries."""
 MAP_KEYS = {"header": "headers", "query": "queryParams"}
 
 
@@ -183,26 +187,12 @@ class IstioRouter(RuleRouter):
         response["set"] = {**kept, **headers}
 
     def warnings(self, route: Object, site: Site) -> tuple[Problem, ...]:  # noqa: ARG002
-        attempts = (self.named(route).get("retries") or {}).get("attempts", 0)
-        if not attempts:
-            return ()
-        return (
-            Problem(
-                "RetriesHideErrors",
-                f"Route {self.rule} of VirtualService {self.ref.name} retries up to {attempts} times, and a "
-                "retry may reach the other arm: users see fewer errors than the canary makes, so judge it "
-                "by its own counters, not by the gateway's.",
-            ),
-        )
+        given = self.named(route).get("retries")
+        attempts, why = (given or {}).get("attempts", 0), ""
+        if given is None:
+            attempts, why = ISTIO_RETRIES, " (Istio's default; write retries: {attempts: 0} to have none)"
+        hidden = retries(f"Route {self.rule} of {self.title}", attempts, why) if attempts else None
+        return tuple(filter(None, (self.whole_cookie(), hidden)))
 
-
-def host_of(destination: Mapping[str, Any]) -> tuple[str, str | None]:
-    """Service and namespace of `chat`, `chat.ml`, `chat.ml.svc` or `chat.ml.svc.cluster.local`.
-
-    Without a namespace Istio takes that of the VirtualService. Other hosts give a Service of no name.
-    """
-    service, _, rest = destination.get("host", "").partition(".")
-    namespace, _, domain = rest.partition(".")
-    if domain and domain != "svc" and not domain.startswith("svc."):
-        return "", None
-    return service, namespace or None
+    def context(self, objects: Objects, site: Site) -> tuple[Ref, ...]:  # noqa: ARG002
+        return tuple(dict.fromkeys((*self.kinds, neighbours.DESTINATION_RULES)))

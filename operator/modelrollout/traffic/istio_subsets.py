@@ -14,7 +14,8 @@ from typing import Any, get_args
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import ownership
 from modelrollout.traffic.dialect import Arm, Backend
-from modelrollout.traffic.istio import API, IstioRouter, host_of
+from modelrollout.traffic.hosts import host_of
+from modelrollout.traffic.istio import API, IstioRouter
 from modelrollout.traffic.requirements import Needs, needs
 from modelrollout.traffic.router import (
     REVISION_LABEL,

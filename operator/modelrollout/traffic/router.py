@@ -190,7 +190,8 @@ class Router(Protocol):
         """Objects that `objects` point to (Gateways, then their classes), to say more about a problem.
 
         Optional: `read` takes them from `objects` when they are there. Ask again with them until nothing
-        new comes. They are never patched, and may be out of our reach.
+        new comes. They are never patched, and may be out of our reach. A ref without a name means all
+        objects of that kind in the namespace, as `{"items": [...]}`.
         """
         ...
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.traffic import arms, cohorts, ownership
+from modelrollout.traffic import arms, cohorts, neighbours, ownership
 from modelrollout.traffic.dialect import Arm, Condition, Dialect, Rule
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import (
@@ -68,7 +68,7 @@ class RuleRouter(Dialect):
             waiting_for=waiting_for,
             problem=self.obstacle(objects, site),
             writer=ownership.writer(route, ("spec", self.rules_key)),
-            warnings=self.warnings(route, site),
+            warnings=(*self.warnings(route, site), *neighbours.left(self, objects, site)),
         )
 
     def render(self, objects: Objects, site: Site, split: Split) -> tuple[Patch, ...]:
@@ -126,6 +126,8 @@ class RuleRouter(Dialect):
                 f"{what} has {names.count(self.rule)} rules named {self.rule}, and only one can be meant: "
                 "give the others names of their own.",
             )
+        if self.rule not in names and (unnamed := self.unnamed(route)):
+            return unnamed
         if self.rule not in names:
             others = ", ".join(sorted(str(name) for name in names if name)) or "none has a name"
             return Problem(
@@ -137,6 +139,21 @@ class RuleRouter(Dialect):
         if not any(self.arm(backend, site) for backend in rule.get(self.backends_key) or ()):
             return self.no_backend(rule, site)
         return None
+
+    def unnamed(self, route: Object) -> Problem | None:  # noqa: ARG002
+        """Why no rule has a name, where the cluster may have taken them off."""
+        return None
+
+    def whole_cookie(self) -> Problem | None:
+        """A step that takes a Cookie header for one cookie."""
+        if not any(match.kind == "header" and match.name == "cookie" for match in self.needs.matches):
+            return None
+        return Problem(
+            "CookieMatchedWhole",
+            "A step matches the header Cookie, and a match is on the whole of it: a browser that sends a "
+            "second cookie is not among those who match. Match a header that the client or an edge proxy "
+            "sets for this, such as x-beta.",
+        )
 
     def obstacle(self, objects: Objects, site: Site) -> Problem | None:
         """Why some step of the plan could not be written; found before the first is."""
@@ -269,3 +286,11 @@ def _headers(arm: Arm, site: Site) -> Mapping[str, str]:
     if site.canary_revision and site.on_trial:
         headers[EXPERIMENT_HEADER] = f"{site.rollout}/{site.canary_revision}"
     return headers
+
+
+def retries(where: str, attempts: int, why: str = "") -> Problem:
+    return Problem(
+        "RetriesHideErrors",
+        f"{where} retries up to {attempts} times{why}, and a retry may reach the other arm: users see fewer "
+        "errors than the canary makes, so judge it by its own counters, not by the gateway's.",
+    )

@@ -79,6 +79,13 @@ def http_route(*rules: dict[str, Any], **more: Any) -> dict[str, Any]:
     }
 
 
+def applied_with(stored: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """A route with one rule, and what `kubectl apply` says it was given."""
+    found = http_route(stored)
+    given = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps({"spec": manifest})}
+    return {**found, "metadata": {**found["metadata"], "annotations": given}}
+
+
 def rule(*backends: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The named rule of an HTTPRoute."""
     matches = [{"path": {"type": "PathPrefix", "value": "/v1"}}]

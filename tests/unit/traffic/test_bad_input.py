@@ -44,8 +44,18 @@ ROUTES = [
         sit.GATEWAY,
         {sit.HTTP_REF: sit.http_route({"backendRefs": [STABLE]})},
         "RuleNotFound",
-        "HTTPRoute chat has no rule named completions (its rules: none has a name): name the rule that is "
-        "to be split.",
+        "HTTPRoute chat has no rule named completions, and none of its rules has a name. If the manifest "
+        "names it, this cluster's Gateway API drops the names of rules: it takes Gateway API 1.4, or the "
+        "experimental channel of an older one. If it does not, name the rule that is to be split.",
+    ),
+    (
+        "the cluster has dropped the name that the manifest gives",
+        sit.GATEWAY,
+        {sit.HTTP_REF: sit.applied_with({"backendRefs": [STABLE]}, {"rules": [{"name": "completions"}]})},
+        "RuleNamesDropped",
+        "HTTPRoute chat has no rule named completions, and none of its rules has a name. The manifest that "
+        "was applied names it, and this cluster's Gateway API drops the names of rules: it takes Gateway API "
+        "1.4, or the experimental channel of an older one.",
     ),
     (
         "two rules have the name",
@@ -127,12 +137,13 @@ ROUTES = [
         "for it: match another for the canary.",
     ),
     (
-        "requests would be copied to an InferencePool",
+        "the rule sends to an InferencePool, whose selector nobody moves at promotion",
         sit.GATEWAY,
         {sit.HTTP_REF: sit.http_route(sit.rule(POOL))},
-        "MirrorToPool",
-        "Rule completions sends to InferencePools, and gateways do not copy requests to these: leave the "
-        "mirror steps out.",
+        "SendsToPool",
+        "Rule completions of HTTPRoute chat sends to InferencePool chat-stable. A pool selects pods by "
+        "labels that would have to move with each promotion, and the operator moves what Services select: "
+        "write {name: chat-stable, port: <the Service's port>} in its place.",
     ),
     (
         "the VirtualService does not exist",

@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.traffic.router import Match, Split
+from modelrollout.traffic.router import Match, Ref, Split
 from tests.unit.traffic import situations as sit
 
 BETA = Match("header", "X-Beta", "yes")
 QUERY = Match("query", "beta", "1")
+
+STEP = [{"weight": 25}]
+ARMS = ("stable", "canary")
+ROUTES = Ref("gateway.networking.k8s.io/v1", "httproutes", "")
+POLICIES = Ref("networking.istio.io/v1", "destinationrules", "")
 
 
 def after(split, *rules, traffic=sit.GATEWAY, site=sit.SITE, **more):
@@ -72,21 +77,58 @@ def test_others_in_the_rule_keep_their_share_and_ours_is_divided():
     assert shares(rule) == [("old", 50), ("chat-stable", 150), ("chat-canary", 50)]
 
 
-def test_inference_pools_are_split_by_name_with_a_warning_about_their_picker():
-    pool = {
-        "group": "inference.networking.k8s.io",
-        "kind": "InferencePool",
-        "name": "chat-stable",
-        "weight": 1,
+def warned(*rules, **objects):
+    found = {sit.HTTP_REF: sit.http_route(*rules), **objects.get("more", {})}
+    return {
+        each.reason: each.message for each in sit.router(sit.GATEWAY, STEP).read(found, sit.SITE).warnings
     }
-    router = sit.router(sit.GATEWAY, [{"weight": 20}])
-    objects = {sit.HTTP_REF: sit.http_route(sit.rule(pool))}
-    objects = sit.applied(objects, router.render(objects, sit.SITE, Split(20)))
-    reading = router.read(objects, sit.SITE)
-    backends = objects[sit.HTTP_REF]["spec"]["rules"][0]["backendRefs"]
-    assert backends == [{**pool, "weight": 80}, {**pool, "name": "chat-canary", "weight": 20}]
-    assert reading.split == Split(20)
-    assert [warning.reason for warning in reading.warnings] == ["TwoPoolsInOneRule"]
+
+
+def test_retries_in_the_rule_hide_the_canarys_errors():
+    assert (
+        "retries up to 3 times"
+        in warned(sit.rule(sit.ref("chat"), retry={"attempts": 3}))["RetriesHideErrors"]
+    )
+    assert warned(sit.rule(sit.ref("chat"), retry={"attempts": 0})) == {}
+
+
+def test_other_rules_and_other_routes_that_send_to_the_service_are_named():
+    listed = [sit.http_route(sit.rule(sit.ref(name))) for name in ("chat-stable", "elsewhere")]
+    for name, route in zip(("batch", "foreign"), listed, strict=True):
+        route["metadata"] = {"name": name}
+    other = {"name": "embeddings", "backendRefs": [sit.ref("chat")]}
+    said = warned(sit.rule(sit.ref("chat-stable")), other, more={ROUTES: {"items": listed}})
+    assert said == {
+        "OthersGetStable": "rule embeddings, HTTPRoute batch also send to chat. Only rule completions of "
+        "HTTPRoute chat is split: by the others users always get the stable revision, and what they answer "
+        "is not judged."
+    }
+
+
+def test_what_is_listed_of_the_split_route_itself_is_no_neighbour():
+    route = sit.http_route(sit.rule(sit.ref("chat")))
+    assert warned(sit.rule(sit.ref("chat")), more={ROUTES: {"items": [route]}}) == {}
+
+
+def test_settings_of_the_services_host_that_are_not_in_force_where_the_route_goes_are_named():
+    policy = {"metadata": {"name": "sticky"}, "spec": {"host": "chat.ml.svc", "trafficPolicy": {"tls": {}}}}
+    said = warned(sit.rule(sit.ref("chat")), more={POLICIES: {"items": [policy]}})
+    assert said["PoliciesLeftBehind"].startswith(
+        "DestinationRule sticky is for host chat, and requests go to"
+    )
+    same = [
+        {"metadata": {"name": f"p-{arm}"}, "spec": {"host": f"chat-{arm}", "trafficPolicy": {}}}
+        for arm in ARMS
+    ]
+    for each in same:
+        each["spec"]["trafficPolicy"] = {"tls": {}}
+    assert warned(sit.rule(sit.ref("chat")), more={POLICIES: {"items": [policy, *same]}}) == {}
+
+
+def test_a_cookie_is_matched_with_all_others_and_that_is_said():
+    router = sit.router(sit.GATEWAY, [{"match": [{"header": "Cookie", "value": "canary=always"}]}])
+    reading = router.read({sit.HTTP_REF: sit.http_route(sit.rule(sit.ref("chat")))}, sit.SITE)
+    assert [each.reason for each in reading.warnings] == ["CookieMatchedWhole"]
 
 
 def test_the_mirror_is_one_filter_beside_the_users_own():

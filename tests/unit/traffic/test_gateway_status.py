@@ -42,7 +42,8 @@ def refused(reason, message=""):
         (
             route(Accepted={"observedGeneration": 2}),
             "RoutePending",
-            "Gateway gw has not yet taken up HTTPRoute chat as it is now.",
+            "Gateway gw has not yet taken up HTTPRoute chat as it is now: istio.io/gateway-controller wrote "
+            "Accepted of generation 2, the route is at 3.",
         ),
         (
             route(Accepted=refused("NoMatchingParent")),
@@ -70,7 +71,8 @@ def refused(reason, message=""):
         (
             {**SERVED, "spec": {**SERVED["spec"], "parentRefs": []}},
             "NoParent",
-            "HTTPRoute chat names no Gateway: add a parentRef.",
+            "HTTPRoute chat hangs on nothing: add a parentRef, to the Gateway that users come through or, in "
+            "a mesh, to the Service that they call.",
         ),
     ],
 )
@@ -97,6 +99,56 @@ def test_one_of_two_gateways_is_not_enough():
     assert "parentRef edge" in reading.waiting_for.message
 
 
+def hung_on(parent, **answer):
+    """A route with this parent only, and its controller's answer."""
+    found = copy.deepcopy(SERVED)
+    found["spec"]["parentRefs"] = [parent]
+    found["status"]["parents"][0] |= {"parentRef": parent, **answer}
+    return found
+
+
+MESH = {"group": "", "kind": "Service", "name": "chat", "port": 80}
+
+
+def test_in_a_mesh_a_route_hangs_on_the_service_and_is_served_by_what_answers_for_it():
+    assert ROUTER.read({sit.HTTP_REF: hung_on(MESH)}, sit.SITE).settled
+    silent = hung_on(MESH)
+    silent["status"] = {}
+    waiting = ROUTER.read({sit.HTTP_REF: silent}, sit.SITE).waiting_for
+    assert waiting is not None
+    assert waiting.message.endswith("see whether a mesh runs here that takes routes of this kind.")
+
+
+def test_the_answer_for_a_gateway_of_the_services_name_is_another_one():
+    found = hung_on(MESH, parentRef={"kind": "Gateway", "name": "chat", "port": 80})
+    assert not ROUTER.read({sit.HTTP_REF: found}, sit.SITE).settled
+
+
+@pytest.mark.parametrize("written", [{}, {"observedGeneration": 0}], ids=["absent", "zero"])
+def test_a_controller_that_reports_no_generation_is_believed_and_named(written):
+    conditions = [{"type": "Accepted", "status": "True", "reason": "Accepted", **written}]
+    found = hung_on(SERVED["spec"]["parentRefs"][0], controllerName="apisix", conditions=conditions)
+    reading = ROUTER.read({sit.HTTP_REF: found}, sit.SITE)
+    assert reading.settled
+    assert [each.reason for each in reading.warnings] == ["GenerationNotReported"]
+    assert reading.warnings[0].message.startswith(
+        "apisix writes no observedGeneration to the status of HTTPRoute chat"
+    )
+
+
+def test_a_controller_that_never_writes_resolved_refs_has_accepted_all_the_same():
+    conditions = [{"type": "Accepted", "status": "True", "reason": "Accepted", "observedGeneration": 3}]
+    found = hung_on(SERVED["spec"]["parentRefs"][0], conditions=conditions)
+    assert ROUTER.read({sit.HTTP_REF: found}, sit.SITE).settled
+
+
+def test_a_controller_that_has_not_said_accepted_is_waited_for():
+    found = hung_on(SERVED["spec"]["parentRefs"][0], conditions=[])
+    waiting = ROUTER.read({sit.HTTP_REF: found}, sit.SITE).waiting_for
+    assert waiting is not None
+    assert waiting.message.endswith("wrote no condition Accepted yet.")
+
+
 def test_a_revert_is_written_although_the_gateway_refuses_the_route():
     found = route(ResolvedRefs=refused("BackendNotFound"))
     found["spec"]["rules"][0]["backendRefs"].append(sit.ref("chat-canary"))
@@ -113,9 +165,13 @@ def gateway_class(*features):
 
 def test_the_context_is_the_gateways_and_then_their_classes():
     objects = {sit.HTTP_REF: SERVED}
-    assert ROUTER.context(objects, sit.SITE) == (GATEWAY,)
-    assert ROUTER.context({**objects, GATEWAY: gateway()}, sit.SITE) == (GATEWAY, CLASS)
-    assert ROUTER.context({sit.HTTP_REF: None}, sit.SITE) == ()
+    lists = (
+        Ref("gateway.networking.k8s.io/v1", "httproutes", ""),
+        Ref("networking.istio.io/v1", "destinationrules", ""),
+    )
+    assert ROUTER.context(objects, sit.SITE) == (GATEWAY, *lists)
+    assert ROUTER.context({**objects, GATEWAY: gateway()}, sit.SITE) == (GATEWAY, CLASS, *lists)
+    assert ROUTER.context({sit.HTTP_REF: None}, sit.SITE) == lists
 
 
 @pytest.mark.parametrize(("reason", "settled"), [("Invalid", False), ("AddressNotAssigned", True)])

@@ -134,7 +134,11 @@ def test_a_delegate_without_hosts_is_split_like_any_other():
 
 @pytest.mark.parametrize(
     ("retries", "warned"),
-    [({"attempts": 2, "retryOn": "5xx"}, ["RetriesHideErrors"]), ({"attempts": 0}, []), (None, [])],
+    [
+        ({"attempts": 2, "retryOn": "5xx"}, ["RetriesHideErrors"]),
+        ({"attempts": 0}, []),
+        (None, ["RetriesHideErrors"]),
+    ],
 )
 def test_retries_that_hide_the_canarys_errors_are_reported(retries, warned):
     route = {**STABLE_ONLY, **({"retries": retries} if retries else {})}
