@@ -196,6 +196,12 @@ STABLE_LOST = Reason(
     "Revision {revision} has had no ready pod for {limit}, and {previous} is still warm",
     warning=True,
 )
+STABLE_GONE = Reason(
+    "StableGone",
+    "Revision {stable} has no ready pod left in step {step}, so revision {revision} gets all users until it "
+    "can take its share again; see what became of its Deployment",
+    warning=True,
+)
 SUPERSEDED = Reason("Superseded", "Revision {revision} gives way to {next}")
 SPEC_RETURNED = Reason("SpecReturned", "The spec asks for {next} again; revision {revision} leaves")
 REVERTING = Reason("Reverting", "Users are going back to revision {stable}: {why}{held}")

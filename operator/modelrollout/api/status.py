@@ -171,6 +171,7 @@ class TakenTraffic(Wire):
     """The part of `spec.traffic` that names objects, as it was when these were first touched."""
 
     service: str
+    """The Service that clients call."""
     gateway: GatewayTraffic | None = None
     istio: IstioTraffic | None = None
 

@@ -9,7 +9,7 @@ from modelrollout.api.status import StepStatus
 from modelrollout.api.times import stamp
 from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import COLLECTING
-from modelrollout.rollout.capacity import enough
+from modelrollout.rollout.capacity import enough, holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import PREFIX, done, pending
 from modelrollout.rollout.gate import answer
@@ -76,9 +76,15 @@ def enter(view: View) -> Change | None:
         return None
     if view.observed.asked is not None:
         return None  # first the route that the spec names now is to be taken
+    if view.asked.canary < view.desired.canary and not _carries_the_rest(view):
+        return None
     said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
     step = but(view.step, started_at=None, carried_by=steps.pods_for(view.asked, view.spec))
     return view.change(said, weight=view.weighed(view.asked), step=step)
+
+
+def _carries_the_rest(view: View) -> bool:
+    return holds(view.listed("stable"), 100 - view.asked.canary, view.replicas)
 
 
 def start_clock(view: View) -> Change | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.drain import drained, removals
 from modelrollout.rollout.drift import waits
 from modelrollout.rollout.handover import course
@@ -74,7 +75,7 @@ def _canary(view: View, canary: str) -> list[Action]:
     calm = view.settled and view.desired == view.asked
     if fleet is not None and fleet.wanted > view.pods:
         return [Scale(canary, view.pods)] if calm else []
-    return _at_least(view, canary, view.pods)
+    return _at_least(view, canary, view.replicas if carrying(view) else view.pods)
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
-from modelrollout.rollout import drift, judge, listen, named, revert
+from modelrollout.rollout import carry, drift, judge, listen, named, revert
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.view import SLOW, View
 
@@ -39,6 +39,8 @@ def _moments(view: View) -> Iterator[float]:
         yield since + revert.GRACE
     if drift.drifting(view) and view.status.weight.drift_at is not None:
         yield unix(view.status.weight.drift_at) + drift.BACKOFF
+    if (lost := carry.lost_at(view)) is not None and not carry.carrying(view):
+        yield lost
     if (due := named.correction_due(view)) is not None:
         yield due
     if view.asked_since is not None and not view.settled and not view.confirmed:

@@ -14,6 +14,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService, Status, named_by
 from modelrollout.rollout import (
     advance,
+    carry,
     drain,
     drift,
     install,
@@ -77,7 +78,10 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
         # ── on trial ──
         trial.replan,  # the plan was edited: the step in progress may be another one now
     ),
-    (advance.lose,),  # the canary lost its pods: its traffic goes back, and its step begins anew
+    (
+        advance.lose,  # the canary lost its pods: its traffic goes back, and its step begins anew
+        carry.carry,  # stable lost its pods: the canary answers everybody until they are back
+    ),
     (
         revert.unstable,  # it has lost them too often
         revert.never_ready,  # it never had them in time

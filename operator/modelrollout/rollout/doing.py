@@ -14,6 +14,7 @@ from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import judge
 from modelrollout.rollout.advance import blockers, describe, fit
 from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
@@ -93,6 +94,10 @@ def _reverting(view: View) -> Doing:
 
 
 def _stepping(view: View) -> Doing:
+    if carrying(view):
+        return _do(
+            "Progressing", say.STABLE_GONE, stable=view.stable, revision=view.canary, step=view.progress
+        )
     if view.paused:
         return _do("Paused", say.PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
     if view.desired != view.asked or not fit(view):

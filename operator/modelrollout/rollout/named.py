@@ -9,6 +9,7 @@ from __future__ import annotations
 from modelrollout.api import conditions as say
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.drift import AT_ONCE, BACKOFF
 from modelrollout.rollout.model import PointNamed
@@ -27,7 +28,7 @@ def serving(view: View) -> str | None:
     """The revision that users of no route belong to."""
     if view.reverting:
         return view.good
-    return view.canary if view.names_moved else view.stable
+    return view.canary if view.names_moved or carrying(view) else view.stable
 
 
 def see_named(view: View) -> Change | None:

@@ -20,9 +20,9 @@ from modelrollout.traffic.router import Split
 
 def send_home(view: View) -> Change | None:
     """Users leave the canary first: a route that is given back leads to the stable revision alone."""
-    if not _leaving(view) or not view.rolling or view.names_moved or view.step is None:
+    if not _leaving(view) or not view.rolling or view.names_moved or view.step is None or _at_home(view):
         return None
-    if view.desired == Split():
+    if view.desired == Split() or not holds(view.listed("stable"), 100, view.replicas):
         return None
     asked, taken = view.observed.asked, view.status.taken
     assert asked is not None

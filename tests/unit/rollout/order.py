@@ -17,7 +17,8 @@ Groups = Sequence[Sequence[Policy]]
 
 def view_of(operator: Operator) -> View:
     world = operator.world
-    return View(world.spec, operator.status, world.observe(), world.now)
+    world.moved_by(operator.status.taken)
+    return View(world.effective, operator.status, world.observe(), world.now)
 
 
 def outcome(view: View, groups: Groups = GROUPS) -> tuple[Status, frozenset[Note]]:

@@ -38,6 +38,19 @@ def bound(operator: Operator) -> View:
     return view.after(change)
 
 
+def an_old_route_is_back_as_it_was_found() -> View:
+    operator = installed()
+    gateway = operator.world.spec.traffic.gateway
+    assert gateway is not None
+    traffic = operator.world.spec.traffic.model_copy(
+        update={"gateway": gateway.model_copy(update={"http_route": "next"})}
+    )
+    operator.world.ask(operator.world.spec.model_copy(update={"traffic": traffic}))
+    view_of(operator)
+    operator.world.drift(None)
+    return view_of(operator)
+
+
 def an_abort_while_somebody_writes_the_route() -> View:
     operator = on_trial()
     operator.world.drift(Split(40))
@@ -163,6 +176,11 @@ class Because:
 
 
 ORDER: tuple[Because, ...] = (
+    Because(
+        "a route that the spec has left and that is as it was found has not drifted",
+        an_old_route_is_back_as_it_was_found,
+        lambda status, notes: "TrafficMoved" in notes and "Drifted" not in notes,
+    ),
     Because(
         "a foreign write is named though the same pass moves the route away from it",
         an_abort_while_somebody_writes_the_route,
