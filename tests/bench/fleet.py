@@ -8,10 +8,8 @@ all its requests, a long prompt holds up the others, and a full KV cache holds u
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +27,6 @@ TPOT = np.array(
 )
 E2E = np.array([0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960, 1920, 7680])
 """vLLM's bucket edges, seconds."""
-MEASURED = Path(__file__).with_name("measured_load.json")
 FAMILIES = {
     "vllm:time_to_first_token_seconds": TTFT,
     "vllm:request_time_per_output_token_seconds": TPOT,
@@ -52,15 +49,6 @@ class Server:
     chunk: float = 2048.0
     kv: float = 300_000.0
     """Tokens of prompts and answers that fit into the cache."""
-
-    @classmethod
-    def measured(cls) -> Server:
-        """The default's iteration, growing with load as real servers were measured to (`measure_load`)."""
-        usual = cls()
-        if not MEASURED.exists():
-            return usual
-        fit = json.loads(MEASURED.read_text())["fit"]
-        return replace(usual, per_running=usual.step * fit["per_running"] / fit["step"])
 
     def scaled(self, factor: float) -> Server:
         """A larger model: everything takes `factor` times as long."""

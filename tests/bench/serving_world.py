@@ -80,9 +80,9 @@ class Service:
 
     @cached_property
     def server(self) -> Server:
-        measured = Server.measured()
+        usual = Server()
         per_pod = self.rate / self.replicas / self.utilisation
-        return measured.scaled(measured.capacity(*self.users.means()) / per_pod)
+        return usual.scaled(usual.capacity(*self.users.means()) / per_pod)
 
     @property
     def most_canaries(self) -> int:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from modelrollout.analysis import arms
 from modelrollout.analysis.block import Margin
-from modelrollout.analysis.information import detectable, units_to_pass, units_to_revert
+from modelrollout.analysis.information import detectable, units_to_pass
+from modelrollout.analysis.ladder import widened, widened_edge
 from modelrollout.analysis.latency import edges_of
 from modelrollout.analysis.metric import Kind, Metric
+from modelrollout.analysis.noise import Noise
 from modelrollout.analysis.plan import Plan
 from modelrollout.analysis.scalar import LEAST_LOOKS
 
@@ -27,6 +29,8 @@ class Stage:
     canary: float
     control: float
     dwell: float = 0.0
+    margin: float = 1.0
+    """How many tolerances it has to prove; see `ladder`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,11 @@ class Demand:
     """Margins with the control's share now; all must be proven. Empty: the metric needs looks, not units."""
     phi: float
     critical: bool
+    metric: Metric | None = None
+    """What it comes from; None: its bounds are those of every step."""
+
+    def bounds_at(self, stage: Stage) -> tuple[tuple[Margin, float], ...]:
+        return bounds_of(self.metric, stage.margin) if self.metric and stage.margin > 1 else self.bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +78,32 @@ def demands(plan: Plan, units: Mapping[str, float]) -> tuple[Demand, ...]:
     """What the plan's metrics ask of the traffic, from their priors and baselines. `units` are units per
     second by metric name (requests, scores); a metric without an entry is left out."""
     return tuple(
-        Demand(m.name, units[m.name], bounds_of(m), m.phi or 1.0, m.name in plan.critical)
+        Demand(m.name, units[m.name], bounds_of(m), _proof_phi(m), m.name in plan.critical, m)
         for m in plan.metrics
         if m.name in units
     )
 
 
-def bounds_of(metric: Metric) -> tuple[tuple[Margin, float], ...]:
-    """The margins that a metric must keep, each with the control's share before the rollout."""
+def _proof_phi(metric: Metric) -> float:
+    """What the evidence for an equal canary is divided by."""
+    return Noise.of(metric).for_proofs(metric.phi or 1.0)
+
+
+def bounds_of(metric: Metric, margin: float = 1.0) -> tuple[tuple[Margin, float], ...]:
+    """The margins that a metric must keep in a step that has to prove so many tolerances, each with the
+    control's share before the rollout."""
     if metric.kind in (Kind.RATIO, Kind.MEAN):
         rate = metric.prior.rate if metric.prior else 0.0
-        return ((Margin(metric.tolerance.ratio, metric.tolerance.absolute), rate),)
+        usual = Margin(metric.tolerance.ratio, metric.tolerance.absolute)
+        return ((widened(metric, margin) or usual, rate),)
     if metric.kind is Kind.HISTOGRAM and metric.baseline is not None:
         edges = edges_of(metric, arms.histogram(metric, metric.baseline))
-        proving = (edges.margins[i] for i in edges.proving)
-        return tuple((Margin(m.ratio, m.absolute), m.exceedance) for m in proving)
+        proving = [edges.margins[i] for i in edges.proving]
+        scale = metric.tolerance.ratio
+        lines = [
+            widened_edge(m, scale, margin) if margin > 1 else Margin(m.ratio, m.absolute) for m in proving
+        ]
+        return tuple(zip(lines, (m.exceedance for m in proving), strict=True))
     return ()
 
 
@@ -125,12 +145,14 @@ def _seconds_to_pass(plan: Plan, demand: Demand, stage: Stage, interval: float) 
         return LEAST_LOOKS * interval
     if demand.units <= 0:
         return math.inf
-    units = max(_units_to_pass(plan, demand, stage, bound) for bound in demand.bounds)
+    units = max(_units_to_pass(plan, demand, stage, bound) for bound in demand.bounds_at(stage))
     return units / (demand.units * stage.canary)
 
 
 def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: float) -> MetricForecast:
-    margin, control = max(demand.bounds, key=lambda bound: _units_to_pass(plan, demand, stage, bound))
+    margin, control = max(
+        demand.bounds_at(stage), key=lambda bound: _units_to_pass(plan, demand, stage, bound)
+    )
     limit, finds = min(margin.limit(control), 1.0), None
     if math.isfinite(seconds):
         seen = (demand.units * stage.canary * seconds, demand.units * stage.control * seconds)
@@ -139,26 +161,23 @@ def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: f
     return MetricForecast(demand.name, control, limit, to_pass, finds)
 
 
-def seconds_to_revert(plan: Plan, demand: Demand, stage: Stage, bad: float) -> float:
-    """Until a canary whose bad share is `bad` is reverted, in the median; inf when it never is. For a metric
-    that carries a single margin."""
-    margin, control = demand.bounds[0]
-    truth = (bad, max(control, 1e-6))
-    units = units_to_revert(truth, _share(stage), margin, demand.phi, plan.revert_risk)
-    return units / (demand.units * stage.canary) if demand.units > 0 else math.inf
+def low_traffic(steps: Sequence[StageForecast], longest: float) -> str | None:
+    """What cannot be decided with this traffic, and what helps; None when every step can pass in time.
+    `longest` is how many seconds a step may last."""
+    late = [(i, step) for i, step in enumerate(steps, start=1) if step.comparable and step.seconds > longest]
+    if not late:
+        return None
+    number, step = max(late, key=lambda found: found[1].seconds)
+    what = step.slowest or "its metrics"
+    takes = "never has" if math.isinf(step.seconds) else f"has after about {_hours(step.seconds)}"
+    return (
+        f"With this traffic step {number} {takes} the evidence that an equal canary is not worse on {what}, "
+        f"and a step may last {_hours(longest)}. What helps: a wider tolerance, a larger weight, a longer "
+        "maxStepDuration, or an evaluation before any user (the same prompts asked of both versions need no "
+        "traffic)."
+    )
 
 
-def remaining(stages: Sequence[StageForecast], step: int, progress: float, elapsed: float) -> float:
-    """Seconds until the last step passes, standing in step `step` (from 0) for `elapsed` seconds with its
-    slowest metric at `progress` (0..1) of the evidence; inf when it never does."""
-    if step >= len(stages):
-        return 0.0
-    current = stages[step].seconds
-    left = max(current * (1 - progress), current - elapsed if stages[step].slowest is None else 0.0)
-    return left + sum(stage.seconds for stage in stages[step + 1 :])
-
-
-def planned_looks(stages: Sequence[StageForecast], interval: float, guard: float = 0.0) -> int:
-    """Looks for `Plan.planned_looks`: twice what the steps should take, and the guard after promotion."""
-    seconds = sum(stage.seconds for stage in stages if math.isfinite(stage.seconds))
-    return max(math.ceil((2 * seconds + guard) / interval), 20)
+def _hours(seconds: float) -> str:
+    """`40 min`, `2.5 h`."""
+    return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"

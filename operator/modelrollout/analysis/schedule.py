@@ -24,11 +24,6 @@ def look_ending_by(now: float, interval: float, settle: float) -> Look:
     return Look(end - interval, end)
 
 
-def due(look: Look, settle: float) -> float:
-    """When the look can be counted, in unix seconds."""
-    return look.end + settle
-
-
 def settle_time(scrape_interval: float) -> float:
     """Seconds after a look's end until the scrape that follows it is there, which proves that all before it
     are: one interval, and time for the scrape itself."""

@@ -114,10 +114,3 @@ def log_share_factor(n1: float, n0: float, weight: float, odds: float) -> float:
     """Log likelihood ratio of a share whose odds are `odds` times those of the weight."""
     share = odds * weight / (odds * weight + 1 - weight)
     return n1 * math.log(share / weight) + n0 * math.log((1 - share) / (1 - weight))
-
-
-def log_beta_mixture(n1: float, n0: float, weight: float, a: float = 1.0, b: float = 1.0) -> float:
-    """Log e-value over all shares at once, Beta(a, b) beforehand, for one weight that never moved."""
-    ahead = math.lgamma(a + n1) + math.lgamma(b + n0) - math.lgamma(a + b + n1 + n0)
-    prior = math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
-    return ahead - prior - n1 * math.log(weight) - n0 * math.log(1 - weight)

@@ -14,7 +14,7 @@ from modelrollout.analysis.counters.halves import halves_of
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import Target, targets_of
 from modelrollout.analysis.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
-from modelrollout.analysis.schedule import due, first_look, look_ending_by, next_look
+from modelrollout.analysis.schedule import first_look, look_ending_by, next_look
 from modelrollout.api import spec
 from tests.unit.analysis.scrapes import (
     ARMS,
@@ -260,7 +260,6 @@ def test_looks_lie_on_the_wall_clock():
     assert next_look(1050.0, 60.0) == Look(1080.0, 1140.0)
     assert look_ending_by(1060.0, 30.0, settle=5.0) == Look(1020.0, 1050.0)
     assert look_ending_by(1054.0, 30.0, settle=5.0) == Look(990.0, 1020.0)
-    assert due(Look(990.0, 1020.0), 5.0) == 1025.0
 
 
 @given(st.integers(0, 2 * 10**12), st.integers(1, 3600))

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from modelrollout.analysis.block import Block, Margin, bettor, project
-from modelrollout.analysis.fixed_horizon import chi_squared, group_size, two_proportions
 from modelrollout.analysis.record import read
 from modelrollout.analysis.replay import replay
 from modelrollout.analysis.scalar import log_t_mixture
-from modelrollout.analysis.split import log_beta_mixture
+from tests.bench.fixed_horizon import chi_squared, group_size, two_proportions
 
 BAD = [3, 2, 4, 3, 1, 5, 2, 3, 4, 3] * 2
 QUIET = [0, 1] * 10
@@ -108,11 +107,6 @@ def test_counted_events(canary: int, control: int, value: float) -> None:
     metric = {"name": "restarts", "kind": "counting", "tolerate": {"ratio": 1.5}, "phi": 1.0, "looks": [look]}
     (verdict,) = replay(read({"metrics": [metric | {"cap": False, "restart": False}]}))
     assert verdict.metrics["restarts"].revert_e == pytest.approx(value, abs=5e-7)
-
-
-def test_the_share_of_arrivals_over_all_alternatives() -> None:
-    assert math.exp(log_beta_mixture(12, 18, 0.5)) == pytest.approx(0.4004572, abs=5e-8)
-    assert math.exp(log_beta_mixture(20, 80, 0.1)) == pytest.approx(8.455251, abs=5e-6)  # 8.4552520 exactly
 
 
 @pytest.mark.parametrize(("t", "looks", "value"), [(3, 10, 6.244689), (4, 20, 66.26478), (0, 20, 0.2182179)])

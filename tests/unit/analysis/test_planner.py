@@ -12,14 +12,7 @@ from modelrollout.analysis.block import Margin
 from modelrollout.analysis.information import detectable, kl, rate, units_to_pass, units_to_revert
 from modelrollout.analysis.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.planner import (
-    Stage,
-    demands,
-    forecast,
-    planned_looks,
-    remaining,
-    seconds_to_revert,
-)
+from modelrollout.analysis.planner import Stage, StageForecast, demands, forecast, low_traffic
 from modelrollout.analysis.split import RISK, SplitProof
 from tests.unit.analysis.given import ERRORS, latency_histogram
 
@@ -88,10 +81,6 @@ def test_a_busy_service_is_held_only_by_its_dwell() -> None:
     steps = forecast(PLAN, wanted, STEPS, 30.0)
     assert [step.seconds for step in steps] == [600, 600, 1800]
     assert {step.slowest for step in steps} == {None}
-    assert remaining(steps, 0, progress=1.0, elapsed=0.0) == 3000
-    assert remaining(steps, 1, progress=0.5, elapsed=300.0) == 2100
-    assert remaining(steps, 3, 0.0, 0.0) == 0
-    assert planned_looks(steps, 30.0, guard=3600) == 2 * 100 + 120
 
 
 def test_without_traffic_or_a_control_nothing_is_promised() -> None:
@@ -105,9 +94,42 @@ def test_without_traffic_or_a_control_nothing_is_promised() -> None:
 def test_noise_makes_everything_as_many_times_longer() -> None:
     calm = demands(Plan((ERRORS,)), {"errors": 10.0})
     wild = demands(Plan((replace(ERRORS, phi=4.0),)), {"errors": 10.0})
-    stage = STEPS[0]
-    slow, fast = (seconds_to_revert(PLAN, d[0], stage, 0.03) for d in (wild, calm))
-    assert slow == pytest.approx(4 * fast)
+    slow, fast = (forecast(PLAN, d, STEPS[:1], 1.0)[0].seconds for d in (wild, calm))
+    assert slow == pytest.approx(4 * fast, rel=0.01)
+
+
+def test_noise_that_nobody_knows_makes_a_proof_three_times_longer() -> None:
+    known, unknown = (
+        forecast(PLAN, demands(Plan((replace(ERRORS, phi=phi),)), {"errors": 10.0}), STEPS[:1], 1.0)[
+            0
+        ].seconds
+        for phi in (1.0, None)
+    )
+    assert unknown == pytest.approx(3 * known, rel=0.01)
+
+
+def test_a_step_that_proves_four_tolerances_is_shorter_on_every_metric() -> None:
+    wanted = demands(PLAN, {"errors": 1.0, "ttft": 1.0})
+    whole, ladder = (
+        forecast(PLAN, wanted, [Stage(0.05, 0.95, 600, margin)], 30.0)[0] for margin in (1.0, 4.0)
+    )
+    for before, after in zip(whole.metrics, ladder.metrics, strict=True):
+        assert after.seconds_to_pass < before.seconds_to_pass / 3
+
+
+def test_traffic_that_is_too_low_is_said_with_the_step_the_metric_and_what_helps() -> None:
+    steps = forecast(PLAN, demands(PLAN, {"errors": 0.3, "ttft": 0.3}), STEPS, 30.0)
+    said = low_traffic(steps, 7200.0)
+    assert said is not None
+    assert said.startswith(
+        f"With this traffic step 1 has after about {steps[0].seconds / 3600:.2g} h the evidence"
+    )
+    assert f"not worse on {steps[0].slowest}, and a step may last 2 h" in said
+    assert (
+        low_traffic(forecast(PLAN, demands(PLAN, {"errors": 1e4, "ttft": 1e4}), STEPS, 30.0), 7200.0) is None
+    )
+    never = StageForecast(math.inf, "errors", (), comparable=True)
+    assert "never has the evidence" in (low_traffic([never], 7200.0) or "")
 
 
 # ── the split ───────────────────────────────────────────────────────────────────────────────────
