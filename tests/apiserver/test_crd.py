@@ -88,14 +88,17 @@ def test_status_is_written_apart_from_spec(modelrollouts, living):
 
 def test_get_mr_shows_what_one_asks_first(control_plane, living):
     head = control_plane.kubectl("get", "mr", LIVING).splitlines()[0]
-    assert head.split() == ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "READY", "REVISION", "AGE"]
+    columns = ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "READY", "REVISION", "OPERATOR", "AGE"]
+    assert head.split() == columns
     wide = control_plane.kubectl("get", "mlops", "-o", "wide").splitlines()[0]
     assert wide.split()[-4:] == ["MEASURED", "CANARY", "CANARY-READY", "MESSAGE"]
 
 
 def test_kubectl_explains_every_field_that_a_user_writes(control_plane):
     explained = control_plane.kubectl("explain", "modelrollout.spec.analysis", "--recursive=false")
-    assert "Per rollout, all metrics and looks together. Default: 0.01." in re.sub(r"\s+", " ", explained)
+    assert "for the whole rollout, all metrics and looks together. Default: 0.01." in re.sub(
+        r"\s+", " ", explained
+    )
 
 
 def test_the_server_stores_the_crd_as_it_is(control_plane):

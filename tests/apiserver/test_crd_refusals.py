@@ -150,11 +150,13 @@ REFUSED = {
         but(runtime__image="a\nb"),
         "it holds a control character or an invisible",
     ),
-    "a model with a control character": (but(model__uri="hf://a/b\x1b"), "write hf://org/name, s3://bucket"),
-    "a model without a scheme": (but(model__uri="Qwen/Qwen3-8B"), "write hf://org/name, s3://bucket/path"),
+    "a model without a scheme": (
+        but(model__uri="Qwen/Qwen3-8B"),
+        "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket",
+    ),
     "a file that is not absolute": (
         but(model__uri="file://models/x"),
-        "write hf://org/name, s3://bucket/path",
+        "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket",
     ),
     "a revision after a colon": (
         but(model__uri="hf://meta-llama/Llama-3.1-8B:0e9e39f2"),
@@ -360,7 +362,8 @@ def test_an_autoscaler_is_never_refused_whatever_weights_the_plan_has(modelrollo
 
 def test_writing_down_the_served_name_that_was_the_default_is_no_change(modelrollouts, living):
     spelled_out = but(model__servedName=LIVING)["spec"]
-    response = modelrollouts.put(LIVING, json=living | {"spec": spelled_out}, params={"dryRun": "All"})
+    body = told(modelrollouts, SERVES) | {"spec": spelled_out}
+    response = modelrollouts.put(LIVING, json=body, params={"dryRun": "All"})
     assert response.status_code == 200, response.text
 
 
