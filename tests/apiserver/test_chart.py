@@ -1,6 +1,5 @@
 """The chart as text: what it renders, what its schema refuses, and that its parts mean the same names."""
 
-import itertools
 import re
 
 import pytest
@@ -52,15 +51,19 @@ def test_helm_finds_nothing_to_complain_of(values):
 
 
 def test_every_value_is_described_in_a_sentence_above_it_or_above_its_section():
-    lines = (CHART / "values.yaml").read_text().splitlines()
-    described, missing = False, []
-    for above, line in itertools.pairwise(["", *lines]):
-        if re.match(r"[a-zA-Z]+:", line):
-            described = above.startswith("# -- ")
-            if not described and not line.endswith(":"):
+    described, missing, above = False, [], []
+    for line in (CHART / "values.yaml").read_text().splitlines():
+        indent = line[: len(line) - len(line.lstrip())]
+        if line.lstrip().startswith("#"):
+            above.append(line)
+            continue
+        if re.match(r"(  )?[a-zA-Z]+:", line):
+            says = any(comment.startswith(f"{indent}# -- ") for comment in above)
+            is_section = not indent and line.endswith(":")
+            if not (says or is_section or (indent and described)):
                 missing.append(line)
-        elif re.match(r"  [a-zA-Z]+:", line) and not described and not above.startswith("  # -- "):
-            missing.append(line)
+            described = described if indent else says
+        above = []
     assert missing == []
 
 

@@ -36,7 +36,7 @@ RIGHTS = {
     "/serviceaccounts": set(),
     "/serviceaccounts/token": set(),
     "/persistentvolumeclaims": set(),
-    "/events": {"create"},
+    "/events": {"create", "list"},
     "discovery.k8s.io/endpointslices": {"list", "watch"},
     **{f"{kind.api_version.rpartition('/')[0]}/{kind.resource}": READ | {"patch"} for kind in ROUTED},
     "gateway.networking.k8s.io/httproutes/status": set(),
