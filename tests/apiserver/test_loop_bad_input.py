@@ -180,6 +180,49 @@ def test_a_gateway_that_no_proxy_serves_is_named_and_waited_for(scene):
     scene.wait("Stable", 40)
 
 
+def at_a_quarter(scene):
+    scene.add(service(), http_route())
+    scene.install(rollout(steps=[{"weight": 25, "for": "1h"}]))
+    scene.change_model("hf://test/two")
+    return scene.wait(lambda status: (status.get("step") or {}).get("startedAt"))
+
+
+def test_a_pod_template_that_nobody_can_build_keeps_neither_abort_nor_deletion_up(scene):
+    at_a_quarter(scene)
+    scene.patch(KIND, {"spec": {"runtime": {"podTemplate": {"spec": {"volumes": [{"name": {"a": "map"}}]}}}}})
+    scene.wait(lambda _: scene.condition("Accepted")[:2] == ("False", "ImpossiblePod"))
+    assert "needs a name" in scene.status()["message"]
+    scene.say("abort")
+    scene.wait(lambda _: scene.weight() == 0)
+    scene.delete()
+    scene.wait(lambda _: scene.get(KIND) is None)
+
+
+def test_a_deployment_that_the_api_server_refuses_is_told_at_once(scene):
+    scene.add(service(), http_route())
+    scene.install(rollout())
+    scene.patch(KIND, {"spec": {"runtime": {"podTemplate": {"spec": {"restartPolicy": "Sometimes"}}}}})
+    status = scene.wait(lambda status: "Sometimes" in status.get("message", ""))
+    assert scene.condition("Stalled")[0] == "True"
+    scene.patch(KIND, {"spec": {"runtime": {"podTemplate": {"spec": {"restartPolicy": "Always"}}}}})
+    status = scene.wait("Stable", 40)
+    assert scene.condition("Stalled") is None, status
+
+
+def test_a_stable_deployment_that_somebody_deletes_in_mid_rollout_is_made_again(scene):
+    status = at_a_quarter(scene)
+    name = f"chat-{status['stable']['revision']}"
+    before = scene.get("Deployment", name)
+    scene.delete("Deployment", name)
+    scene.wait(
+        lambda _: (scene.get("Deployment", name) or before)["metadata"]["uid"] != before["metadata"]["uid"]
+    )
+    made = scene.get("Deployment", name)
+    assert made["spec"]["template"] == before["spec"]["template"]
+    scene.wait(lambda status: status["stable"]["ready"] == 2)
+    assert "DeploymentRemade" in scene.reasons()
+
+
 def test_a_route_deleted_in_mid_rollout_is_named_and_taken_up_again_when_it_is_back(scene):
     scene.add(service(), http_route())
     scene.install(rollout(steps=[{"weight": 25, "for": "1h"}]))

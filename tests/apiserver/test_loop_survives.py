@@ -3,6 +3,7 @@
 import itertools
 import json
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -162,7 +163,10 @@ def test_a_standby_takes_over_and_a_leader_that_is_told_to_end_hands_over_at_onc
 ):
     namespace = quick.namespace
     flags = ["--lease-duration", "3s", "--renew-deadline", "2s", "--retry-period", "1s"]
-    quick.add(rollout(steps=[{"weight": 5, "for": "1h"}]))
+    silent = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
+    prometheus = {"address": f"http://127.0.0.1:{silent.getsockname()[1]}", "timeout": "1m"}
+    analysis = {"prometheus": prometheus, "interval": "1s", "metrics": [{"use": "http/success-rate"}]}
+    quick.add(rollout(steps=[{"weight": 5, "for": "1h"}], analysis=analysis))
 
     def replica(name):
         return Operator(
@@ -174,7 +178,13 @@ def test_a_standby_takes_over_and_a_leader_that_is_told_to_end_hands_over_at_onc
         wait_until(lambda: leads(first) + leads(second) == 1)
         leader, standby = (first, second) if leads(first) else (second, first)
         assert standby.get("/readyz").status_code == 200
-        leader.stop()
+        quick.change_model("hf://test/two")
+        quick.wait(lambda status: (status.get("step") or {}).get("startedAt"))
+        silent.settimeout(30)
+        asked, _ = silent.accept()
+        took = leader.stop()
+        print(f"\nSIGTERM -> ended: {took:.1f} s, with a metrics server that does not answer")
+        assert took < 4, "kopf alone takes five seconds"
         assert leader.process.returncode == 0
         released = time.monotonic()
         wait_until(lambda: leads(standby))
@@ -185,8 +195,10 @@ def test_a_standby_takes_over_and_a_leader_that_is_told_to_end_hands_over_at_onc
         killed = time.monotonic()
         wait_until(lambda: leads(leader))
         print(f"SIGKILL -> standby leads: {time.monotonic() - killed:.1f} s with a Lease of 3 s")
-        quick.change_model("hf://test/two")
-        quick.wait(lambda status: (status.get("step") or {}).get("startedAt"))
+        quick.say("abort")
+        quick.wait("Reverted")
+    asked.close()
+    silent.close()
 
 
 def leads(operator):
