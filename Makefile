@@ -24,7 +24,7 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
-.PHONY: venv lint unit sweep tools apiserver cluster crd
+.PHONY: venv lint unit sweep tools apiserver cluster crd pages
 SLOWEST := --durations=10 --durations-min=1
 # Tests of this tier wait more than they work, so each of two processes has a control plane of its own.
 PLANES := 2
@@ -66,6 +66,10 @@ cluster: bed-build ## the whole bed: kubelet, Envoy, istiod, Prometheus, vLLM; n
 
 crd: $(VENV)/ready ## write the CRD from the models
 	PYTHONPATH=operator $(PY) -m modelrollout.api.crd crds/modelrollouts.yaml charts/modelrollout/files/modelrollouts.yaml
+
+pages: $(VENV)/ready ## write docs/reasons.md and the tables of docs/metrics.md
+	PYTHONPATH=operator $(PY) -m tests.reasons
+	PYTHONPATH=operator $(PY) -m modelrollout.analysis.page docs/metrics.md
 
 # ── the test bed ─────────────────────────────────────────────────────────────────────────────────
 
