@@ -46,6 +46,11 @@ def rows(text: str) -> Iterator[Any]:
     raise ValueError("it has no data.result")
 
 
+def _ends(window: str, end: int) -> bool:
+    """The value ends here. A number may go on beyond the window, also after the `e` or the `.` in it."""
+    return end < len(window) and (window[end - 1] in '"]}' or window[end] in " \t\r\n,]}")
+
+
 class _Reader:
     """A place in the text."""
 
@@ -92,7 +97,7 @@ class _Reader:
                 if whole:
                     raise
             else:
-                if whole or end < len(window):  # a number may go on beyond the window
+                if whole or _ends(window, end):
                     self._at += end
                     return found
             size *= 4

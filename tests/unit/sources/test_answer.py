@@ -33,6 +33,12 @@ def test_any_answer_reads_as_a_json_reader_reads_it(result, indent, size):
         answer.FIRST_TRY = before
 
 
+@pytest.mark.parametrize("size", range(1, 40))
+def test_a_number_that_ends_beyond_the_window_is_read_whole(monkeypatch, size):
+    monkeypatch.setattr(answer, "FIRST_TRY", size)
+    assert list(rows('{"data":{"result":[1.5e+16,-2.25E-7,130,1.0]}}')) == [1.5e16, -2.25e-7, 130, 1.0]
+
+
 def test_what_other_servers_add_is_skipped():
     assert list(rows(told([ROW], isPartial=False, warnings=["x"]))) == [ROW]
     assert list(rows('{"data":{"result":[1.5,"7"]}}')) == [1.5, "7"]  # a scalar expression
