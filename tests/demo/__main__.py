@@ -163,7 +163,7 @@ def reverted(status: Status) -> bool:
 
 def finish(load: Load, good: list[Moment], bad: list[str], watch: Watch) -> None:
     plain("\nWho was served by whom")
-    for line in report.steps(load.tally):
+    for line in report.steps(load.tally, watch.models):
         plain(line)
     plain("\nThe good one")
     plain(f"  first users on it → promoted: {report.exposure(good):.0f} s")

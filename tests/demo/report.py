@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,8 +15,10 @@ EDGE = 1.0
 a second after it was made, and the gateway needs a moment to follow."""
 
 
-def steps(tally: Tally) -> list[str]:
-    """A line per phase of the demo: requests, failures, and the share that each revision answered.
+def steps(tally: Tally, models: Mapping[str, str]) -> list[str]:
+    """A line per phase of the demo: requests, failures, and the share that each model answered.
+
+    `models`: revision -> its model, as status names it.
 
     What was sent within EDGE of a change counts in the last line only.
     """
@@ -26,7 +28,8 @@ def steps(tally: Tally) -> list[str]:
         if not answers:
             continue
         split = "  ".join(
-            f"{short(name)} {100 * part:.1f} %" for name, part in sorted(shares(answers).items())
+            f"{name} {100 * part:.1f} %"
+            for name, part in sorted((short(who, models), part) for who, part in shares(answers).items())
         )
         lines.append(f"  {phase:<26}{len(answers):>9}{whole(answers)['failed']:>8}   {split}")
     failures = ", ".join(f"{number} x {word}" for word, number in tally.failures.most_common())
@@ -58,9 +61,10 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def short(revision: str) -> str:
-    """`file:///models/tiny on image` -> `tiny`."""
-    return revision.partition(" on ")[0].rpartition("/")[2]
+def short(who: str, models: Mapping[str, str]) -> str:
+    """`chat@5d41402abc` -> `tiny`, where that revision's model is `file:///models/tiny on image`."""
+    model = models.get(who.rpartition("@")[2], who)
+    return model.partition(" on ")[0].rpartition("/")[2]
 
 
 Series = Sequence[tuple[float, float]]

@@ -48,6 +48,8 @@ class Watch:
     say: Callable[[str], None]
     moments: list[Moment] = field(default_factory=list)
     resource: dict[str, Any] = field(default_factory=dict)
+    models: dict[str, str] = field(default_factory=dict)
+    """Revision -> its model, of every revision that status has named so far."""
 
     def until(
         self,
@@ -73,6 +75,7 @@ class Watch:
             answer.raise_for_status()
             self.resource = answer.json()
         status: dict[str, Any] = self.resource.get("status", {})
+        self.models |= models(status)
         moment = _moment(status)
         if not self.moments or _key(self.moments[-1]) != _key(moment):
             self.moments.append(moment)
@@ -85,13 +88,19 @@ def condition(status: dict[str, Any], kind: str) -> bool:
     return any(c["type"] == kind and c["status"] == "True" for c in status.get("conditions", []))
 
 
+def models(status: dict[str, Any]) -> dict[str, str]:
+    """Revision -> its model, of the revisions that status names now."""
+    named = [status.get(role) or {} for role in ("stable", "canary", "previous")]
+    return {each["revision"]: each["model"] for each in named if each.get("model")}
+
+
 def _moment(status: dict[str, Any]) -> Moment:
     return Moment(
         time.time(),
         status.get("phase", ""),
         (status.get("step") or {}).get("progress", ""),
         (status.get("weight") or {}).get("desired", 0),
-        (status.get("analysis") or {}).get("verdict") or "",
+        status.get("verdict") or "",
         status.get("message", ""),
     )
 
