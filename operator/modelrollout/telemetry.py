@@ -50,7 +50,9 @@ class Telemetry:
             "modelrollout_look_seconds", "Duration of the arithmetic of one look, without its queries."
         )
         self.errors = self._counter("modelrollout_errors", "Errors of passes and looks, by kind.", "kind")
-        self.notes = self._counter("modelrollout_notes", "Transitions told to people, by reason.", "reason")
+        self.notes = self._counter(
+            "modelrollout_notes", "Notes for people, in Events and in the log, by reason.", "reason"
+        )
         self.requests = self._counter(
             "modelrollout_api_requests",
             "Requests to the API server besides watches.",

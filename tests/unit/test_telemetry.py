@@ -1,8 +1,10 @@
 """What the operator shows of a rollout is what it is now: no state that it has left stays on the page."""
 
 import pytest
+from prometheus_client.metrics import MetricWrapperBase
 
 from modelrollout.telemetry import Telemetry
+from tests.bed.folders import REPOSITORY
 
 CHAT = {"namespace": "ns", "name": "chat"}
 
@@ -38,3 +40,18 @@ def test_a_rollout_that_is_gone_takes_nothing_of_the_others_with_it(telemetry):
     telemetry.forget("ns", "chat")
     assert shown(telemetry, "modelrollout_phase") == {"Reverted": 1}
     assert shown(telemetry, "modelrollout_verdict") == {"Fail": 1}
+
+
+def test_each_metric_is_on_the_page_with_its_labels_and_its_text(telemetry):
+    page = (REPOSITORY / "docs" / "scale.md").read_text("utf-8")
+    written = {line for line in page.splitlines() if line.startswith("| `modelrollout_")}
+    instruments = [each for each in vars(telemetry).values() if isinstance(each, MetricWrapperBase)]
+    assert len(instruments) > 10
+    assert {row(instrument) for instrument in instruments} == written
+
+
+def row(instrument):
+    (family,) = instrument.describe()
+    name = f"{family.name}_total" if family.type == "counter" else family.name
+    labels = ", ".join(f"`{label}`" for label in instrument._labelnames)
+    return f"| `{name}` | {labels} | {family.documentation} |".replace("|  |", "| |")
