@@ -37,6 +37,8 @@ class Standing:
     """Looks folded into its evidence."""
     invalid: int
     noise_known: bool
+    heard: int = 0
+    """Looks of this step in which both arms had traffic for it."""
     problem: Problem | None = None
     """Why the latest look could not be used for it."""
     remark: str = ""
@@ -199,16 +201,36 @@ def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -
             f"Every metric is proven; the step lasts {step.dwell:g} s, {step.seconds:g} s have been judged."
         )
         return Decision(VerdictKind.INSUFFICIENT, "Dwell", message)
-    if not asked:
-        message = (
-            "The pods of both arms carry different load in this step, so nothing had to be proven in it."
+    exempt = sorted(set(plan.critical) - set(asked))
+    if (unheard := _unheard(plan, standings, exempt)) is not None:
+        return unheard
+    why = ""
+    if exempt:
+        why = (
+            f" {names(exempt)} can only speak against the canary here, because its pods carry another load "
+            "than the control's; a later step has to prove it."
         )
+    if not asked:
+        message = f"Nothing speaks against the canary after {step.looks} looks of this step.{why}"
         return Decision(VerdictKind.PASS, "NotAsked", message)
     details = "; ".join(f"{n}: {standings[n].summary}" for n in asked[:3])
     more = f" by more than {step.terms.margin:g} times the tolerance" if step.terms.margin > 1 else ""
     risk = f"risk of error {chance(plan.miss_risk)}"
-    message = f"The canary is not worse{more} on {names(asked)} ({risk}). {details}."
+    message = f"The canary is not worse{more} on {names(asked)} ({risk}). {details}.{why}"
     return Decision(VerdictKind.PASS, "NotWorse", message)
+
+
+def _unheard(plan: Plan, standings: Mapping[str, Standing], exempt: list[str]) -> Decision | None:
+    """What a step does not have to prove must at least have been counted in it: silence passes nothing."""
+    for name in exempt:
+        heard = standings[name].heard
+        if heard < plan.minimum_looks:
+            message = (
+                f"{name} need not be proven in this step, because the pods of the arms carry different load, "
+                f"but it must be seen: both had traffic in {heard} of at least {plan.minimum_looks} looks."
+            )
+            return Decision(VerdictKind.INSUFFICIENT, "TooFewLooks", message)
+    return None
 
 
 def _asked(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -> list[str]:

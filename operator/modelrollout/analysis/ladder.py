@@ -39,6 +39,10 @@ class StepTerms:
     def exempts(self, metric: Metric) -> bool:
         return not self.alike and self.margin > 1 and metric.feels_load
 
+    def asks_more_than(self, other: StepTerms) -> bool:
+        exempts, exempted = (not terms.alike and terms.margin > 1 for terms in (self, other))
+        return self.margin < other.margin or (exempted and not exempts)
+
 
 WHOLE = StepTerms()
 """The tolerance itself, proven anew."""

@@ -6,9 +6,10 @@ Raw counters at stated times are repeatable, so the times are all that has to be
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from typing import Any
 
+from modelrollout.analysis.ladder import StepTerms
 from modelrollout.analysis.observation import Look
 from modelrollout.analysis.schedule import first_look
 
@@ -23,8 +24,8 @@ class Run:
     start: float
     end: float
     interval: float
-    begins_step: bool
-    """Promotion evidence began anew before it."""
+    begun: StepTerms | None
+    """A step began before it, with these terms; None: the step before goes on."""
     answered: bool
     """False: the metrics provider answered nothing at all."""
 
@@ -45,13 +46,13 @@ class Looked:
     """End of the past from which the noise was learned, unix seconds."""
     runs: tuple[Run, ...] = field(default=())
 
-    def fold(self, look: Look, interval: float, *, begins_step: bool, answered: bool) -> Looked:
-        """One more look; `begins_step`: promotion evidence began anew before it."""
+    def fold(self, look: Look, interval: float, *, begun: StepTerms | None, answered: bool) -> Looked:
+        """One more look; `begun`: the terms of the step that began before it."""
         last = self.runs[-1] if self.runs else None
         follows = last is not None and (last.end, last.interval) == (look.start, interval)
-        if last is not None and follows and not begins_step and last.answered == answered:
+        if last is not None and follows and begun is None and last.answered == answered:
             return replace(self, runs=(*self.runs[:-1], replace(last, end=look.end)))
-        run = Run(look.start, look.end, interval, begins_step, answered)
+        run = Run(look.start, look.end, interval, begun, answered)
         return replace(self, runs=(*self.runs, run)[-MOST_RUNS:])
 
     def __len__(self) -> int:
@@ -59,14 +60,24 @@ class Looked:
         return sum(1 for run in self.runs for _ in run.looks())
 
     def to_state(self) -> dict[str, Any]:
-        runs = [[r.start, r.end, r.interval, int(r.begins_step), int(r.answered)] for r in self.runs]
+        runs = [
+            [r.start, r.end, r.interval, astuple(r.begun) if r.begun else 0, int(r.answered)]
+            for r in self.runs
+        ]
         return {"learnedUntil": self.learned_until, "runs": runs}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Looked:
         """As it was stored; KeyError, TypeError or ValueError when it was not."""
         runs = (
-            Run(float(start), float(end), float(interval), bool(begins), bool(answered))
-            for start, end, interval, begins, answered in state["runs"]
+            Run(float(start), float(end), float(interval), _terms(begun), bool(answered))
+            for start, end, interval, begun, answered in state["runs"]
         )
         return cls(float(state["learnedUntil"]), tuple(runs))
+
+
+def _terms(stored: Any) -> StepTerms | None:
+    if stored == 0:
+        return None
+    margin, carry, alike = stored
+    return StepTerms(float(margin), bool(carry), bool(alike))

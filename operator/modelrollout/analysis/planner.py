@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from modelrollout.analysis import arms
 from modelrollout.analysis.block import Margin
 from modelrollout.analysis.information import detectable, units_to_pass
-from modelrollout.analysis.ladder import widened, widened_edge
+from modelrollout.analysis.ladder import StepTerms, widened, widened_edge
 from modelrollout.analysis.latency import edges_of
 from modelrollout.analysis.metric import Kind, Metric
 from modelrollout.analysis.noise import Noise
@@ -31,6 +31,8 @@ class Stage:
     dwell: float = 0.0
     margin: float = 1.0
     """How many tolerances it has to prove; see `ladder`."""
+    alike: bool = True
+    """The pods of both arms carry the same load; where they do not, only the last step asks for latency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,8 @@ class MetricForecast:
     """Until an equal canary is proven, in the median; inf when it never is."""
     finds: float | None
     """The smallest bad share of the canary that this step would revert in its time; None: none."""
+    asked: bool = True
+    """False: the step does not have to prove it, because the pods of both arms carry different load."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +123,7 @@ def _stage(plan: Plan, wanted: Sequence[Demand], stage: Stage, interval: float) 
     if stage.canary <= 0 or stage.control <= 0:
         return StageForecast(stage.dwell, None, (), comparable=False)
     times = {demand.name: _seconds_to_pass(plan, demand, stage, interval) for demand in wanted}
-    needed = {demand.name: times[demand.name] for demand in wanted if demand.critical}
+    needed = {d.name: times[d.name] for d in wanted if d.critical and _is_asked(d, stage)}
     slowest = max(needed, key=lambda name: needed[name], default=None)
     seconds = max(shortest, needed[slowest]) if slowest is not None else shortest
     if math.isfinite(seconds):
@@ -129,6 +133,10 @@ def _stage(plan: Plan, wanted: Sequence[Demand], stage: Stage, interval: float) 
     )
     decides = slowest if slowest is not None and needed[slowest] > shortest else None
     return StageForecast(seconds, decides, metrics, comparable=True)
+
+
+def _is_asked(demand: Demand, stage: Stage) -> bool:
+    return demand.metric is None or not StepTerms(stage.margin, alike=stage.alike).exempts(demand.metric)
 
 
 def _share(stage: Stage) -> float:
@@ -158,7 +166,7 @@ def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: f
         seen = (demand.units * stage.canary * seconds, demand.units * stage.control * seconds)
         excess = detectable(max(control, 1e-6), seen, margin, demand.phi, plan.revert_risk)
         finds = None if excess is None else limit + excess
-    return MetricForecast(demand.name, control, limit, to_pass, finds)
+    return MetricForecast(demand.name, control, limit, to_pass, finds, _is_asked(demand, stage))
 
 
 def low_traffic(steps: Sequence[StageForecast], longest: float) -> str | None:

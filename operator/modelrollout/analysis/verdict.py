@@ -88,6 +88,8 @@ class _Entry:
     test: Test
     used: int = 0
     invalid: int = 0
+    heard: int = 0
+    """Looks of this step in which it counted traffic in both arms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +162,7 @@ class Evidence:
                 entry.used,
                 entry.invalid,
                 entry.test.noise_known,
+                entry.heard,
                 problems.get(metric.name),
                 remarks.get(metric.name, ""),
             )
@@ -186,8 +189,17 @@ class Evidence:
     def restart_promotion(self, dwell: float = 0.0, terms: StepTerms = WHOLE) -> Evidence:
         """Begin a step: `terms` say what it has to prove and whether evidence for the canary goes on; it
         lasts at least `dwell` seconds. Evidence against the canary goes on, at the tolerance itself."""
-        entries = {name: replace(e, test=e.test.begin_step(terms)) for name, e in self.entries.items()}
+        entries = {
+            name: replace(entry, test=entry.test.begin_step(terms), heard=0)
+            for name, entry in self.entries.items()
+        }
         return replace(self, entries=entries, step=_Step(dwell=dwell, terms=terms))
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The metrics that the step in progress has to prove."""
+        fixed = {metric.name: metric for metric in self.plan.metrics}
+        return tuple(n for n in self.plan.critical if not self.step.terms.exempts(fixed[n]))
 
     def to_state(self) -> dict[str, Any]:
         """Everything `from_state` needs, JSON-able; restored evidence goes on bit for bit."""
@@ -199,7 +211,7 @@ class Evidence:
             "looks": self.looks,
             "step": {"start": step.start, "looks": step.looks, "dwell": step.dwell, **asdict(step.terms)},
             "metrics": {
-                name: {"used": e.used, "invalid": e.invalid, **e.test.dump()}
+                name: {"used": e.used, "invalid": e.invalid, "heard": e.heard, **e.test.dump()}
                 for name, e in self.entries.items()
             },
         }
@@ -230,7 +242,7 @@ class Evidence:
             stored = state["metrics"][metric.name]
             test = load_test(metric, plan, stored)
             entries[metric.name] = _Entry(
-                test.resume_step(terms), int(stored["used"]), int(stored["invalid"])
+                test.resume_step(terms), int(stored["used"]), int(stored["invalid"]), int(stored["heard"])
             )
         failed = state.get("failed")
         return cls(
@@ -257,7 +269,9 @@ def _fold(metric: Metric, entry: _Entry, observation: Observation | None) -> tup
     test = entry.test.fold(*checked, blames)
     if isinstance(test, Problem):
         return entry, test
-    return replace(entry, test=test, used=entry.used + 1), arms.silence(metric, *checked)
+    silence = arms.silence(metric, *checked)
+    heard = entry.heard + (silence is None)
+    return replace(entry, test=test, used=entry.used + 1, heard=heard), silence
 
 
 def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:

@@ -141,9 +141,9 @@ def decides(stage: Stage, expected: StageForecast) -> str:
 
 def finding(metric: MetricForecast) -> str:
     finds = "finds nothing in that time" if metric.finds is None else f"finds {metric.finds:.2%} and worse"
-    passes = duration(metric.seconds_to_pass)
+    passes = f"passes in {duration(metric.seconds_to_pass)}" if metric.asked else "not asked for here"
     share = f"control {metric.control:.2%} bad, limit {metric.limit:.2%}"
-    return f"{metric.name}: {share}, passes in {passes}, {finds}"
+    return f"{metric.name}: {share}, {passes}, {finds}"
 
 
 def duration(seconds: float) -> str:

@@ -18,6 +18,7 @@ from modelrollout.api.stages import Stage as PlanStage
 from modelrollout.api.times import unix
 from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
+from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure
 from modelrollout.rollout.model import Plan
 from modelrollout.serving.labels import REVISION_LABEL
 from modelrollout.sources.question import Question
@@ -72,6 +73,8 @@ class Stage:
     countable: bool
     """Whether arrivals can be tested against the weight. Not with copies, matches or a split by pod counts,
     and not after promotion, when the judged revision stands behind the stable Service."""
+    exposure: Exposure = UNKNOWN
+    """What the stage has to prove comes from it."""
 
 
 def case_of(view: View, plan: Plan) -> Case | None:
@@ -92,9 +95,10 @@ def stage_of(view: View, plan: Plan) -> Stage:
     """Where the rollout is after this pass."""
     status = plan.status
     step = status.step
-    name, since = "guard", status.phase_since or status.started_at
+    name, since, exposed = "guard", status.phase_since or status.started_at, UNKNOWN
     if step is not None and step.started_at is not None and status.phase != "Watching":
         name, since = f"{step.index}@{step.started_at}", step.started_at
+        exposed = exposure(status.plan, step.index, view.spec)
     moments = [unix(moment) for moment in (since, status.weight.drift_at) if moment]
     return Stage(
         name=name,
@@ -104,6 +108,7 @@ def stage_of(view: View, plan: Plan) -> Stage:
         or bool(status.weight.desired or status.weight.mirror or status.weight.matches),
         countable=status.canary is not None
         and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
+        exposure=exposed,
     )
 
 

@@ -14,6 +14,7 @@ from modelrollout.analysis.calibration import calibrate
 from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.families import arrivals, resolve
+from modelrollout.analysis.ladder import StepTerms
 from modelrollout.analysis.metric import Kind, Metric
 from modelrollout.analysis.observation import Events, Histogram, Levels, Ratio, Sum
 from modelrollout.analysis.plan import Plan
@@ -22,6 +23,7 @@ from modelrollout.analysis.schedule import look_ending_by
 from modelrollout.api import stages
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec
+from modelrollout.rollout.exposure import exposure
 from modelrollout.rollout.steps import expand
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.prometheus import Prometheus
@@ -171,24 +173,25 @@ def plan_of(metrics: tuple[Metric, ...], analysis: Analysis) -> Plan:
 def steps_of(spec: Spec, known: Known) -> list[tuple[stages.Stage, StageForecast]]:
     """Each step of the plan with its forecast."""
     assert spec.analysis is not None
-    steps = stages.stages(expand(spec))
+    written = expand(spec)
+    steps = stages.stages(written)
     plan = plan_of(known.metrics, spec.analysis)
     interval = float(seconds(spec.analysis.interval))
-    shares = [_shares(stage) for stage in steps]
+    shares = [_shares(stage, exposure(written, i, spec).terms(None)) for i, stage in enumerate(steps)]
     units = {
         m.name: known.units[m.name] for m in known.metrics if m.name in known.units and known.is_planned(m)
     }
     return list(zip(steps, forecast(plan, demands(plan, units), shares, interval), strict=True))
 
 
-def _shares(stage: stages.Stage) -> Stage:
+def _shares(stage: stages.Stage, terms: StepTerms) -> Stage:
     """The parts of the requests that each arm gets; nothing is compared in a wait or a match."""
     match stage:
         case stages.Shift(stay=stay, mirror=mirror) if mirror:
-            return Stage(mirror / 100, 1.0, float(stay))
+            return Stage(mirror / 100, 1.0, float(stay), terms.margin, terms.alike)
         case stages.Shift(stay=stay, weight=weight):
             share = (weight or 0) / 100
-            return Stage(share, 1 - share, float(stay))
+            return Stage(share, 1 - share, float(stay), terms.margin, terms.alike)
         case stages.Wait(stay=stay):
             return Stage(0.0, 1.0, float(stay or 0))
         case stages.Evaluate():

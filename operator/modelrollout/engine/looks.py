@@ -183,7 +183,7 @@ class Looks:
         learned = await learn(self._source, case, question, trial.planned_looks, until)
         for warning in learned.warnings.values():
             log.warning(warning, reason="Untestable")
-        trial.evidence, trial.warnings = learned.evidence, learned.warnings
+        trial.begin(learned.evidence, learned.warnings)
 
     async def _look(self, at: RolloutKey, trial: Trial) -> None:
         look = trial.next_look()

@@ -64,7 +64,7 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
     finally:
         await source.close()
     looks = tuple(look for run in kept.looked.runs for look in run.looks())
-    record = Record(learned.evidence.plan, looks, rows, tuple(_steps(kept.looked)), about=_about(kept))
+    record = Record(learned.evidence.plan, looks, rows, tuple(step_starts(kept.looked)), about=_about(kept))
     return Recounted(record, tuple(_differences(judged(record), kept.evidence)))
 
 
@@ -131,15 +131,21 @@ def _about(trial: Trial) -> str:
     return f"{arms.namespace}/{arms.rollout}: canary {arms.canary}, control {arms.stable}, begun {began}"
 
 
-def _steps(looked: Looked) -> Iterator[StepStart]:
+def step_starts(looked: Looked) -> Iterator[StepStart]:
+    """The steps as they began, each with its terms."""
     lengths = (sum(1 for _ in run.looks()) for run in looked.runs)
     firsts = itertools.accumulate(lengths, initial=1)
-    yield from (StepStart(first) for run, first in zip(looked.runs, firsts, strict=False) if run.begins_step)
+    yield from (
+        StepStart(first, terms=run.begun)
+        for run, first in zip(looked.runs, firsts, strict=False)
+        if run.begun is not None
+    )
 
 
 def _differences(counted: Evidence, kept: Evidence) -> Iterator[str]:
     if kept.step.looks == 0:
-        counted = counted.restart_promotion()  # the last step has passed, and nothing was judged since
+        # the last step has passed, and nothing was judged since
+        counted = counted.restart_promotion(terms=kept.step.terms)
     for name, now in counted.standings().items():
         then = kept.standings()[name]
         if now.used != then.used:

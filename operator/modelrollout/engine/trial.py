@@ -67,7 +67,8 @@ class Trial:
             self.evidence = None
             return False
         self.planned_looks = planned
-        self.stage = replace(self.stage, name=str(state.get("stage", "")))
+        carried = replace(self.stage.exposure, per_pod=state.get("perPod"))
+        self.stage = replace(self.stage, name=str(state.get("stage", "")), exposure=carried)
         return True
 
     def to_state(self) -> dict[str, Any] | None:
@@ -76,6 +77,7 @@ class Trial:
         return {
             "case": self.case.name,
             "stage": self.stage.name,
+            "perPod": self.stage.exposure.per_pod,
             "plannedLooks": self.planned_looks,
             "accelerators": list(self.question.arms.accelerators),
             "evidence": self.evidence.to_state(),
@@ -84,11 +86,22 @@ class Trial:
             "proof": self.proof.to_state(),
         }
 
+    def begin(self, evidence: Evidence, warnings: Mapping[str, str]) -> None:
+        """The control's past is known: evidence begins, at the stage where the rollout is."""
+        self.evidence = evidence.restart_promotion(terms=self.stage.exposure.terms(None))
+        self.warnings = warnings
+
     def enter(self, stage: Stage) -> None:
-        """The rollout is at this stage now; at a new one promotion begins anew, revert evidence goes on."""
-        if stage.name != self.stage.name and self.evidence is not None:
-            self.evidence = self.evidence.restart_promotion()
-            self.verdict = None
+        """The rollout is at this stage now; at a new one the proof begins by its own terms, and also where an
+        edit of later steps made the terms stricter. Evidence against the canary goes on."""
+        terms = stage.exposure.terms(self.stage.exposure.per_pod)
+        is_new = stage.name != self.stage.name
+        if self.evidence is not None:
+            if is_new or terms.asks_more_than(self.evidence.step.terms):
+                self.evidence = self.evidence.restart_promotion(terms=terms)
+                self.verdict = None
+            else:  # what each pod carries is compared with what it carried when this proof began
+                stage = replace(stage, exposure=self.stage.exposure)
         self.stage = stage
         self.valid_from = max(self.valid_from, stage.since)
 
@@ -117,9 +130,9 @@ class Trial:
         self.failure = None
         seen = counted.observations if self.stage.judged else self._untold(counted)
         self.evidence, self.verdict = self.evidence.fold(look, seen)
-        begins = self.verdict.step_looks == 1 and self.verdict.looks > 1
+        begun = self.evidence.step.terms if self.verdict.step_looks == 1 else None
         self.looked = self.looked.fold(
-            look, self.case.interval, begins_step=begins, answered=counted.answered and self.stage.judged
+            look, self.case.interval, begun=begun, answered=counted.answered and self.stage.judged
         )
         arrived = counted.arrived
         self.looks_without_arrivals = self.looks_without_arrivals + 1 if arrived is None else 0
@@ -168,7 +181,7 @@ class Trial:
         verdict, evidence = self.verdict, self.evidence
         if verdict is None or evidence is None or evidence.cursor is None:
             return None
-        critical = tuple(evidence.plan.critical)
+        critical, asked = tuple(evidence.plan.critical), evidence.asked
         warnings = self._warnings()
         queries = {resolved.name: query_of(resolved) for resolved in self.question.metrics}
         return Judgement(
@@ -178,7 +191,8 @@ class Trial:
             message=verdict.message,
             quiet=on_insufficient(self.case.analysis.on_insufficient, verdict, critical) == "promote",
             looks=verdict.looks,
-            proven_at=proven_at(verdict, critical, self.case.interval, evidence.cursor),
+            margin=evidence.step.terms.margin,
+            proven_at=proven_at(verdict, asked, self.case.interval, evidence.cursor),
             metrics=tuple(
                 metric_status(each, queries.get(name), warnings.get(name))
                 for name, each in verdict.metrics.items()

@@ -8,6 +8,7 @@ from modelrollout.analysis.verdict import VerdictKind
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.times import unix
+from modelrollout.rollout.exposure import exposure
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.model import Judgement
 from modelrollout.rollout.view import View
@@ -59,7 +60,7 @@ def passed(view: View) -> bool:
     match view.stage:
         case Shift():
             verdict = evidence(view)
-            return not needs_verdict(view) or (verdict is not None and verdict.kind is VerdictKind.PASS)
+            return not needs_verdict(view) or (verdict is not None and _proves(view, verdict))
         case Wait():
             return True
         case Evaluate():
@@ -69,6 +70,12 @@ def passed(view: View) -> bool:
             return False
         case stage:
             assert_never(stage)
+
+
+def _proves(view: View, verdict: Judgement) -> bool:
+    """It is a Pass of what the next step risks; an edit of later steps may have made that more."""
+    margin = exposure(view.status.plan, view.index, view.spec).terms(None).margin
+    return verdict.kind is VerdictKind.PASS and verdict.margin <= margin
 
 
 def late(view: View) -> bool:

@@ -74,6 +74,8 @@ class Judgement:
     quiet: bool = False
     """The looks speak for the canary, though not enough for a Pass: `promoteIfQuiet` may go on."""
     looks: int = 0
+    margin: float = 1.0
+    """How many tolerances a Pass is proof of."""
     proven_at: float | None = None
     """Unix seconds: when the step will be proven at the pace so far; None: nothing can be said."""
     metrics: tuple[MetricStatus, ...] = ()

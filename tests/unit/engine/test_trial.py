@@ -8,6 +8,7 @@ import pytest
 from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.families import arrivals, resolve
+from modelrollout.analysis.ladder import WHOLE
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.verdict import Evidence, VerdictKind
 from modelrollout.api.spec import Analysis
@@ -143,10 +144,10 @@ def test_the_times_of_the_looks_are_stored_with_what_began_and_what_was_not_answ
     trial.fold(Counted(trial.next_look(), {"http/success-rate": lost}))
     again = Trial(CASE, question(), SECOND, 20)
     again.restore(trial.to_state())
-    assert [(run.start, run.end, run.begins_step, run.answered) for run in again.looked.runs] == [
-        (1000, 1050, False, True),
-        (2000, 2010, True, True),
-        (2010, 2040, False, False),
+    assert [(run.start, run.end, run.begun, run.answered) for run in again.looked.runs] == [
+        (1000, 1050, WHOLE, True),
+        (2000, 2010, WHOLE, True),
+        (2010, 2040, None, False),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -417,3 +418,15 @@ def test_a_weight_that_the_pods_of_now_cannot_make_holds_with_words_and_goes_on_
     operator.world.scale(10)
     operator.wait(3600)
     assert operator.status.phase == "Watching"
+
+
+def test_a_step_is_not_passed_by_a_proof_of_more_than_the_next_step_tolerates() -> None:
+    """Such as a Pass from before an edit of later steps; 5 % before 25 % asks for four tolerances."""
+    for margin, progress in ((20.0, "1/4"), (4.0, "2/4")):
+        operator = on_trial(judged())
+        operator.wait(600)
+        operator.world.judge("Pass")
+        assert operator.world.judgement is not None
+        operator.world.judgement = replace(operator.world.judgement, margin=margin)
+        operator.settle()
+        assert at(operator) == progress
