@@ -25,6 +25,8 @@ from modelrollout.sources.question import Question
 from modelrollout.traffic.registry import capabilities_of
 
 FEWEST_PLANNED = 20
+GUARD = "guard"
+"""Name of the stage after promotion."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Stage:
     """Where in its plan the rollout is; at each stage promotion has to be proven anew."""
 
     name: str
+    """Empty between two steps, while the next one waits for its pods or its route."""
     since: float
     """Unix seconds; looks that began before saw other traffic."""
     weight: float
@@ -95,8 +98,10 @@ def stage_of(view: View, plan: Plan) -> Stage:
     """Where the rollout is after this pass."""
     status = plan.status
     step = status.step
-    name, since, exposed = "guard", status.phase_since or status.started_at, UNKNOWN
-    if step is not None and step.started_at is not None and status.phase != "Watching":
+    name, since, exposed = "", status.phase_since or status.started_at, UNKNOWN
+    if status.phase == "Watching":
+        name = GUARD
+    elif step is not None and step.started_at is not None:
         name, since = f"{step.index}@{step.started_at}", step.started_at
         exposed = exposure(status.plan, step.index, view.spec)
     moments = [unix(moment) for moment in (since, status.weight.drift_at) if moment]

@@ -94,10 +94,12 @@ class Trial:
     def enter(self, stage: Stage) -> None:
         """The rollout is at this stage now; at a new one the proof begins by its own terms, and also where an
         edit of later steps made the terms stricter. Evidence against the canary goes on."""
+        if not stage.name:
+            stage = replace(stage, name=self.stage.name, exposure=self.stage.exposure)
+            self.verdict = None
         terms = stage.exposure.terms(self.stage.exposure.per_pod)
-        is_new = stage.name != self.stage.name
         if self.evidence is not None:
-            if is_new or terms.asks_more_than(self.evidence.step.terms):
+            if stage.name != self.stage.name or terms.asks_more_than(self.evidence.step.terms):
                 self.evidence = self.evidence.restart_promotion(terms=terms)
                 self.verdict = None
             else:  # what each pod carries is compared with what it carried when this proof began
