@@ -17,12 +17,15 @@ from modelrollout.analysis.latency import above_edge
 from modelrollout.analysis.metric import Direction, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.observation import Arm, Histogram, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.verdict import Evidence
 
 RISK = 0.001
 """At most this share of windows reverts a healthy revision."""
 TOLERANCES = 4.0
 BREAKDOWN = 0.2
 SLOW_SHARE = 0.5
+LEAST_UNITS = 1000.0
+"""Requests of the control that say what its share of bad ones is."""
 _BLOCK = 10
 _LEAST_LOOKS = 30
 
@@ -63,6 +66,25 @@ def guard_of(metric: Metric, past: Sequence[Arm]) -> Guarded | None:
     if metric.kind is Kind.HISTOGRAM:
         return _latency(metric, [arms.histogram(metric, arm) for arm in usable])
     return None
+
+
+def breakdowns(evidence: Evidence) -> tuple[Guarded, ...]:
+    """What can be guarded with what the rollout itself counted of the control: a share of requests has broken
+    down when it is 20 points beyond the control's mean. A metric with too few requests of the control is left
+    out, unless it has an absolute limit."""
+    found = []
+    for standing in evidence.standings().values():
+        metric, control = standing.metric, standing.reading.control
+        if metric.kind is not Kind.RATIO:
+            continue
+        if metric.tolerance.ratio == 0:
+            found.append(Guarded(metric))
+        elif control.n >= LEAST_UNITS:
+            usual = round(control.bad / control.n, 6)
+            limit = usual + BREAKDOWN
+            if limit < 1:
+                found.append(Guarded(_alone(metric, limit, usual, limit)))
+    return tuple(found)
 
 
 def guard_plan(guarded: Sequence[Guarded], looks: int, risk: float = RISK) -> Plan | None:

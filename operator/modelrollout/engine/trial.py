@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelrollout.analysis.families import remarks
+from modelrollout.analysis.guard import Guarded, breakdowns, guard_plan
 from modelrollout.analysis.looked import Looked
 from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.policy import on_insufficient
 from modelrollout.analysis.schedule import first_look, next_look
 from modelrollout.analysis.split import SplitProof
 from modelrollout.analysis.verdict import Evidence, StateMismatch, Verdict, VerdictKind
-from modelrollout.engine.case import Case, Stage, judgement_of
+from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
 from modelrollout.engine.metric_status import metric_status, proven_at, query_of
 from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
@@ -49,6 +50,10 @@ class Trial:
     looks_without_arrivals: int = 0
     identified_at: float = 0.0
     """When the rollout's Secret was read, unix seconds."""
+    guarded: tuple[Guarded, ...] = ()
+    """What is judged after promotion, when the control has no users."""
+    guard: Evidence | None = None
+    """The evidence on it; None before promotion, and where nothing can be guarded."""
     valid_from: float = 0.0
     """Looks that began before are dropped: the weight moved, or somebody else wrote the route."""
 
@@ -63,8 +68,9 @@ class Trial:
             self.looked = Looked.from_state(state["looked"])
             self.warnings = dict(state["warnings"])
             self.proof = SplitProof.from_state(state["proof"])
+            self._restore_guard(state.get("guard"), planned)
         except (StateMismatch, KeyError, StopIteration, TypeError, ValueError):
-            self.evidence = None
+            self.evidence = self.guard = None
             return False
         self.planned_looks = planned
         carried = replace(self.stage.exposure, per_pod=state.get("perPod"))
@@ -81,6 +87,7 @@ class Trial:
             "plannedLooks": self.planned_looks,
             "accelerators": list(self.question.arms.accelerators),
             "evidence": self.evidence.to_state(),
+            "guard": self.guard.to_state() if self.guard is not None else None,
             "looked": self.looked.to_state(),
             "warnings": dict(self.warnings),
             "proof": self.proof.to_state(),
@@ -98,7 +105,8 @@ class Trial:
             stage = replace(stage, name=self.stage.name, exposure=self.stage.exposure)
             self.verdict = None
         terms = stage.exposure.terms(self.stage.exposure.per_pod)
-        if self.evidence is not None:
+        on_guard = stage.name == GUARD and self._stand_guard()
+        if self.evidence is not None and not on_guard:
             if stage.name != self.stage.name or terms.asks_more_than(self.evidence.step.terms):
                 self.evidence = self.evidence.restart_promotion(terms=terms)
                 self.verdict = None
@@ -106,6 +114,22 @@ class Trial:
                 stage = replace(stage, exposure=self.stage.exposure)
         self.stage = stage
         self.valid_from = max(self.valid_from, stage.since)
+
+    def _stand_guard(self) -> bool:
+        """Whether the promoted revision is judged against what the control was; begun at the first pass."""
+        if self.guard is None and self.stage.name != GUARD and self.evidence is not None:
+            self.guarded = breakdowns(self.evidence)
+            plan = guard_plan(self.guarded, self.planned_looks)
+            if plan is not None:
+                self.guard, self.verdict = Evidence.fresh(plan), None
+        return self.guard is not None
+
+    def _restore_guard(self, state: Mapping[str, Any] | None, planned: int) -> None:
+        if state is None or self.evidence is None:
+            return
+        self.guarded = breakdowns(self.evidence)
+        plan = guard_plan(self.guarded, planned)
+        self.guard = Evidence.from_state(plan, state) if plan is not None else None
 
     def drop(self, now: float) -> None:
         """The look that is open now saw other traffic than was meant."""
@@ -117,7 +141,8 @@ class Trial:
         A stage does not wait for a whole look to begin: its first one is shorter, unless hardly anything
         would be in it. It is never longer, because the noise was learned from looks of the full length.
         """
-        cursor = self.evidence.cursor if self.evidence is not None else None
+        judging = self.guard or self.evidence
+        cursor = judging.cursor if judging is not None else None
         if cursor is not None and cursor >= self.valid_from:
             return next_look(cursor, self.case.interval)
         whole = first_look(self.valid_from, self.case.interval)
@@ -130,6 +155,13 @@ class Trial:
         if self.evidence is None or look.start < self.valid_from:
             return False
         self.failure = None
+        if self.guard is not None:
+            looks = {g.metric.name: g for g in self.guarded}
+            alone = {
+                n: g.seen(counted.observations[n]) for n, g in looks.items() if n in counted.observations
+            }
+            self.guard, self.verdict = self.guard.fold(look, alone)
+            return True
         seen = counted.observations if self.stage.judged else self._untold(counted)
         self.evidence, self.verdict = self.evidence.fold(look, seen)
         begun = self.evidence.step.terms if self.verdict.step_looks == 1 else None
@@ -180,7 +212,7 @@ class Trial:
         """What the brain decides on; None before the first look."""
         if self.failure is not None and self.failed_at is not None:
             return unjudged(self.failure, self.failed_at)
-        verdict, evidence = self.verdict, self.evidence
+        verdict, evidence = self.verdict, self.guard or self.evidence
         if verdict is None or evidence is None or evidence.cursor is None:
             return None
         critical, asked = tuple(evidence.plan.critical), evidence.asked

@@ -86,7 +86,7 @@ def seen(rng, rate, weight, slow=1.0):
     n1, n0 = round(30 * rate * weight), round(30 * rate * (1 - weight))
     wrong = [sum(rng.random() < 0.005 for _ in range(n)) for n in (n1, n0)]
     return {
-        ERRORS: Observation(Ratio(n1 - wrong[0], n1), Ratio(n0 - wrong[1], n0)),
+        ERRORS: Observation(Ratio(wrong[0], n1), Ratio(wrong[1], n0)),
         LATENCY: Observation(latency_histogram(rng, n1, slow), latency_histogram(rng, n0)),
     }
 
@@ -115,11 +115,11 @@ def climb(rate, *, slow=1.0, seed=1, longest=3600.0, rows=None):
     return "promoted", since / 60, trial
 
 
-def test_a_healthy_canary_at_five_requests_a_second_is_promoted_in_little_more_than_an_hour():
+def test_a_healthy_canary_at_five_requests_a_second_is_promoted_in_less_than_an_hour_and_a_half():
     """The plan is 50 minutes; the whole tolerance at each step takes about two hours."""
     became, minutes, trial = climb(5.0)
     assert became == "promoted"
-    assert minutes <= 75
+    assert minutes <= 90
     assert trial.evidence.step.terms == StepTerms(1.0, carry=True, alike=False)
 
 
@@ -174,7 +174,7 @@ def latency_alone(look, n1):
     empty = latency_histogram(random.Random(1), 0)
     rng = random.Random(look.end)
     few = latency_histogram(rng, n1) if n1 else empty
-    good = Observation(Ratio(50, 50), Ratio(950, 950))
+    good = Observation(Ratio(0, 50), Ratio(0, 950))
     return {ERRORS: good, LATENCY: Observation(few, latency_histogram(rng, 100))}
 
 

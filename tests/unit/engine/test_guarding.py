@@ -1,0 +1,92 @@
+"""After promotion the revision that serves is judged alone, against the control of its rollout."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+
+from modelrollout.analysis.observation import Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.engine.case import Stage
+from modelrollout.engine.trial import Trial
+from modelrollout.rollout.exposure import UNKNOWN
+from modelrollout.sources.looks import Counted
+from tests.unit.analysis.given import latency_histogram
+from tests.unit.engine.test_ladder import CASE, ERRORS, LATENCY, begun, question, seen, stage_at
+
+GUARD = Stage("guard", 1800.0, 1.0, judged=True, countable=False, exposure=UNKNOWN)
+NOTHING = latency_histogram(random.Random(1), 0)
+IDLE = Ratio(0, 0)
+
+
+def promoted(looks=20):
+    """A trial whose rollout is over: the control has answered some thousand requests."""
+    rng, trial = random.Random(5), begun(stage_at(2, 0.0))
+    for _ in range(looks):
+        trial.fold(Counted(trial.next_look(), seen(rng, 10.0, 0.5)))
+    trial.enter(GUARD)
+    return trial
+
+
+def after(trial, *shares, n=100, control=IDLE):
+    """The verdicts of looks in which these shares of the requests fail, the control without users."""
+    found = []
+    for share in shares:
+        canary = Ratio(round(share * n), n)
+        row = {ERRORS: Observation(canary, control), LATENCY: Observation(NOTHING, NOTHING)}
+        assert trial.fold(Counted(trial.next_look(), row))
+        found.append(trial.judgement())
+    return found
+
+
+@pytest.mark.parametrize("healthy", [0, 10, 60])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_breakdown_after_promotion_reverts_within_two_looks_wherever_it_begins(healthy, share):
+    said = after(promoted(), *[0.01] * healthy, share, share)
+    assert all(each.kind is not VerdictKind.FAIL for each in said[:healthy])
+    assert said[-1].kind is VerdictKind.FAIL
+    assert said[-1].reason in {"Catastrophic", "CanaryWorse"}
+
+
+def test_twice_the_errors_of_another_hour_are_no_breakdown():
+    assert not [each for each in after(promoted(), *[0.02, 0.05, 0.1] * 40) if each.kind is VerdictKind.FAIL]
+
+
+@pytest.mark.parametrize("kind", [ProblemKind.NO_DATA, ProblemKind.PROVIDER_ERROR, ProblemKind.INVALID])
+def test_silence_never_reverts_and_never_speaks_for_what_was_promoted(kind):
+    trial = promoted()
+    for _ in range(60):
+        lost = Observation(problem=Problem(kind, "nothing came"))
+        trial.fold(Counted(trial.next_look(), {ERRORS: lost, LATENCY: lost}))
+        assert trial.judgement().kind not in {VerdictKind.FAIL, VerdictKind.PASS}
+    assert after(trial, *[0.0] * 3, n=0)[-1].kind is VerdictKind.INSUFFICIENT
+
+
+def test_a_restart_in_the_window_goes_on_with_the_same_guard():
+    lived, died = promoted(), promoted()
+    for trial in (lived, died):
+        after(trial, 0.01, 0.3)
+    again = Trial(CASE, question(), GUARD, 1)
+    assert again.restore(json.loads(json.dumps(died.to_state())))
+    again.enter(GUARD)
+    assert again.next_look() == lived.next_look()
+    assert after(again, 1.0, 1.0)[-1] == after(lived, 1.0, 1.0)[-1]
+
+
+def test_the_rollouts_own_evidence_and_looks_stay_as_they_were():
+    trial = promoted()
+    before = trial.to_state()
+    after(trial, *[0.01] * 5)
+    assert (trial.to_state()["evidence"], trial.to_state()["looked"]) == (
+        before["evidence"],
+        before["looked"],
+    )
+
+
+def test_without_enough_of_the_control_nothing_is_made_up_and_it_holds():
+    trial = promoted(looks=2)
+    (said,) = after(trial, 1.0)
+    assert said.kind is VerdictKind.INSUFFICIENT
+    assert "control had no traffic" in said.message
