@@ -87,14 +87,14 @@ def _services(view: View) -> list[Action]:
     resting = {"stable": view.stable, "canary": _canary_target(view, view.stable)}
     roles: tuple[Role, Role] = ("stable", "canary")
     missing = [role for role in roles if view.selected(role) is None]
-    if missing:
-        ready = [role for role in missing if _takes_over(view, role, resting[role])]
-        return [PointService(role, resting[role]) for role in ready]
+    ready = [role for role in missing if _takes_over(view, role, resting[role])]
+    found = [PointService(role, resting[role]) for role in ready]
     if view.reverting or taking_over(view):
         winner = view.good if view.reverting else view.canary
         point = course(view, winner, urgent=view.reverting).point if winner is not None else None
-        return [point] if point is not None else []
-    return _named_as_in_status(view, view.stable, resting["canary"])
+        return [*found, point] if point is not None else [*found]
+    moves = _named_as_in_status(view, view.stable, resting["canary"])
+    return [*found, *(move for move in moves if move.role not in missing)]
 
 
 def _takes_over(view: View, role: Role, revision: str) -> bool:
@@ -105,8 +105,8 @@ def _takes_over(view: View, role: Role, revision: str) -> bool:
     return complete or (view.ready(revision) > 0 and not view.installing)
 
 
-def _named_as_in_status(view: View, stable: str, canary: str) -> list[Action]:
-    found: list[Action] = []
+def _named_as_in_status(view: View, stable: str, canary: str) -> list[PointService]:
+    found: list[PointService] = []
     may_move = view.installing or view.ready(stable) or not view.listed("stable")  # nobody loses living pods
     if view.selected("stable") != stable and may_move:
         found.append(PointService("stable", stable))
@@ -133,9 +133,23 @@ def _canary_target(view: View, stable: str) -> str:
 
 
 def _traffic(view: View) -> list[Action]:
-    if view.as_desired or view.stable is None or waits(view) or not _carried(view):
+    if view.as_desired or view.stable is None or waits(view) or not (_known(view) and _carried(view)):
         return []
     return [SetTraffic(view.desired, urgent=view.reverting)]
+
+
+def _known(view: View) -> bool:
+    """The pods that users are sent to are those that status means.
+
+    The first users go to the revision that is being installed. A Service that splits by itself selects what
+    the two others select, so it waits while one of them that it needs selects no revision of ours.
+    """
+    if view.installing and view.selected("stable") != view.stable:
+        return False
+    if not steps.splits_by_pods(view.spec):
+        return True
+    share, stable, canary = view.desired.canary, view.selected("stable"), view.selected("canary")
+    return (stable is not None or share == 100) and (canary is not None or share == 0)
 
 
 def _carried(view: View) -> bool:

@@ -48,7 +48,7 @@ def installed(view: View) -> Change | None:
     """It has its pods and the route; once the spec asks for the next, that users may be on it is enough."""
     if not view.installing or view.stable is None:
         return None
-    complete = holds(view.listed("stable"), 100, view.replicas)
+    complete = holds(view.listed("stable", view.stable), 100, view.replicas)
     superseded = view.target != view.stable and _may_have_users(view)
     if not (complete and view.settled) and not superseded:
         return None

@@ -25,6 +25,7 @@ def check_plan(world: World, plan: Plan) -> None:
     assert len(moves) <= 1, "at most one traffic change per pass"
     for move in moves:
         _intended(plan, move)
+        assert world.says(move.split), "what the router refuses is not asked for"
         _carried(world, move)
         _within_the_plan(world, plan, move)
         _bad_never_rises(world, plan, move)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from modelrollout.rollout.model import SetTraffic
+from modelrollout.rollout.model import PointService, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, moves
-from tests.unit.rollout.world import LOADING, METRICS, Operator, installed, on_trial, spec_of
+from tests.unit.rollout.world import (
+    LOADING,
+    METRICS,
+    SERVICE_ONLY,
+    Operator,
+    installed,
+    on_trial,
+    revision_named,
+    spec_of,
+    with_steps,
+)
 
 
 def at_a_step() -> Operator:
@@ -108,3 +118,32 @@ def test_the_pass_that_a_waiting_correction_asks_for_names_the_writer_and_correc
     plan = operator.run_once()
     assert plan.actions == (SetTraffic(Split(5)),)
     assert [note.reason for note in plan.notes] == ["Drifted"]
+
+
+def test_a_service_that_splits_by_itself_is_not_pointed_while_the_stable_one_selects_others_pods() -> None:
+    first = revision_named("vllm:1")
+    operator = installed(spec_of(traffic=SERVICE_ONLY))
+    operator.world.kill(first, 4)
+    operator.world.services["stable"] = None
+    operator.world.propagate()
+    operator.world.calls.clear()
+    operator.wait(LOADING - 1)
+    assert operator.world.calls == []
+    operator.wait(1)
+    assert operator.world.calls == [PointService("stable", first)]
+    assert operator.world.shares() == {first: 100}
+
+
+def test_a_service_that_holds_both_revisions_waits_when_one_of_the_two_services_selects_others_pods() -> None:
+    first = revision_named("vllm:1")
+    operator = on_trial(with_steps({"weight": 50, "for": "1h"}, traffic=SERVICE_ONLY))
+    assert operator.world.selects == ""
+    operator.world.kill(first, 4)
+    operator.world.services["stable"] = None
+    operator.world.propagate()
+    operator.world.calls.clear()
+    operator.settle()
+    assert operator.world.calls == []
+    operator.wait(2 * LOADING)
+    assert operator.world.services["stable"] == first
+    assert operator.world.selects == ""

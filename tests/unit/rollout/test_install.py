@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import pytest
+
+from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, SetTraffic
 from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.reading import condition, moves
-from tests.unit.rollout.world import LOADING, Operator, Pods, World, installed, revision_named, spec_of
+from tests.unit.rollout.world import (
+    LOADING,
+    SERVICE_ONLY,
+    Operator,
+    Pods,
+    World,
+    installed,
+    revision_named,
+    spec_of,
+)
 
 FIRST, SECOND = revision_named("vllm:1"), revision_named("vllm:2")
+EITHER_WAY = pytest.mark.parametrize(
+    "spec", [spec_of(), spec_of(traffic=SERVICE_ONLY)], ids=["by a route", "by the Service itself"]
+)
 
 
 def test_the_deployment_and_both_services_are_made_at_once_and_traffic_is_left_alone() -> None:
@@ -126,3 +141,50 @@ def test_a_service_of_ours_that_still_selects_another_tools_pods_keeps_them_unti
     operator.wait(1)
     assert operator.world.services["stable"] == FIRST
     assert operator.status.phase == "Stable"
+
+
+@EITHER_WAY
+def test_a_spec_that_changes_just_when_the_first_pods_are_ready_sends_nobody_to_pods_that_still_load(
+    spec: Spec,
+) -> None:
+    operator = Operator(World(spec))
+    operator.settle()
+    operator.world.now += LOADING
+    operator.world.propagate()
+    operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    operator.wait(LOADING - 1)
+    assert moves(operator) == []
+    operator.wait(1)
+    assert moves(operator) == [SetTraffic(Split())]
+    assert operator.world.shares() == {SECOND: 100}
+
+
+@EITHER_WAY
+def test_a_foreign_canary_service_does_not_keep_the_stable_one_on_a_revision_that_was_replaced(
+    spec: Spec,
+) -> None:
+    operator = Operator(World(spec))
+    operator.settle()
+    operator.world.services["canary"] = None
+    operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    operator.settle()
+    assert operator.world.services == {"stable": SECOND, "canary": None}
+    operator.wait(LOADING + 10)
+    assert operator.world.services == {"stable": SECOND, "canary": SECOND}
+    assert operator.world.shares() == {SECOND: 100}
+    assert set(operator.world.pods) == {SECOND}
+
+
+def test_a_revision_is_not_installed_while_the_stable_service_leads_to_another_one() -> None:
+    operator = Operator(World(spec_of(), route=Split()))
+    operator.settle()
+    operator.world.ask(spec_of("vllm:2"))
+    operator.settle()
+    operator.world.services["stable"] = FIRST  # somebody edits it
+    operator.world.now += LOADING
+    operator.world.propagate()
+    operator.run_once()
+    assert operator.status.phase == "Installing"
+    operator.settle()
+    assert operator.status.phase == "Stable"
+    assert operator.world.services["stable"] == SECOND

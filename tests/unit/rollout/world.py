@@ -167,6 +167,8 @@ class World:
         if self.selects is None:
             return None
         if self.selects == "":
+            if None in (self.services.get("stable"), self.services.get("canary")):
+                return None
             stable, canary = (self.ready(self.services.get(role)) for role in ROLES)
             return Split(min(99, max(1, 100 * canary // max(1, stable + canary))))
         if self.selects == self.services.get("stable"):
@@ -343,6 +345,8 @@ class World:
         pods.ready_at += [self.now + self.loading] * (replicas - len(pods.ready_at))
 
     def _route(self, split: Split) -> None:
+        if not self.says(split):
+            return
         self.writer = None
         if self.gateway:
             self.route = split
@@ -350,6 +354,12 @@ class World:
             self.selects = self.services["canary" if split.canary else "stable"]
         else:
             self.selects = ""
+
+    def says(self, split: Split) -> bool:
+        """Without a gateway the router refuses to send all users to a role that has no revision of ours."""
+        if self.gateway or split.canary not in (0, 100):
+            return True
+        return self.services.get("canary" if split.canary else "stable") is not None
 
     # ── what users feel ──
 
