@@ -75,7 +75,7 @@ def analysed(use="http/success-rate", address="http://127.0.0.1:1"):
         ([service()], rollout(), None, "HTTPRoute chat"),
         ([service(), without_rule("completions")], rollout(), None, "completions"),
         ([service(), http_route(service="elsewhere")], rollout(), None, "chat"),
-        ([service(), unnamed()], rollout(), "RuleNotFound", "its rules: none has a name"),
+        ([service(), unnamed()], rollout(), "RuleNotFound", "none of its rules has a name"),
         ([service(), crowded()], rollout(), "RouteIsFull", "would have 17 backendRefs"),
         ([service(), elsewhere()], rollout(), "BackendInOtherNamespace", "in namespace serving"),
         (
