@@ -101,6 +101,10 @@ def test_killed_after_each_write_the_rollout_ends_the_same(plane_with_routes, qu
     assert [each["outcome"] for each in status["history"]] == ["Promoted", "Promoted"]
 
 
+def annotations(scene):
+    return scene.get("ModelRollout")["metadata"].get("annotations", {})
+
+
 def living(scene):
     """Revisions that have pods."""
     pods = [pod["metadata"] for pod in scene.list("Pod") if "deletionTimestamp" not in pod["metadata"]]
@@ -118,11 +122,13 @@ def test_killed_after_each_write_an_abort_ends_the_same(plane_with_routes, quick
     quick.say("abort")
     with Weights(plane_with_routes, namespace) as weights, Mortal(operator, 1, quick) as mortal:
         quick.wait("Reverted", 60)
+        quick.wait(
+            lambda _: "modelrollout.io/abort" not in quick.get("ModelRollout")["metadata"]["annotations"]
+        )
         time.sleep(3)
     assert mortal.deaths >= 2
     assert weights.series in ([50, 0], [0])
     assert quick.weight() == 0
-    assert "modelrollout.io/abort" not in quick.get("ModelRollout")["metadata"]["annotations"]
     assert [each["state"] for each in quick.status()["commands"]] == ["Done"]
 
 
