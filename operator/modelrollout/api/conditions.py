@@ -134,8 +134,18 @@ PROMOTING = Reason(
     "Promoting", "Every step has passed; revision {revision} takes over from {stable}: {doing}"
 )
 PROMOTED_NOW = Reason("Promoted", "Revision {revision} serves all users; {previous} stays warm until {until}")
+PROMOTED_BY_SERVICE = Reason(
+    "Promoted",
+    "Revision {revision} serves all new connections; {previous} stays warm until {until}, and clients that "
+    "keep a connection open from before stay with it until they open a new one",
+)
 PROMOTED_COLD = Reason("Promoted", "Revision {revision} serves all users; {previous} is leaving")
 WATCHING = Reason("Watching", "Revision {revision} serves all users; {previous} stays warm until {until}")
+WATCHING_BY_SERVICE = Reason(
+    "Watching",
+    "Revision {revision} serves all new connections; {previous} stays warm until {until}, and clients that "
+    "keep a connection open from before stay with it until they open a new one",
+)
 WINDOW_CLOSED = Reason("WindowClosed", "Revision {previous} is no longer kept warm; {revision} stays")
 WARM_LOST = Reason(
     "WarmLost",

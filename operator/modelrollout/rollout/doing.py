@@ -18,6 +18,7 @@ from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
+from modelrollout.rollout.steps import splits_by_pods
 from modelrollout.rollout.view import View
 from modelrollout.traffic.registry import unreachable
 from modelrollout.traffic.router import Split
@@ -45,7 +46,8 @@ def doing(view: View) -> Doing:
         return _promoting(view) if view.final else _stepping(view)
     if view.watching:
         until = view.status.keep_warm_until
-        return _do("Watching", say.WATCHING, revision=view.stable, previous=view.previous, until=until)
+        reason = say.WATCHING_BY_SERVICE if splits_by_pods(view.spec) else say.WATCHING
+        return _do("Watching", reason, revision=view.stable, previous=view.previous, until=until)
     if view.status.phase == "Reverted":
         why = view.status.revert_message or ""
         return Doing("Reverted", say.REVERTED_NOW.name, say.REVERTED_NOW.say(stable=view.stable, why=why))

@@ -8,6 +8,7 @@ from modelrollout.api.times import stamp
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
+from modelrollout.rollout.steps import splits_by_pods
 from modelrollout.rollout.view import Change, View, note
 from modelrollout.traffic.router import Split
 
@@ -32,7 +33,8 @@ def promoted(view: View) -> Change | None:
         return None
     window = seconds(view.spec.rollback_window)
     until = stamp(view.now + window)
-    reason = say.PROMOTED_NOW if window else say.PROMOTED_COLD
+    warm = say.PROMOTED_BY_SERVICE if splits_by_pods(view.spec) else say.PROMOTED_NOW
+    reason = warm if window else say.PROMOTED_COLD
     said = note(reason, revision=view.canary, previous=view.stable, until=until)
     return view.change(
         said,

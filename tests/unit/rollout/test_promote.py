@@ -155,6 +155,10 @@ def test_blue_green_by_a_selector_moves_everybody_in_one_write() -> None:
         PointService("canary", FIRST),
     ]
     assert operator.world.selects == SECOND
+    progressing = next(each for each in operator.status.conditions if each.type == "Progressing")
+    for said in (progressing.message, operator.status.history[-1].message):
+        assert f"{SECOND} serves all new connections; {FIRST} stays warm until" in said
+        assert "keep a connection open from before stay with it" in said
 
 
 def test_pods_lost_after_the_names_have_moved_bring_the_old_revision_back() -> None:
