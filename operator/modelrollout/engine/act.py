@@ -157,10 +157,12 @@ class Actor:
         if stable == beside or (body := view.deployments.get(stable)) is None:
             return
         ref = named(CONTROLLER_REVISION, body["metadata"]["name"])
+        if await self._cluster.get(ref, view.key.namespace) is not None:
+            return  # kept in an earlier trial, or by a life that ended before it made the next revision
         try:
             await self._cluster.create(ref, view.key.namespace, kept_copy(view.resource, stable, body))
         except Conflict:
-            return  # kept in an earlier trial
+            return
         except Refused as error:
             log.warning("no copy of the stable Deployment is kept", why=str(error))
 
