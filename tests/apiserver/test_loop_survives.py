@@ -161,7 +161,10 @@ def test_a_new_leader_lists_and_asks_for_no_object_by_name(plane_with_routes, qu
             resource: operator.metric("modelrollout_api_requests_total", verb="get", resource=resource)
             for resource in ("modelrollouts", "deployments", "pods", "services", "httproutes")
         }
-    assert asked == dict.fromkeys(asked, 1)
+    others = {
+        "httproutes": 2
+    }  # once more per namespace, for routes beside ours that send to the same Service
+    assert asked == dict.fromkeys(asked, 1) | others
 
 
 def test_a_standby_takes_over_and_a_leader_that_is_told_to_end_hands_over_at_once(
