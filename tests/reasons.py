@@ -53,7 +53,8 @@ def _section(catalogue: dict[str, Any]) -> Iterator[str]:
     yield from (f"## {catalogue['title']}", "", catalogue["about"].strip(), "")
     yield from ("| Reason | Where | Means | What to do |", "|---|---|---|---|")
     for reason, entry in sorted(catalogue["reasons"].items()):
-        where = ", ".join(f"`{place}`" if place != "Event" else place for place in entry["at"])
+        places = [f"`{place}`" if place != "Event" else place for place in entry["at"]]
+        where = ", ".join(places) or "sentences of others"
         yield f"| `{reason}` | {where} | {entry['means']} | {entry['do']} |"
     yield ""
 
