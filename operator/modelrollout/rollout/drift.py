@@ -16,8 +16,20 @@ AT_ONCE = 2.0
 
 def drifting(view: View) -> bool:
     """The route held what we asked for and does not now, and somebody else wrote it."""
-    taken = view.status.taken is None or view.status.original_traffic is not None
-    return taken and view.confirmed and not view.as_desired and view.observed.route.writer is not None
+    return (
+        view.confirmed
+        and not view.as_desired
+        and not unwritten(view)
+        and view.observed.route.writer is not None
+    )
+
+
+def unwritten(view: View) -> bool:
+    """The route has taken the place of another one, and has not been seen with our split yet."""
+    if view.status.taken is None or view.status.original_traffic is None:
+        return view.status.taken is not None
+    split = next((each for each in view.status.conditions if each.type == say.TRAFFIC_SPLIT), None)
+    return split is not None and split.reason == say.NOT_WRITTEN.name and not view.as_desired
 
 
 def see_drift(view: View) -> Change | None:

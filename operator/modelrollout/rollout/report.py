@@ -13,7 +13,7 @@ from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.doing import Doing
-from modelrollout.rollout.drift import drifting
+from modelrollout.rollout.drift import drifting, unwritten
 from modelrollout.rollout.model import Role
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import REVISION_LABEL, Problem
@@ -168,7 +168,7 @@ def _traffic_split(view: View) -> Finding:
             say.WAITING_FOR_GATEWAY.name, "The gateway has not taken the route yet"
         )
         return Finding("False", waiting.reason, waiting.message)
-    if view.installing:
+    if view.installing or unwritten(view):
         return _said("Unknown", say.NOT_WRITTEN)
     if drifting(view):
         return Finding("False", say.DRIFTED.name, f"{route.writer} changed the route")

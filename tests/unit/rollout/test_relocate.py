@@ -9,8 +9,17 @@ import pytest
 from modelrollout.api.spec import Traffic
 from modelrollout.rollout.model import HandBack, SetTraffic
 from modelrollout.traffic.router import Problem, Split
-from tests.unit.rollout.reading import command
-from tests.unit.rollout.world import LOADING, SERVICE_ONLY, Operator, installed, on_trial, spec_of, with_steps
+from tests.unit.rollout.reading import command, condition
+from tests.unit.rollout.world import (
+    LOADING,
+    SERVICE_ONLY,
+    Died,
+    Operator,
+    installed,
+    on_trial,
+    spec_of,
+    with_steps,
+)
 
 NEXT = {"service": "chat", "gateway": {"httpRoute": "next", "rule": "completions"}}
 MESH = {"service": "chat", "istio": {"virtualService": "chat", "route": "completions"}}
@@ -126,3 +135,24 @@ def test_a_service_that_followed_a_route_is_given_back_as_it_was_when_it_splits_
     operator.settle()
     assert operator.status.original_service is None
     assert operator.status.original_traffic == {"selector": {"app": "old"}}
+
+
+def test_who_wrote_the_new_route_before_is_not_taken_for_drift_though_our_first_write_fails() -> None:
+    operator = installed()
+    ask(operator, NEXT)
+    operator.world.writer = "kubectl-client-side-apply"
+    while not old_route(operator):
+        operator.run_once()
+        operator.world.moved_by(operator.status.taken)
+    operator.calls_left = 1
+    with pytest.raises(Died):
+        operator.run_once()
+    operator.calls_left = None
+    assert condition(operator, "TrafficSplit") == ("Unknown", "NotWritten")
+    operator.settle()
+    assert operator.world.route == Split()
+    assert condition(operator, "TrafficSplit") == ("True", "AsDesired")
+    assert "Drifted" not in operator.notes
+    operator.world.drift(Split(40))
+    operator.settle()
+    assert "Drifted" in operator.notes
