@@ -260,7 +260,7 @@ class Strategy(Wire):
 
 
 class PrometheusAuth(Wire):
-    """How the operator says who asks."""
+    """The credentials that the operator sends to Prometheus."""
 
     secret: Name
     """A Secret in the namespace of the rollout, with any of the keys token (sent as a bearer token),
