@@ -15,17 +15,28 @@ from tests.bed.process import Processes
 CHURN = """
 import os, pathlib, subprocess, sys
 roots = [pathlib.Path(word) for word in sys.argv[1:]]
+
+def take_over_cpuset(folder):
+    for file in (folder / "cpuset.cpus", folder / "cpuset.mems"):
+        if file.exists() and not file.read_text().strip():
+            file.write_text((folder.parent / file.name).read_text())
+
 for turn in range(100_000):
     for root in roots:
         pod = root / f"pod{os.getpid()}" / str(turn % 7)
         pod.mkdir(parents=True, exist_ok=True)
+        for folder in (root, pod.parent, pod):
+            take_over_cpuset(folder)
         child = subprocess.Popen(["sleep", "0.01"])
         (pod / "cgroup.procs").write_text(str(child.pid))
         child.wait()
         pod.rmdir()
         pod.parent.rmdir()
 """
-"""What kubelet and runc do under load: cgroups with a process in them that come and go all the time."""
+"""What kubelet and runc do under load: cgroups with a process in them that come and go all the time.
+
+A new v1 cpuset has no CPUs and no memory, and takes no process before its parent's are written into it.
+"""
 
 UP = """
 from tests.bed.process import Processes
@@ -86,8 +97,9 @@ def test_a_bed_whose_cgroups_come_and_go_leaves_none_behind(own_cache):
         for number in range(3):
             bed.start(f"churn{number}", [sys.executable, "-c", CHURN, *remains.cgroup_folders(name)])
         bed.wait_until(lambda: bool(remains.cgroup_members(name)), "process in a cgroup", bed.named["churn0"])
+        bed.wait_until(lambda: len(remains.members(name, None)) > 3, "children of the three", bed.named["churn2"])
         pids = remains.members(name, None)
-        assert len(pids) >= 3
+        assert all(process.code() is None for process in bed.named.values())
     assert not bed.folder.exists()
     assert not remains.cgroup_folders(name)
     assert not [pid for pid in pids if pid != os.getpid() and name.encode() in environment(pid)]
