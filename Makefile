@@ -69,7 +69,7 @@ crd: $(VENV)/ready ## write the CRD from the models
 
 pages: $(VENV)/ready ## write docs/reasons.md and the tables of docs/metrics.md
 	PYTHONPATH=operator $(PY) -m tests.reasons
-	PYTHONPATH=operator $(PY) -m modelrollout.analysis.page docs/metrics.md
+	PYTHONPATH=operator $(PY) -m modelrollout.analysis.packs.page docs/metrics.md
 
 # ── the test bed ─────────────────────────────────────────────────────────────────────────────────
 

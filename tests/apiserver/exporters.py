@@ -11,9 +11,9 @@ from itertools import accumulate
 from pathlib import Path
 from types import SimpleNamespace
 
-from modelrollout.analysis.counters.arms import Arms, Split
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.observation import Look
+from modelrollout.analysis.counters.matchers import Arms, Split
+from modelrollout.analysis.inputs.observation import Look
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.api import spec
 from modelrollout.sources.looks import LookSource, Question
 from tests.bed.prometheus import Prometheus, file_job

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from modelrollout.analysis import families
+from modelrollout.analysis.packs import catalogue
 from modelrollout.api.crd import KIND
 from modelrollout.api.spec import Spec
 from tests.bed import pieces
@@ -72,7 +72,7 @@ def test_an_example_names_metrics_that_can_be_judged(example):
         if item["kind"] == KIND:
             analysis = Spec.model_validate(item["spec"]).analysis
             assert analysis is not None
-            assert families.problems(analysis.metrics) == ()
+            assert catalogue.problems(analysis.metrics) == ()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -6,7 +6,7 @@ from itertools import pairwise, product
 
 import pytest
 
-from modelrollout.analysis.observation import Histogram, Look, ProblemKind, Ratio, Scalar
+from modelrollout.analysis.inputs.observation import Histogram, Look, ProblemKind, Ratio, Scalar
 from modelrollout.api import spec
 from tests.apiserver.exporters import (
     FAST,

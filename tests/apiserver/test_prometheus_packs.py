@@ -5,10 +5,10 @@ from itertools import product
 
 import pytest
 
-from modelrollout.analysis import families
-from modelrollout.analysis.counters.arms import Split
-from modelrollout.analysis.metric import Kind
-from modelrollout.analysis.observation import Look, ProblemKind, Ratio
+from modelrollout.analysis.counters.matchers import Split
+from modelrollout.analysis.inputs.metric import Kind
+from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
+from modelrollout.analysis.packs import catalogue
 from tests.apiserver.exporters import Slot, arms_of, count, looking, question, scraping
 from tests.servers.vllm_metrics import Metrics
 
@@ -121,7 +121,7 @@ async def test_each_metric_of_each_pack_is_found_under_the_names_that_exporters_
     pods.control.set(everything("old"))
     with looking(pods.canary, pods.control) as seen:
         pass
-    asked = question(url, *sorted(families.known_metrics()), rollout="packs")
+    asked = question(url, *sorted(catalogue.known_metrics()), rollout="packs")
     observations = (await count(asked, seen.look)).observations
     assert {name: o.problem.message for name, o in observations.items() if o.problem} == {}
     kinds = {metric.name: metric.metric.kind for metric in asked.metrics}
@@ -135,7 +135,7 @@ async def test_the_older_names_of_a_pack_are_found_as_well(bed, url):
         "vllm:gpu_prefix_cache_hits_total": "vllm:prefix_cache_hits_total",
         "vllm:gpu_prefix_cache_queries_total": "vllm:prefix_cache_queries_total",
     }
-    known = families.packs()["vllm"].entries["cache-hit-rate"].recipe.families()
+    known = catalogue.packs()["vllm"].entries["cache-hit-rate"].recipe.families()
     assert older.keys() <= known
     pods = arms_of(bed, "older", {'vllm:request_success_total{finished_reason="stop"}': 0})
     for pod, names in ((pods.canary, older.values()), (pods.control, older)):

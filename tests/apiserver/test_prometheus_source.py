@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modelrollout.analysis.observation import Look, ProblemKind
+from modelrollout.analysis.inputs.observation import Look, ProblemKind
 from modelrollout.api import spec
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.provider import ProviderError

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from modelrollout.analysis.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence, VerdictKind
+from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.inputs.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
+from modelrollout.analysis.inputs.plan import Plan
 from tests.apiserver.exporters import (
     FAST,
     Slot,

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from modelrollout.analysis.block import Margin
-from modelrollout.analysis.information import rate
-from modelrollout.analysis.metric import EdgeMargin, Metric, Tolerance
-from modelrollout.analysis.noise import MOST_FOR_BREAKDOWNS
-from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.betting.block import Margin
+from modelrollout.analysis.betting.information import rate
+from modelrollout.analysis.inputs.metric import EdgeMargin, Metric, Tolerance
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.noise.noise import MOST_FOR_BREAKDOWNS
 from tests.bench import many, peers
 from tests.bench.many import Array, Counts, Rules
 from tests.bench.report import Row

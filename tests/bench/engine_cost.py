@@ -11,10 +11,10 @@ import random
 import statistics
 import time
 
-from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.observation import Events, Histogram, Look, Observation, Ratio
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import Events, Histogram, Look, Observation, Ratio
+from modelrollout.analysis.inputs.plan import Plan
 
 EDGES = tuple(round(0.05 * 1.45**k, 4) for k in range(23))
 PODS, REQUESTS = 20, 15

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from modelrollout.analysis.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
-from modelrollout.analysis.dispersion import LAGS, LARGEST, PRIOR_LOOKS
-from modelrollout.analysis.edges import RARE
-from modelrollout.analysis.mixture import Schedule
-from modelrollout.analysis.noise import SLOW, UNKNOWN
-from modelrollout.analysis.past import HISTORY_LAGS, SEEN_SLOW
-from modelrollout.analysis.two_sided import FORGET
+from modelrollout.analysis.betting.block import BETTER, LOG_STAKES_BETTER, LOG_STAKES_WORSE, WORSE, Margin
+from modelrollout.analysis.betting.edges import RARE
+from modelrollout.analysis.betting.mixture import Schedule
+from modelrollout.analysis.betting.two_sided import FORGET
+from modelrollout.analysis.noise.design_effect import HISTORY_LAGS, SEEN_SLOW
+from modelrollout.analysis.noise.dispersion import LAGS, LARGEST, PRIOR_LOOKS
+from modelrollout.analysis.noise.noise import SLOW, UNKNOWN
 
 Array = npt.NDArray[np.float64]
 _EPS, _LEAST, _GREATEST = 1e-9, 1e-7, 0.999

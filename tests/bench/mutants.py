@@ -32,7 +32,7 @@ PACKAGE = ROOT / "operator" / "modelrollout"
 ROOMS = {
     "rollout": "tests/unit/rollout",
     "traffic": "tests/unit/traffic",
-    "analysis/decision.py": "tests/unit/analysis",
+    "analysis/evidence/decision.py": "tests/unit/analysis",
 }
 """What is mutated, and the tests that ought to notice."""
 LONGEST = 60

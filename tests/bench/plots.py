@@ -12,8 +12,8 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from modelrollout.analysis.block import Margin
-from modelrollout.analysis.information import units_to_pass, units_to_revert
+from modelrollout.analysis.betting.block import Margin
+from modelrollout.analysis.betting.information import units_to_pass, units_to_revert
 from tests.bench import many, peers
 from tests.bench.contest import DELTA, JUDGED, LOOKS, passed, plan_of, reverted, rules_of
 from tests.bench.worlds import Size, steady

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.inputs.plan import Plan
 from tests.bench import many
 from tests.bench.contest import LOOKS, against_latency, plan_of, reverted, rules_of
 from tests.bench.many import Array

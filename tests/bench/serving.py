@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from modelrollout.analysis.ladder import terms_of
-from modelrollout.analysis.metric import Metric
-from modelrollout.analysis.observation import Histogram, Look, Observation, Ratio
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence, Verdict
+from modelrollout.analysis.betting.ladder import terms_of
+from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.inputs.metric import Metric
+from modelrollout.analysis.inputs.observation import Histogram, Look, Observation, Ratio
+from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.api import spec
 from tests.bench import peers
 from tests.bench.fleet import Users

@@ -1,7 +1,8 @@
 """Rollouts on a simulated fleet of LLM servers, read as Prometheus would read it and judged by the engine.
 
 Nothing between the servers and the verdict is a model: the lanes' counters are scraped, the scrapes go
-through `analysis.counters`, and what comes out is folded by `analysis.verdict.Evidence` as the operator does.
+through `analysis.counters`, and what comes out is folded by `analysis.evidence.verdict.Evidence` as the
+operator does.
 All rollouts of a table's cell go on side by side, each at its own step.
 """
 
@@ -16,21 +17,21 @@ from typing import Protocol
 
 import numpy as np
 
-from modelrollout.analysis.calibration import calibrate
-from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves, halves_of
 from modelrollout.analysis.counters.load import arrivals
+from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.counters.observe import observe
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
-from modelrollout.analysis.families import arrivals as arrivals_of
-from modelrollout.analysis.families import resolve
-from modelrollout.analysis.metric import Metric
-from modelrollout.analysis.observation import Look, Observation
-from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.inputs.metric import Metric
+from modelrollout.analysis.inputs.observation import Look, Observation
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.packs.catalogue import arrivals as arrivals_of
+from modelrollout.analysis.packs.catalogue import resolve
+from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.api import spec
 from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Server, Users
 

@@ -17,8 +17,8 @@ from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 
-from modelrollout.analysis.block import Margin
-from modelrollout.analysis.information import rate
+from modelrollout.analysis.betting.block import Margin
+from modelrollout.analysis.betting.information import rate
 from tests.bench import promised
 from tests.bench.contest import LOOKS, on_latency, on_many, on_shares, passed, plan_of, reverted, rules_of
 from tests.bench.report import Row, table

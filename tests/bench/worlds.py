@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from modelrollout.analysis.edges import edge_margins, exceedances
-from modelrollout.analysis.metric import EdgeMargin
-from modelrollout.analysis.observation import Histogram
+from modelrollout.analysis.betting.edges import edge_margins, exceedances
+from modelrollout.analysis.inputs.metric import EdgeMargin
+from modelrollout.analysis.inputs.observation import Histogram
 from tests.bench.many import Array, Counts, history_phi
 
 _BELOW_A_SECOND = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75)

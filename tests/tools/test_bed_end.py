@@ -97,7 +97,9 @@ def test_a_bed_whose_cgroups_come_and_go_leaves_none_behind(own_cache):
         for number in range(3):
             bed.start(f"churn{number}", [sys.executable, "-c", CHURN, *remains.cgroup_folders(name)])
         bed.wait_until(lambda: bool(remains.cgroup_members(name)), "process in a cgroup", bed.named["churn0"])
-        bed.wait_until(lambda: len(remains.members(name, None)) > 3, "children of the three", bed.named["churn2"])
+        bed.wait_until(
+            lambda: len(remains.members(name, None)) > 3, "children of the three", bed.named["churn2"]
+        )
         pids = remains.members(name, None)
         assert all(process.code() is None for process in bed.named.values())
     assert not bed.folder.exists()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelrollout.analysis.decision import VerdictKind
-from modelrollout.analysis.observation import ProblemKind
+from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.inputs.observation import ProblemKind
 from modelrollout.api import conditions
 from modelrollout.cluster.errors import Refused, RevisionRefused
 from modelrollout.serving.trouble import GRAVEST_FIRST

@@ -11,9 +11,9 @@ from typing import Any, assert_never
 
 from pydantic import ValidationError
 
-from modelrollout.analysis.defaults import analysis_of
-from modelrollout.analysis.families import problems
-from modelrollout.analysis.planner import MetricForecast, StageForecast
+from modelrollout.analysis.packs.catalogue import problems
+from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.planning.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Evaluate, Shift, Stage, Wait
 from modelrollout.cli.manifest import Unreadable, read

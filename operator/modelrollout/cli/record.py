@@ -11,7 +11,7 @@ from typing import Any
 
 from kubernetes.aio.config import ConfigException
 
-from modelrollout.analysis.export import write
+from modelrollout.analysis.records.export import write
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.errors import ClusterError

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from modelrollout.analysis.record import Record, read
-from modelrollout.analysis.replay import as_json, replay
-from modelrollout.analysis.shapes import Malformed
-from modelrollout.analysis.verdict import Verdict
+from modelrollout.analysis.evidence.verdict import Verdict
+from modelrollout.analysis.records.record import Record, read
+from modelrollout.analysis.records.replay import as_json, replay
+from modelrollout.analysis.records.shapes import Malformed
 
 
 def main(argv: Sequence[str]) -> int:

@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import assert_never
 
-from modelrollout.analysis.counters.arms import Arms, Split
-from modelrollout.analysis.defaults import analysis_of
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.metric import Metric
-from modelrollout.analysis.plan import Plan as EvidencePlan
+from modelrollout.analysis.counters.matchers import Arms, Split
+from modelrollout.analysis.inputs.metric import Metric
+from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
 from modelrollout.api.stages import Evaluate, Shift, Wait, stages

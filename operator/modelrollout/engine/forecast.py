@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import assert_never
 
-from modelrollout.analysis.calibration import calibrate
-from modelrollout.analysis.counters.arms import Arms
+from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.counters.halves import Halves
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.ladder import StepTerms
-from modelrollout.analysis.metric import Kind, Metric
-from modelrollout.analysis.observation import Events, Histogram, Levels, Ratio, Sum
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.planner import Stage, StageForecast, bounds_of, demands, forecast
-from modelrollout.analysis.schedule import look_ending_by
+from modelrollout.analysis.counters.matchers import Arms
+from modelrollout.analysis.inputs.metric import Kind, Metric
+from modelrollout.analysis.inputs.observation import Events, Histogram, Levels, Ratio, Sum
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.inputs.schedule import look_ending_by
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.planning.calibration import calibrate
+from modelrollout.analysis.planning.planner import Stage, StageForecast, bounds_of, demands, forecast
 from modelrollout.api import stages
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec

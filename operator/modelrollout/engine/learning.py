@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelrollout.analysis.calibration import calibrate
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.engine.case import Case, judgement_of
 from modelrollout.sources.looks import LookSource, Question
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import structlog
 
-from modelrollout.analysis.looked import Looked
-from modelrollout.analysis.schedule import look_ending_by
-from modelrollout.analysis.split import SplitProof
+from modelrollout.analysis.evidence.split import SplitProof
+from modelrollout.analysis.inputs.schedule import look_ending_by
+from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.accelerators import per_pod
 from modelrollout.engine.case import Case, case_of, names_moved, planned_looks, question_of, stage_of
 from modelrollout.engine.keys import RolloutKey

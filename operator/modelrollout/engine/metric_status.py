@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrollout.analysis.counters.recipe import Resolved
-from modelrollout.analysis.reading import ArmTotals
-from modelrollout.analysis.verdict import MetricEvidence, Verdict, VerdictKind
+from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict, VerdictKind
+from modelrollout.analysis.kinds.reading import ArmTotals
 from modelrollout.api.status import MetricStatus
 
 LONGEST_QUERY = 512

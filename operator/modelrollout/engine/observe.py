@@ -12,7 +12,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from modelrollout.analysis.split import SplitProof
+from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.api.spec import Spec
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, kind_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.analysis.defaults import analysis_of
-from modelrollout.analysis.families import problems
+from modelrollout.analysis.packs.catalogue import problems
+from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.engine.view import View
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.labels import ROLLOUT_LABEL

@@ -15,13 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from modelrollout.analysis.defaults import analysis_of
-from modelrollout.analysis.looked import Looked
-from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
-from modelrollout.analysis.reading import Reading
-from modelrollout.analysis.record import Record, StepStart
-from modelrollout.analysis.replay import judged
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.kinds.reading import Reading
+from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.records.look_log import Looked
+from modelrollout.analysis.records.record import Record, StepStart
+from modelrollout.analysis.records.replay import judged
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.engine.case import Case, Stage, question_of

@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelrollout.analysis.families import remarks
-from modelrollout.analysis.guard import Guarded, breakdowns, guard_plan
-from modelrollout.analysis.looked import Looked
-from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
-from modelrollout.analysis.policy import on_insufficient
-from modelrollout.analysis.schedule import first_look, next_look
-from modelrollout.analysis.split import SplitProof
-from modelrollout.analysis.verdict import Evidence, StateMismatch, Verdict, VerdictKind
+from modelrollout.analysis.evidence.guard import Guarded, breakdowns, guard_plan
+from modelrollout.analysis.evidence.policy import on_insufficient
+from modelrollout.analysis.evidence.split import SplitProof
+from modelrollout.analysis.evidence.verdict import Evidence, StateMismatch, Verdict, VerdictKind
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.inputs.schedule import first_look, next_look
+from modelrollout.analysis.packs.catalogue import remarks
+from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
 from modelrollout.engine.metric_status import metric_status, proven_at, query_of
 from modelrollout.rollout.model import Judgement

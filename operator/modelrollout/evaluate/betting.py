@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from modelrollout.analysis.mixture import SINGLE, Mixture, log_sum
+from modelrollout.analysis.betting.mixture import SINGLE, Mixture, log_sum
 
 FRACTIONS = tuple(0.98 * 0.5**k for k in range(11))
 """Parts of the greatest stake: the large ones find great harm in few cases, the small ones little harm."""

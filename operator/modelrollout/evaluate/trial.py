@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelrollout.analysis.mixture import log_sum
+from modelrollout.analysis.betting.mixture import log_sum
 from modelrollout.evaluate.betting import Bet
 from modelrollout.evaluate.claims import Claim, Scores, claims_of, scale_of
 from modelrollout.evaluate.policy import Policy

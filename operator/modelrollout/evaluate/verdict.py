@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from modelrollout.analysis.verdict import VerdictKind
-from modelrollout.analysis.words import chance, names
+from modelrollout.analysis.evidence.sentences import chance, names
+from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.evaluate.readings import Reading, read, tolerated
 from modelrollout.evaluate.trial import Line, Trial
 

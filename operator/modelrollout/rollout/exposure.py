@@ -1,14 +1,14 @@
 """What a step of the plan exposes: which users the next one sends to the canary, and what each pod carries.
 
-From it come the terms of the step's proof (`analysis.ladder`). The figures are those of the plan, not of the
-moment: a pod that is being replaced must not change what a step has to prove.
+From it come the terms of the step's proof (`analysis.betting.ladder`). The figures are those of the plan,
+not of the moment: a pod that is being replaced must not change what a step has to prove.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelrollout.analysis.ladder import StepTerms, terms_of
+from modelrollout.analysis.betting.ladder import StepTerms, terms_of
 from modelrollout.api.spec import Spec
 from modelrollout.rollout import steps
 from modelrollout.traffic.ratio import nearest

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.status import MetricStatus, Status, TakenTraffic
 from modelrollout.traffic.router import Problem, Reading, Split
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
 from modelrollout.api.quantities import seconds

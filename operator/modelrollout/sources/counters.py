@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from modelrollout.analysis.counters.arms import Scope
 from modelrollout.analysis.counters.expression import quoted
+from modelrollout.analysis.counters.matchers import Scope
 from modelrollout.analysis.counters.patterns import matches
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from modelrollout.analysis.counters.arms import Arms, Untold, scope
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves, halves_of
+from modelrollout.analysis.counters.matchers import Arms, Untold, scope
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
-from modelrollout.analysis.observation import Look
+from modelrollout.analysis.inputs.observation import Look
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.provider import AnswerTooLarge
 from modelrollout.sources.question import HORIZON, Question, pods, reach

@@ -13,19 +13,19 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from modelrollout.analysis.counters.arms import Arms, By, Untold, matchers, scope
 from modelrollout.analysis.counters.expression import ARM, Matcher
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.counters.load import Arrivals, arrivals
+from modelrollout.analysis.counters.matchers import Arms, By, Untold, matchers, scope
 from modelrollout.analysis.counters.observe import observe, scalar
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.silence import explained
 from modelrollout.analysis.counters.targets import Target
-from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind
-from modelrollout.analysis.schedule import settle_time
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.inputs.schedule import settle_time
 from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past

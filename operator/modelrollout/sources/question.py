@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelrollout.analysis.counters.arms import Arms, By, Scope, scope
+from modelrollout.analysis.counters.matchers import Arms, By, Scope, scope
 from modelrollout.analysis.counters.recipe import Recipe, Resolved
 from modelrollout.analysis.counters.series import Place
 from modelrollout.analysis.counters.targets import Target, slowest
-from modelrollout.analysis.observation import Look
+from modelrollout.analysis.inputs.observation import Look
 from modelrollout.sources.access import NOBODY, Credentials
 
 HORIZON = 600.0
@@ -34,7 +34,7 @@ class Question:
     warm_up: float
     """Seconds for which a pod that begins to answer is left out."""
     arrivals: Recipe
-    """See `families.arrivals`."""
+    """See `packs.catalogue.arrivals`."""
     labels: Labels = ()
     """Labels that all its series have, beside those that tell the arms apart."""
     credentials: Credentials = NOBODY

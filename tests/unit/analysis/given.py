@@ -6,8 +6,9 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.observation import (
+from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import (
     Events,
     Histogram,
     Levels,
@@ -16,8 +17,7 @@ from modelrollout.analysis.observation import (
     Ratio,
     Scalar,
 )
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence, Verdict
+from modelrollout.analysis.inputs.plan import Plan
 
 TTFT = (
     0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0,

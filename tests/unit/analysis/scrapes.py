@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 
-from modelrollout.analysis import families
-from modelrollout.analysis.counters.arms import Arms
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.counters.observe import observe
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import PROCESS_START, UP, targets_of
-from modelrollout.analysis.observation import Look
+from modelrollout.analysis.inputs.observation import Look
+from modelrollout.analysis.packs import catalogue
 from modelrollout.api import spec
 
 ARMS = Arms("ml", "chat", "chat", stable="old", canary="new")
@@ -60,6 +60,6 @@ def window(look: Look = LOOK, warm_up: float = 0.0, reach: float = 30.0) -> Wind
 
 def observed(metric, counters: Sequence[Series], scrapes: Sequence[Series], in_window: Window | None = None):
     """What a look saw of a metric (`pack/metric`, or a spec of one's own)."""
-    [resolved] = families.resolve([spec.Metric(use=metric) if isinstance(metric, str) else metric])
+    [resolved] = catalogue.resolve([spec.Metric(use=metric) if isinstance(metric, str) else metric])
     facts = Facts.of(tuple(counters), targets_of(scrapes))
     return observe(resolved, ARMS, facts, in_window or window())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.analysis.block import (
+from modelrollout.analysis.betting.block import (
     LOG_STAKES_BETTER,
     LOG_STAKES_WORSE,
     Block,
@@ -21,7 +21,7 @@ from modelrollout.analysis.block import (
     log_factors,
     project,
 )
-from modelrollout.analysis.information import kl
+from modelrollout.analysis.betting.information import kl
 
 MARGINS = [(1, 0), (1, 0.02), (1, -0.05), (0.5, 0), (0, 0.1), (1.5, 0.01), (0.8, 0.05)]
 

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.analysis import families
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window, growth, pod_seconds
 from modelrollout.analysis.counters.halves import halves_of
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import Target, targets_of
-from modelrollout.analysis.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
-from modelrollout.analysis.schedule import first_look, look_ending_by, next_look
+from modelrollout.analysis.inputs.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
+from modelrollout.analysis.inputs.schedule import first_look, look_ending_by, next_look
+from modelrollout.analysis.packs import catalogue
 from modelrollout.api import spec
 from tests.unit.analysis.scrapes import (
     ARMS,
@@ -241,7 +241,7 @@ def test_tokens_weigh_as_one_per_request():
 
 
 def test_halves_are_every_other_pod_and_one_pod_has_none():
-    [resolved] = families.resolve([spec.Metric(use="http/success-rate")])
+    [resolved] = catalogue.resolve([spec.Metric(use="http/success-rate")])
     pods = {"d": 1000, "b": 10, "a": 1, "c": 100}
 
     def halves(names):

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.metric import Consequence, Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
-from modelrollout.analysis.plan import CATASTROPHIC_SHARE, Plan
-from modelrollout.analysis.policy import on_insufficient
-from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.analysis.evidence.policy import on_insufficient
+from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.inputs.metric import Consequence, Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
+from modelrollout.analysis.inputs.plan import CATASTROPHIC_SHARE, Plan
 from tests.unit.analysis.given import ERRORS, judge, ratios
 
 A, B = replace(ERRORS, name="a"), replace(ERRORS, name="b")

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.analysis.metric import Kind, Metric, Tolerance
-from modelrollout.analysis.observation import (
+from modelrollout.analysis.evidence.verdict import AlreadyFolded, Evidence, StateMismatch, VerdictKind
+from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import (
     Arm,
     Events,
     Histogram,
@@ -25,9 +26,8 @@ from modelrollout.analysis.observation import (
     Scalar,
     Sum,
 )
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.replay import as_json
-from modelrollout.analysis.verdict import AlreadyFolded, Evidence, StateMismatch, VerdictKind
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.records.replay import as_json
 from tests.unit.analysis.given import ERRORS, draw, every_kind, judge, look, ratios
 
 PLAN = Plan((ERRORS,), planned_looks=20)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from modelrollout.analysis.block import Block, Margin, bettor, project
-from modelrollout.analysis.record import read
-from modelrollout.analysis.replay import replay
-from modelrollout.analysis.scalar import log_t_mixture
+from modelrollout.analysis.betting.block import Block, Margin, bettor, project
+from modelrollout.analysis.kinds.scalar import log_t_mixture
+from modelrollout.analysis.records.record import read
+from modelrollout.analysis.records.replay import replay
 from tests.bench.fixed_horizon import chi_squared, group_size, two_proportions
 
 BAD = [3, 2, 4, 3, 1, 5, 2, 3, 4, 3] * 2

@@ -9,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelrollout.analysis.guard import Guarded, guard_of, guard_plan
-from modelrollout.analysis.metric import Kind, Metric, Tolerance
-from modelrollout.analysis.observation import Events, Histogram, Observation, Ratio
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.evidence.guard import Guarded, guard_of, guard_plan
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import Events, Histogram, Observation, Ratio
 from tests.unit.analysis.given import TTFT, latency_histogram, look
 
 ERRORS = Metric("errors", tolerance=Tolerance(1, 0.005), catastrophic=0.2)

@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from modelrollout.analysis.counting import CountingTest, better_ratios, log_factor
-from modelrollout.analysis.metric import Direction, Kind, Metric, Tolerance
-from modelrollout.analysis.observation import Arm, Events, Levels, Observation, Ratio, Scalar, Sum
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.scalar import LEAST_LOOKS, Series
-from modelrollout.analysis.verdict import MetricEvidence
+from modelrollout.analysis.evidence.verdict import MetricEvidence
+from modelrollout.analysis.inputs.metric import Direction, Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import Arm, Events, Levels, Observation, Ratio, Scalar, Sum
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds.counting import CountingTest, better_ratios, log_factor
+from modelrollout.analysis.kinds.scalar import LEAST_LOOKS, Series
 from tests.unit.analysis.given import judge
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.block import Margin
-from modelrollout.analysis.ladder import StepTerms, settled_after, terms_of, widened, widened_edge
-from modelrollout.analysis.latency import edges_of
-from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.observation import Histogram, Observation
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.betting.block import Margin
+from modelrollout.analysis.betting.ladder import StepTerms, settled_after, terms_of, widened, widened_edge
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import Histogram, Observation
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds.latency import edges_of
 from tests.unit.analysis.given import ERRORS, latency_histogram, look, ratios
 from tests.unit.analysis.test_latency import METRIC, lognormal
 

@@ -12,12 +12,12 @@ from statistics import NormalDist
 
 import pytest
 
-from modelrollout.analysis.edges import FLOOR, coarseness, edge_margins, exceedances
-from modelrollout.analysis.latency import BASELINE_UNITS, edges_of
-from modelrollout.analysis.metric import Direction, EdgeMargin, Kind, Metric, Tolerance
-from modelrollout.analysis.observation import Histogram, Observation
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence, VerdictKind
+from modelrollout.analysis.betting.edges import FLOOR, coarseness, edge_margins, exceedances
+from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import Histogram, Observation
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds.latency import BASELINE_UNITS, edges_of
 from tests.unit.analysis.given import TTFT, judge, latency_histogram, look
 
 NORMAL = NormalDist()

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.analysis.load import APART, shown
-from modelrollout.analysis.metric import Kind, Metric, Tolerance
-from modelrollout.analysis.observation import Events, Histogram, Observation
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.verdict import Evidence, Verdict, VerdictKind
+from modelrollout.analysis.evidence.load import APART, shown
+from modelrollout.analysis.evidence.verdict import Evidence, Verdict, VerdictKind
+from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import Events, Histogram, Observation
+from modelrollout.analysis.inputs.plan import Plan
 from tests.unit.analysis.given import ERRORS, judge, ratios
 
 EDGES = (0.1, 0.25, 0.5, 1.0)

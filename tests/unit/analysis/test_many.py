@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelrollout.analysis.block import Margin
-from modelrollout.analysis.dispersion import Pair
-from modelrollout.analysis.metric import EdgeMargin, Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.observation import Histogram, Observation
-from modelrollout.analysis.past import design_effect, jump_effect
-from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.betting.block import Margin
+from modelrollout.analysis.inputs.metric import EdgeMargin, Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import Histogram, Observation
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.noise.design_effect import design_effect, jump_effect
+from modelrollout.analysis.noise.dispersion import Pair
 from tests.bench import many
 from tests.bench.worlds import logit_noise
 from tests.unit.analysis.given import judge, ratios

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.analysis.block import LOG_STAKES_WORSE, WORSE, Block, Margin
-from modelrollout.analysis.metric import Metric
-from modelrollout.analysis.mixture import SINGLE, Mixture, Schedule
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.two_sided import Terms, TwoSided
+from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, WORSE, Block, Margin
+from modelrollout.analysis.betting.mixture import SINGLE, Mixture, Schedule
+from modelrollout.analysis.betting.two_sided import Terms, TwoSided
+from modelrollout.analysis.inputs.metric import Metric
+from modelrollout.analysis.inputs.plan import Plan
 
 CAP = Plan((Metric("m"),)).cap
 

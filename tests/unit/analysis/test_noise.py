@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelrollout.analysis import families
-from modelrollout.analysis.calibration import LEAST_LOOKS, calibrate
-from modelrollout.analysis.dispersion import Pair, Running
-from modelrollout.analysis.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.noise import UNKNOWN, Noise
-from modelrollout.analysis.observation import Arm, Events, Histogram, Levels, Ratio, Scalar
-from modelrollout.analysis.past import design_effect, jump_effect
-from modelrollout.analysis.plan import Plan
+from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import Arm, Events, Histogram, Levels, Ratio, Scalar
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.noise.design_effect import design_effect, jump_effect
+from modelrollout.analysis.noise.dispersion import Pair, Running
+from modelrollout.analysis.noise.noise import UNKNOWN, Noise
+from modelrollout.analysis.packs import catalogue
+from modelrollout.analysis.planning.calibration import LEAST_LOOKS, calibrate
 from modelrollout.api import spec
 from tests.bench.worlds import logit_noise
 from tests.unit.analysis.given import ERRORS, judge, latency_histogram, ratios
@@ -199,7 +199,7 @@ def test_halves_of_what_a_proxy_counts_say_nothing_of_noise() -> None:
     past: list[tuple[Arm, Arm]] = [
         (Ratio(float(a), 100.0), Ratio(float(b), 100.0)) for a, b in zip(*halves, strict=True)
     ]
-    [proxy, pods] = families.resolve(
+    [proxy, pods] = catalogue.resolve(
         [spec.Metric(use="envoy/success-rate"), spec.Metric(use="http/success-rate")]
     )
     learned = calibrate(proxy.metric, past, PLAN, 60).metric

@@ -2,8 +2,8 @@
 
 import pytest
 
-from modelrollout.analysis.families import known_metrics
-from modelrollout.analysis.page import page
+from modelrollout.analysis.packs.catalogue import known_metrics
+from modelrollout.analysis.packs.page import page
 from tests.bed.folders import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "metrics.md"
@@ -11,7 +11,7 @@ PAGE = REPOSITORY / "docs" / "metrics.md"
 
 def test_the_page_is_written_from_the_packs():
     text = PAGE.read_text("utf-8")
-    assert text == page(text), "run: PYTHONPATH=operator python -m modelrollout.analysis.page docs/metrics.md"
+    assert text == page(text), "run `make pages`"
 
 
 def test_each_metric_has_its_row():

@@ -6,7 +6,7 @@ import pytest
 
 from modelrollout.analysis.counters import patterns
 from modelrollout.analysis.counters.expression import Matcher, Unreadable, read
-from modelrollout.analysis.observation import ProblemKind, Ratio
+from modelrollout.analysis.inputs.observation import ProblemKind, Ratio
 from modelrollout.api import spec
 from tests.unit.analysis.scrapes import counter, observed, steady, target
 

@@ -8,12 +8,12 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.block import Margin
-from modelrollout.analysis.information import detectable, kl, rate, units_to_pass, units_to_revert
-from modelrollout.analysis.metric import Kind, Metric, Tolerance
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.planner import Stage, StageForecast, demands, forecast, low_traffic
-from modelrollout.analysis.split import RISK, SplitProof
+from modelrollout.analysis.betting.block import Margin
+from modelrollout.analysis.betting.information import detectable, kl, rate, units_to_pass, units_to_revert
+from modelrollout.analysis.evidence.split import RISK, SplitProof
+from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.planning.planner import Stage, StageForecast, demands, forecast, low_traffic
 from tests.unit.analysis.given import ERRORS, latency_histogram
 
 LATENCY = Metric(

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from modelrollout.analysis.export import write
-from modelrollout.analysis.observation import Observation, Problem, ProblemKind
-from modelrollout.analysis.record import Record, StepStart, read
-from modelrollout.analysis.replay import as_json, replay
-from modelrollout.analysis.shapes import Malformed
+from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind
+from modelrollout.analysis.records.export import write
+from modelrollout.analysis.records.record import Record, StepStart, read
+from modelrollout.analysis.records.replay import as_json, replay
+from modelrollout.analysis.records.shapes import Malformed
 from modelrollout.cli import main
 from tests.unit.analysis.given import draw, every_kind, look, ratios
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from modelrollout.analysis.observation import Histogram, Look
+from modelrollout.analysis.inputs.observation import Histogram, Look
 from tests.bench.fleet import ENDS, FAMILIES, SUMS, TTFT, Fleet, Server, Users
 from tests.bench.serving import LATENCY, analysis
 from tests.bench.serving_world import Canary, Service, Worlds

@@ -5,11 +5,18 @@ import math
 import pytest
 
 from modelrollout.analysis.counters.silence import explained
-from modelrollout.analysis.metric import Kind, Metric, Tolerance
-from modelrollout.analysis.observation import Events, Histogram, Observation, ProblemKind, Ratio, Scalar
-from modelrollout.analysis.plan import Plan
-from modelrollout.analysis.scalar import Series as Differences
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import (
+    Events,
+    Histogram,
+    Observation,
+    ProblemKind,
+    Ratio,
+    Scalar,
+)
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds.scalar import Series as Differences
 from modelrollout.api import spec
 from tests.unit.analysis.given import look
 from tests.unit.analysis.scrapes import ATTEMPTS, counter, observed, steady, target, window

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from modelrollout.analysis.observation import Look
-from modelrollout.analysis.verdict import Evidence
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.observation import Look
 from modelrollout.api.spec import Spec
 from modelrollout.cli import main
 from modelrollout.engine.case import Case, Stage, judgement_of, question_of

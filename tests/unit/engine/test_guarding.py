@@ -7,8 +7,8 @@ import random
 
 import pytest
 
-from modelrollout.analysis.observation import Observation, Problem, ProblemKind, Ratio
-from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind, Ratio
 from modelrollout.engine.case import Stage
 from modelrollout.engine.trial import Trial
 from modelrollout.rollout.exposure import UNKNOWN

@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.counters.arms import Arms
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.ladder import StepTerms
-from modelrollout.analysis.metric import Kind, Prior
-from modelrollout.analysis.observation import Observation, Ratio
-from modelrollout.analysis.record import Record
-from modelrollout.analysis.replay import judged
-from modelrollout.analysis.verdict import Evidence, VerdictKind
+from modelrollout.analysis.betting.ladder import StepTerms
+from modelrollout.analysis.counters.matchers import Arms
+from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.inputs.metric import Kind, Prior
+from modelrollout.analysis.inputs.observation import Observation, Ratio
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.records.record import Record
+from modelrollout.analysis.records.replay import judged
 from modelrollout.api.spec import Analysis, Spec
 from modelrollout.engine.case import Case, Stage, judgement_of, planned_looks
 from modelrollout.engine.recount import step_starts

@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import pytest
 
-from modelrollout.analysis.counters.arms import Arms
+from modelrollout.analysis.betting.ladder import WHOLE
 from modelrollout.analysis.counters.load import Arrivals
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.ladder import WHOLE
-from modelrollout.analysis.observation import Look, Observation, Problem, ProblemKind, Ratio
-from modelrollout.analysis.verdict import Evidence, VerdictKind
+from modelrollout.analysis.counters.matchers import Arms
+from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.api.spec import Analysis
 from modelrollout.engine.case import Case, Stage, judgement_of
 from modelrollout.engine.metric_status import proven_at

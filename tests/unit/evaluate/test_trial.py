@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import read
 from modelrollout.evaluate.trial import Folded, Trial

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
-from modelrollout.analysis.verdict import VerdictKind
+from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.spec import Spec, Traffic
 from modelrollout.api.status import Status, TakenTraffic, named_by
 from modelrollout.rollout.commands import LAST_ORDER

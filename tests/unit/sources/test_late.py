@@ -5,11 +5,11 @@ from array import array
 
 import pytest
 
-from modelrollout.analysis.counters.arms import Arms
+from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import FAMILIES
-from modelrollout.analysis.families import arrivals, resolve
-from modelrollout.analysis.observation import Look, ProblemKind, Ratio
+from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.api import spec
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.question import Question

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.analysis.counters.arms import Scope
+from modelrollout.analysis.counters.matchers import Scope
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import PROCESS_START, UP, targets_of
 from modelrollout.sources import counters as module

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from modelrollout.analysis.counters.arms import Arms, Scope
-from modelrollout.analysis.families import arrivals, resolve
+from modelrollout.analysis.counters.matchers import Arms, Scope
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.api import spec
 from modelrollout.sources import counters as module
 from modelrollout.sources.access import Access

@@ -6,14 +6,14 @@ import math
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
-from modelrollout.analysis.counters.arms import Arms, Side
 from modelrollout.analysis.counters.expression import Term
 from modelrollout.analysis.counters.gather import Facts, Gathered, Process, gather
 from modelrollout.analysis.counters.growth import Window, pod_seconds, restarts
+from modelrollout.analysis.counters.matchers import Arms, Side
 from modelrollout.analysis.counters.patterns import MOST_VALUES, TooLong
 from modelrollout.analysis.counters.recipe import PER, Known, Part, Recipe
 from modelrollout.analysis.counters.recipe import Sum as Terms
-from modelrollout.analysis.observation import Arm, Histogram, Problem, ProblemKind
+from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
 
 
 def counted(

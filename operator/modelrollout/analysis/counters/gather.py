@@ -6,12 +6,12 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelrollout.analysis.counters.arms import Arms, By, Side, matchers
 from modelrollout.analysis.counters.growth import Window, growth, is_warming
+from modelrollout.analysis.counters.matchers import Arms, By, Side, matchers
 from modelrollout.analysis.counters.recipe import Recipe
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target, implied, slowest
-from modelrollout.analysis.observation import Problem, ProblemKind
+from modelrollout.analysis.inputs.observation import Problem, ProblemKind
 
 
 @dataclass(frozen=True, slots=True)

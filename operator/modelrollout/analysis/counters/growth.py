@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import Target
-from modelrollout.analysis.observation import Look
+from modelrollout.analysis.inputs.observation import Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from modelrollout.analysis.counters.arms import Arms, Untold, matchers
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.matchers import Arms, Untold, matchers
 from modelrollout.analysis.counters.observe import observe_arm
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.counters.series import Place
-from modelrollout.analysis.observation import Arm, Problem
+from modelrollout.analysis.inputs.observation import Arm, Problem
 
 Halves = tuple[Arm, Arm]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from modelrollout.analysis.counters.arms import Arms, Side
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window, pod_seconds
+from modelrollout.analysis.counters.matchers import Arms, Side
 from modelrollout.analysis.counters.observe import counted_arm
 from modelrollout.analysis.counters.recipe import Recipe
-from modelrollout.analysis.load import shown
+from modelrollout.analysis.evidence.load import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Arrivals:
     canary: float
     control: float
     load: float | None = None
-    """Requests per pod of the canary over those of the control; see `analysis.load.shown`."""
+    """Requests per pod of the canary over those of the control; see `analysis.evidence.load.shown`."""
 
 
 def arrivals(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> Arrivals | None:

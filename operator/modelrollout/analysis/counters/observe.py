@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from modelrollout.analysis.counters.arms import Arms, Side, Untold
 from modelrollout.analysis.counters.counted import Counted, counted
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
+from modelrollout.analysis.counters.matchers import Arms, Side, Untold
 from modelrollout.analysis.counters.patterns import TooLong
 from modelrollout.analysis.counters.recipe import PARTS, Recipe, Resolved
 from modelrollout.analysis.counters.vanished import vanished
-from modelrollout.analysis.metric import Kind, Metric
-from modelrollout.analysis.observation import (
+from modelrollout.analysis.inputs.metric import Kind, Metric
+from modelrollout.analysis.inputs.observation import (
     Arm,
     Events,
     Observation,

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from modelrollout.analysis.counters.arms import By
 from modelrollout.analysis.counters.expression import Term
-from modelrollout.analysis.metric import Kind, Metric
+from modelrollout.analysis.counters.matchers import By
+from modelrollout.analysis.inputs.metric import Kind, Metric
 
 
 class Known(StrEnum):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from modelrollout.analysis.arms import is_idle
-from modelrollout.analysis.observation import Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.kinds.checks import is_idle
 
 
 def explained(observations: Mapping[str, Observation]) -> dict[str, Observation]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from modelrollout.analysis.counters.counted import Counted
 from modelrollout.analysis.counters.recipe import PARTS, Known, Resolved
-from modelrollout.analysis.metric import Kind
-from modelrollout.analysis.observation import Problem, ProblemKind
+from modelrollout.analysis.inputs.metric import Kind
+from modelrollout.analysis.inputs.observation import Problem, ProblemKind
 
 EXPECTED = 5.0
 """Events of which none is seen by chance in fewer than one of a hundred cases."""

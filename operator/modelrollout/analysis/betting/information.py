@@ -1,0 +1,66 @@
+"""How much evidence a unit of traffic carries: what sizes looks, steps and promises."""
+
+from __future__ import annotations
+
+import math
+
+from modelrollout.analysis.betting.block import WORSE, Margin, project
+
+SEARCH = 2.0 * len(WORSE)
+"""What spreading the stakes over alternatives and starts costs, as a factor of evidence."""
+
+
+def kl(p: float, q: float) -> float:
+    """Kullback-Leibler divergence of two bad shares, in nats per unit."""
+    total = 0.0
+    if p > 0:
+        total += p * math.log(p / q)
+    if p < 1:
+        total += (1 - p) * math.log((1 - p) / (1 - q))
+    return total
+
+
+def rate(p1: float, p0: float, share: float, margin: Margin) -> float:
+    """Expected log evidence per canary unit when the truth is (p1, p0) and the canary gets `share` of all
+    units: KL to the margin's closest point, the best any valid test can do."""
+    p1, p0 = (min(max(p, 1e-9), 1 - 1e-9) for p in (p1, p0))
+    n0 = (1 - share) / share
+    m1, m0 = project(p1, p0, 1.0, n0, margin)
+    return kl(p1, m1) + (n0 * kl(p0, m0) if margin.ratio > 0 else 0.0)
+
+
+def units_to_revert(
+    truth: tuple[float, float], share: float, margin: Margin, phi: float, risk: float
+) -> float:
+    """Canary units until a canary this bad is reverted, in the median, when the shares are `truth` (canary,
+    control); inf when it is within the margin."""
+    p1, p0 = truth
+    if p1 <= margin.limit(p0):
+        return math.inf
+    return (math.log(1 / risk) + math.log(SEARCH)) * phi / rate(p1, p0, share, margin)
+
+
+def units_to_pass(p0: float, share: float, margin: Margin, phi: float, risk: float) -> float:
+    """Canary units until an equal canary is shown to be not worse, in the median; inf without a margin."""
+    if p0 >= margin.limit(p0):
+        return math.inf
+    return math.log(1 / risk) * phi / rate(p0, p0, share, margin)
+
+
+def detectable(
+    p0: float, units: tuple[float, float], margin: Margin, phi: float, risk: float
+) -> float | None:
+    """The smallest excess over the margin that these `units` (canary, control) reveal; None: none would."""
+    n1, n0 = units
+    if n1 <= 0 or (n0 <= 0 and margin.ratio > 0):
+        return None
+    strength = 2 * (math.log(1 / risk) + math.log(SEARCH)) * phi
+    excess = 0.0
+    for _ in range(12):
+        before = excess
+        p1 = min(max(margin.limit(p0) + excess, 0.0), 0.999)
+        variance = p1 * (1 - p1) / n1 + (margin.ratio**2 * p0 * (1 - p0) / n0 if margin.ratio > 0 else 0.0)
+        excess = math.sqrt(strength * variance)
+        if abs(excess - before) <= 1e-3 * excess:
+            break
+    return excess if margin.limit(p0) + excess < 1 else None

@@ -1,0 +1,139 @@
+"""After promotion there is no control with users: the promoted revision is judged against the control's past.
+
+A past is a weaker control than a version that serves beside it: the time of day changes more than versions
+do. So the guard asks only for what a day's rhythm does not explain. A bad share may exceed the worst ten
+looks of the past by four times its tolerance; 20 points beyond them it has broken down. Latency has broken
+down when half of the requests take longer than 99 % of them did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from modelrollout.analysis.betting.edges import exceedances
+from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.metric import Direction, Kind, Metric, Prior, Tolerance
+from modelrollout.analysis.inputs.observation import Arm, Histogram, Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.latency import above_edge
+
+RISK = 0.001
+"""At most this share of windows reverts a healthy revision."""
+TOLERANCES = 4.0
+BREAKDOWN = 0.2
+SLOW_SHARE = 0.5
+LEAST_UNITS = 1000.0
+"""Requests of the control that say what its share of bad ones is."""
+_BLOCK = 10
+_LEAST_LOOKS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """One metric without a control."""
+
+    metric: Metric
+    """As an absolute limit on a share of requests; named as the metric that it comes from."""
+    edge: float | None = None
+    """Latency: the bucket edge, turned so that more is worse, beyond which a request counts as bad."""
+    of: Metric | None = None
+    """The metric that it comes from."""
+
+    def seen(self, observation: Observation) -> Observation:
+        """What the guard sees in a look of the original metric: the promoted revision alone."""
+        canary = observation.canary
+        if self.edge is None or observation.problem is not None or canary is None or self.of is None:
+            return replace(observation, control=None)
+        turned = checks.histogram(self.of, canary)
+        if turned.fault() or self.edge not in turned.edges:
+            message = "The bucket edge beyond which the past had one request in a hundred is not counted."
+            return Observation(problem=Problem(ProblemKind.NOT_COMPARABLE, message))
+        return Observation(Ratio(above_edge(turned, self.edge), sum(turned.counts)))
+
+
+def guard_of(metric: Metric, past: Sequence[Arm]) -> Guarded | None:
+    """The metric against its own past: looks of the control, oldest first. None where it cannot be judged
+    without a control: counted events, scores and scalars, and with fewer than 30 looks of the past."""
+    usable = [arm for arm in past if arm.fault() is None]
+    if metric.kind is Kind.RATIO and metric.tolerance.ratio == 0:
+        return Guarded(metric)
+    if len(usable) < _LEAST_LOOKS:
+        return None
+    if metric.kind is Kind.RATIO:
+        return _share(metric, [arm for arm in usable if isinstance(arm, Ratio)])
+    if metric.kind is Kind.HISTOGRAM:
+        return _latency(metric, [checks.histogram(metric, arm) for arm in usable])
+    return None
+
+
+def breakdowns(evidence: Evidence) -> tuple[Guarded, ...]:
+    """What can be guarded with what the rollout itself counted of the control: a share of requests has broken
+    down when it is 20 points beyond the control's mean. A metric with too few requests of the control is left
+    out, unless it has an absolute limit."""
+    found = []
+    for standing in evidence.standings().values():
+        metric, control = standing.metric, standing.reading.control
+        if metric.kind is not Kind.RATIO:
+            continue
+        if metric.tolerance.ratio == 0:
+            found.append(Guarded(metric))
+        elif control.n >= LEAST_UNITS:
+            usual = round(control.bad / control.n, 6)
+            limit = usual + BREAKDOWN
+            if limit < 1:
+                found.append(Guarded(_alone(metric, limit, usual, limit)))
+    return tuple(found)
+
+
+def guard_plan(guarded: Sequence[Guarded], looks: int, risk: float = RISK) -> Plan | None:
+    """How a window of so many looks is judged; None when nothing can be."""
+    if not guarded:
+        return None
+    return Plan(tuple(each.metric for each in guarded), false_revert_risk=risk, planned_looks=max(looks, 1))
+
+
+def _share(metric: Metric, past: Sequence[Ratio]) -> Guarded | None:
+    blocks = [checks.block(metric, arm, None) for arm in past]
+    parts = [blocks[i : i + _BLOCK] for i in range(0, len(blocks), _BLOCK)]
+    counted = [(sum(b.x1 for b in part), sum(b.n1 for b in part)) for part in parts]
+    total = sum(n for _, n in counted)
+    if total <= 0:
+        return None
+    # a block with hardly any request is no worst one: one more request of average badness in each
+    usual = sum(x for x, _ in counted) / total
+    worst = max((x + usual * total / len(counted)) / (n + total / len(counted)) for x, n in counted)
+    ratio, absolute = max(metric.tolerance.ratio, 1.0), max(metric.tolerance.absolute, 0.0)
+    limit = min(worst * (1 + (ratio - 1) * TOLERANCES) + absolute * TOLERANCES, SLOW_SHARE)
+    return Guarded(_alone(metric, limit, usual, max(worst + BREAKDOWN, limit)))
+
+
+def _latency(metric: Metric, past: Sequence[Histogram]) -> Guarded | None:
+    edges = past[-1].edges
+    counts = [sum(column) for column in zip(*(h.counts for h in past if h.edges == edges), strict=True)]
+    if sum(counts) <= 0:
+        return None
+    beyond = exceedances(Histogram(edges, tuple(counts)))
+    place = next((i for i, share in enumerate(beyond) if share <= 0.01), None)
+    if place is None:
+        return None
+    alone = _alone(metric, SLOW_SHARE, beyond[place], None)
+    return Guarded(replace(alone, direction=Direction.INCREASE_IS_BAD), edges[place], metric)
+
+
+def _alone(metric: Metric, limit: float, usual: float, broken: float | None) -> Metric:
+    return Metric(
+        name=metric.name,
+        kind=Kind.RATIO,
+        tolerance=Tolerance(0.0, limit),
+        direction=metric.direction,
+        weight=metric.weight,
+        critical=False,
+        consequence=metric.consequence,
+        prior=Prior(min(max(usual, 1e-6), 1.0)),
+        catastrophic=None if broken is None or not broken < 1 else broken,
+        phi=max(metric.phi or 1.0, 2.0),  # what differs from hour to hour is noise here
+        unit=metric.unit,
+        sentence=metric.sentence,
+    )

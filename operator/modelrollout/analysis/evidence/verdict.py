@@ -1,0 +1,327 @@
+"""The evidence of one rollout: fold looks in, get verdicts out, store and restore in between.
+
+    evidence = Evidence.fresh(plan)
+    evidence, verdict = evidence.fold(look, {"errors": Observation(Ratio(3, 100), Ratio(0, 100))})
+    state = evidence.to_state()                      # JSON-able; Evidence.from_state(plan, state) goes on
+
+Everything is immutable and nothing knows a clock. Of every look the evidence is folded once or never: the
+cursor is stored with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from modelrollout.analysis.betting.ladder import WHOLE, StepTerms
+from modelrollout.analysis.betting.mixture import e_value
+from modelrollout.analysis.evidence import load
+from modelrollout.analysis.evidence.decision import (
+    Decision,
+    Standing,
+    StepProgress,
+    VerdictKind,
+    decide,
+    log_combined,
+)
+from modelrollout.analysis.inputs.metric import Metric
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.reading import ArmTotals, Reading, Test
+from modelrollout.analysis.kinds.tests_by_kind import fresh_test, load_test
+
+__all__ = ["AlreadyFolded", "Evidence", "MetricEvidence", "StateMismatch", "Verdict", "VerdictKind"]
+
+_VERSION = 2
+
+
+class AlreadyFolded(ValueError):
+    """The look, or a later one, is part of the evidence already."""
+
+
+class StateMismatch(ValueError):
+    """The stored evidence belongs to another plan or another version, or is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricEvidence:
+    """One metric after a look, for people and for status."""
+
+    name: str
+    canary: ArmTotals
+    control: ArmTotals
+    estimate: float | None
+    interval95: tuple[float, float] | None
+    revert_e: float
+    promote_e: float
+    revert_progress: float
+    """Part of the way to a revert by this metric alone, 0..1 on the scale of log evidence."""
+    promote_progress: float
+    phi: float
+    limit: float | None
+    tolerated: float | None
+    """The greatest `estimate` that is tolerated."""
+    detectable: float | None
+    reason: str
+    """Proven, Worse, Undecided, or the kind of problem that this look had."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    kind: VerdictKind
+    reason: str
+    message: str
+    metrics: Mapping[str, MetricEvidence]
+    revert_e: float
+    """The weighted average that reverts at 1/risk."""
+    looks: int
+    step_looks: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    test: Test
+    used: int = 0
+    invalid: int = 0
+    heard: int = 0
+    """Looks of this step in which it counted traffic in both arms."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Since promotion evidence began anew."""
+
+    start: float | None = None
+    looks: int = 0
+    dwell: float = 0.0
+    terms: StepTerms = WHOLE
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    plan: Plan
+    entries: Mapping[str, _Entry]
+    cursor: float | None
+    """End of the last look, unix seconds; None before the first."""
+    looks: int
+    step: _Step
+    failed: Decision | None
+    """Fail is final: evidence that crossed its limit once has crossed it."""
+
+    @classmethod
+    def fresh(cls, plan: Plan) -> Evidence:
+        entries = {metric.name: _Entry(fresh_test(metric, plan)) for metric in plan.metrics}
+        return cls(plan, entries, None, 0, _Step(), None)
+
+    def fold(self, look: Look, observations: Mapping[str, Observation]) -> tuple[Evidence, Verdict]:
+        """The evidence after one more look, and what it says. A metric without an observation has no data.
+
+        AlreadyFolded for a look that begins before the last one ended; ValueError for an unknown metric.
+        """
+        self._refuse(look, observations)
+        entries, problems, remarks = {}, {}, {}
+        for metric in self.plan.metrics:
+            seen = observations.get(metric.name)
+            entries[metric.name], problem = _fold(metric, self.entries[metric.name], seen)
+            if problem is not None:
+                problems[metric.name] = problem
+            elif seen is not None and (remark := load.remark(metric, seen.load)):
+                remarks[metric.name] = remark
+        start = look.start if self.step.start is None else self.step.start
+        step = replace(self.step, start=start, looks=self.step.looks + 1)
+        after = replace(self, entries=entries, cursor=look.end, looks=self.looks + 1, step=step)
+        return after._judge(problems, remarks)
+
+    def _refuse(self, look: Look, observations: Mapping[str, Observation]) -> None:
+        if not (math.isfinite(look.start) and math.isfinite(look.end) and look.start < look.end):
+            raise ValueError(
+                f"A look ends after it starts; this one goes from {look.start:g} to {look.end:g}."
+            )
+        if self.cursor is not None and look.start < self.cursor:
+            raise AlreadyFolded(
+                f"The look from {look.start:.3f} to {look.end:.3f} begins before {self.cursor:.3f}, "
+                "up to where looks are folded already."
+            )
+        if unknown := set(observations) - set(self.entries):
+            raise ValueError(f"No metric of the plan is called {', '.join(sorted(unknown))}.")
+
+    def standings(
+        self, problems: Mapping[str, Problem] | None = None, remarks: Mapping[str, str] | None = None
+    ) -> Mapping[str, Standing]:
+        """Where each metric stands now; `problems` and `remarks` are about the latest look."""
+        problems, remarks = problems or {}, remarks or {}
+        return {
+            metric.name: Standing(
+                metric,
+                entry.test.reading(),
+                entry.used,
+                entry.invalid,
+                entry.test.noise_known,
+                entry.heard,
+                problems.get(metric.name),
+                remarks.get(metric.name, ""),
+            )
+            for metric, entry in ((metric, self.entries[metric.name]) for metric in self.plan.metrics)
+        }
+
+    def _judge(self, problems: Mapping[str, Problem], remarks: Mapping[str, str]) -> tuple[Evidence, Verdict]:
+        standings = self.standings(problems, remarks)
+        seconds = (self.cursor or 0.0) - (self.step.start or 0.0)
+        progress = StepProgress(self.step.looks, seconds, self.step.dwell, self.step.terms)
+        decision = self.failed or decide(self.plan, standings, progress)
+        failed = decision if decision.kind is VerdictKind.FAIL else None
+        verdict = Verdict(
+            decision.kind,
+            decision.reason,
+            decision.message,
+            {name: _evidence(self.plan, standing) for name, standing in standings.items()},
+            e_value(log_combined(self.plan, standings)),
+            self.looks,
+            self.step.looks,
+        )
+        return replace(self, failed=failed), verdict
+
+    def restart_promotion(self, dwell: float = 0.0, terms: StepTerms = WHOLE) -> Evidence:
+        """Begin a step: `terms` say what it has to prove and whether evidence for the canary goes on; it
+        lasts at least `dwell` seconds. Evidence against the canary goes on, at the tolerance itself."""
+        entries = {
+            name: replace(entry, test=entry.test.begin_step(terms), heard=0)
+            for name, entry in self.entries.items()
+        }
+        return replace(self, entries=entries, step=_Step(dwell=dwell, terms=terms))
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The metrics that the step in progress has to prove."""
+        fixed = {metric.name: metric for metric in self.plan.metrics}
+        return tuple(n for n in self.plan.critical if not self.step.terms.exempts(fixed[n]))
+
+    def to_state(self) -> dict[str, Any]:
+        """Everything `from_state` needs, JSON-able; restored evidence goes on bit for bit."""
+        step = self.step
+        state: dict[str, Any] = {
+            "version": _VERSION,
+            "plan": _fingerprint(self.plan),
+            "cursor": self.cursor,
+            "looks": self.looks,
+            "step": {"start": step.start, "looks": step.looks, "dwell": step.dwell, **asdict(step.terms)},
+            "metrics": {
+                name: {"used": e.used, "invalid": e.invalid, "heard": e.heard, **e.test.dump()}
+                for name, e in self.entries.items()
+            },
+        }
+        if self.failed is not None:
+            state["failed"] = {"reason": self.failed.reason, "message": self.failed.message}
+        return state
+
+    @classmethod
+    def from_state(cls, plan: Plan, state: Mapping[str, Any]) -> Evidence:
+        """The evidence as stored. StateMismatch when it was not stored with this plan."""
+        if state.get("version") != _VERSION or state.get("plan") != _fingerprint(plan):
+            raise StateMismatch(
+                "The stored evidence belongs to another analysis: its metrics, tolerances or risks are not "
+                "the plan's. Start with fresh evidence."
+            )
+        try:
+            return cls._restore(plan, state)
+        except (KeyError, TypeError, ValueError, StopIteration, RuntimeError) as error:
+            raise StateMismatch(
+                f"The stored evidence is damaged ({error!r}). Start with fresh evidence."
+            ) from error
+
+    @classmethod
+    def _restore(cls, plan: Plan, state: Mapping[str, Any]) -> Evidence:
+        entries, step = {}, state["step"]
+        terms = StepTerms(float(step["margin"]), bool(step["carry"]), bool(step["alike"]))
+        for metric in plan.metrics:
+            stored = state["metrics"][metric.name]
+            test = load_test(metric, plan, stored)
+            entries[metric.name] = _Entry(
+                test.resume_step(terms), int(stored["used"]), int(stored["invalid"]), int(stored["heard"])
+            )
+        failed = state.get("failed")
+        return cls(
+            plan,
+            entries,
+            None if state["cursor"] is None else float(state["cursor"]),
+            int(state["looks"]),
+            _Step(
+                None if step["start"] is None else float(step["start"]),
+                int(step["looks"]),
+                float(step["dwell"]),
+                terms,
+            ),
+            Decision(VerdictKind.FAIL, failed["reason"], failed["message"]) if failed else None,
+        )
+
+
+def _fold(metric: Metric, entry: _Entry, observation: Observation | None) -> tuple[_Entry, Problem | None]:
+    checked = checks.check(metric, observation)
+    if isinstance(checked, Problem):
+        invalid = entry.invalid + (checked.kind is ProblemKind.INVALID)
+        return replace(entry, invalid=invalid), checked
+    blames = load.blames(metric, observation.load if observation else None)
+    test = entry.test.fold(*checked, blames)
+    if isinstance(test, Problem):
+        return entry, test
+    silence = checks.silence(metric, *checked)
+    heard = entry.heard + (silence is None)
+    return replace(entry, test=test, used=entry.used + 1, heard=heard), silence
+
+
+def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:
+    reading, metric = standing.reading, standing.metric
+    against = reading.log_revert / -math.log(plan.revert_risk)
+    proven = reading.log_promote / -math.log(plan.miss_risk)
+    return MetricEvidence(
+        name=metric.name,
+        canary=reading.canary,
+        control=reading.control,
+        estimate=reading.estimate,
+        interval95=reading.interval95,
+        revert_e=e_value(reading.log_revert),
+        promote_e=e_value(reading.log_promote),
+        revert_progress=min(max(against, 0.0), 1.0),
+        promote_progress=min(max(proven, 0.0), 1.0),
+        phi=reading.phi,
+        limit=reading.limit,
+        tolerated=reading.tolerated,
+        detectable=reading.detectable,
+        reason="Worse" if _broken(plan, standing) else _reason(standing, reading, against, proven),
+        message=standing.problem.message if standing.problem else f"{standing.summary}.",
+    )
+
+
+def _broken(plan: Plan, standing: Standing) -> bool:
+    """Whether the metric alone would revert as a breakdown."""
+    if standing.metric.catastrophic is None or not standing.metric.reverts:
+        return False
+    return (standing.reading.log_catastrophic or 0.0) >= -math.log(plan.catastrophic_risk)
+
+
+def _reason(standing: Standing, reading: Reading, against: float, proven: float) -> str:
+    problem = standing.problem or reading.waiting
+    if against >= 1:
+        return "Worse"
+    if problem is not None:
+        return problem.kind.value
+    return "Proven" if proven >= 1 else "Undecided"
+
+
+def _fingerprint(plan: Plan) -> str:
+    """What must stay the same from storing to restoring. Not priors and phi: the stored ones hold."""
+    metrics = [_fixed(metric) for metric in plan.metrics]
+    whole = [metrics, plan.false_revert_risk, plan.miss_risk, plan.planned_looks]
+    return hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]
+
+
+def _fixed(m: Metric) -> list[object]:
+    tolerance = [m.tolerance.ratio, m.tolerance.absolute, m.catastrophic, *m.bounds]
+    ways = [m.watch_noise, m.cap, m.restart, m.is_critical, m.reverts, m.feels_load, list(m.edges)]
+    return [m.name, m.kind, m.direction, *tolerance, m.weight, *ways]

@@ -1,0 +1,356 @@
+"""Evidence on a distribution counted in buckets: latency, lengths, sizes.
+
+One test per decision edge on "beyond this edge"; `betting.edges` finds the edges that tell most. Against
+the canary their average counts; for it every single edge that the control often exceeds must be shown to be
+not worse. A pass says nothing of what lies between two edges, so where the buckets are too coarse for the
+tolerance there is none. The edge beyond the control's 99th percentile only objects: to prove that hardly any
+request gets there takes thousands of them, however wide the tolerance in scale.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any
+
+from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, Block, Margin
+from modelrollout.analysis.betting.edges import RARE, Coarse, coarseness, edge_margins
+from modelrollout.analysis.betting.information import detectable
+from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets
+from modelrollout.analysis.betting.ladder import StepTerms, widened_edge
+from modelrollout.analysis.betting.mixture import log_mean_e
+from modelrollout.analysis.betting.two_sided import OWN, Terms, TwoSided
+from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Metric
+from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.reading import ArmTotals, Reading
+from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
+from modelrollout.analysis.noise.noise import Noise
+from modelrollout.analysis.packing import pack, single, unpack
+
+BASELINE_UNITS = 200.0
+"""Observations of the control that make a baseline when none was given."""
+_LEAST_UNIT = 0.002
+_POINTS = len(difference_grid(_LEAST_UNIT))
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What decides, frozen before the first bet."""
+
+    margins: tuple[EdgeMargin, ...]
+    at: tuple[float, ...]
+    lines: tuple[Margin, ...]
+    shown: int
+    """The edge that people are shown: the one nearest to the control's 95th percentile."""
+    proving: tuple[int, ...]
+    """The edges that a pass needs."""
+    grid: tuple[float, ...]
+    """Differences at the shown edge that are worth telling apart."""
+
+    @classmethod
+    def of(cls, margins: Iterable[EdgeMargin]) -> Edges:
+        """In the precision in which they are stored."""
+        kept = tuple(
+            EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance, m.noise])) for m in margins
+        )
+        often = tuple(i for i, margin in enumerate(kept) if margin.exceedance > RARE)
+        proving = often or tuple(range(len(kept)))
+        shown = min(proving, key=lambda i: abs(kept[i].exceedance - 0.05))
+        unit = kept[shown].absolute + (kept[shown].ratio - 1) * kept[shown].exceedance
+        return cls(
+            margins=kept,
+            at=tuple(margin.edge for margin in kept),
+            lines=tuple(Margin(margin.ratio, margin.absolute) for margin in kept),
+            shown=shown,
+            proving=proving,
+            grid=difference_grid(max(unit, _LEAST_UNIT)),
+        )
+
+    def fresh(self, weight: float) -> tuple[TwoSided, ...]:
+        return _rounded(tuple(TwoSided.fresh(margin.exceedance, weight) for margin in self.margins))
+
+
+def edges_of(metric: Metric, baseline: Histogram) -> Edges:
+    """Where it is decided. `baseline` and the result are turned so that more is worse."""
+    ratio, absolute = metric.tolerance.ratio, metric.tolerance.absolute
+    given = [_turned(metric, edge) for edge in metric.edges]
+    found = metric.margins or edge_margins(baseline, ratio, absolute, given)
+    if len(metric.edge_noise) == len(found):
+        found = tuple(replace(m, noise=noise) for m, noise in zip(found, metric.edge_noise, strict=True))
+    return Edges.of(found)
+
+
+def coarse_of(metric: Metric, baseline: Histogram) -> Coarse | None:
+    """Why the buckets cannot show what is tolerated; None when they can, or the user chose the edges."""
+    if metric.margins or metric.edges:
+        return None
+    return coarseness(baseline, metric.tolerance.ratio, metric.tolerance.absolute)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyTest:
+    metric: Metric
+    terms: Terms
+    risk: float
+    edges: Edges | None
+    """None while the baseline is being learned."""
+    learning: Histogram | None
+    evidence: tuple[TwoSided, ...]
+    running: Running
+    canary: Moments
+    """Of the share of decision edges that a request lies beyond."""
+    control: Moments
+    beyond: tuple[float, float]
+    """Requests of (canary, control) beyond the shown edge."""
+    weighted: float
+    """Sum over looks of information * difference at the shown edge."""
+    interval: Interval
+    coarse: Coarse | None = None
+    """Where the buckets cannot show the tolerance: then they may object, and prove nothing."""
+    margin: float = 1.0
+    """How many tolerances this step has to prove."""
+
+    @classmethod
+    def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> LatencyTest:
+        edges: Edges | None = None
+        evidence: tuple[TwoSided, ...] = ()
+        coarse: Coarse | None = None
+        baseline = checks.histogram(metric, metric.baseline) if metric.baseline else None
+        if metric.margins or (baseline is not None and sum(baseline.counts) > 0):
+            edges = edges_of(metric, baseline or Histogram((), (0.0,)))
+            weight = min(sum(baseline.counts), 200.0) if baseline else 2.0
+            evidence = edges.fresh(weight)
+            coarse = coarse_of(metric, baseline) if baseline else None
+        blank = (
+            Running.fresh(Noise.of(metric)),
+            Moments(),
+            Moments(),
+            (0.0, 0.0),
+            0.0,
+            Interval.fresh(_POINTS),
+        )
+        return cls(metric, terms, plan.revert_risk, edges, None, evidence, *blank, coarse)
+
+    @property
+    def noise_known(self) -> bool:
+        return self.running.noise.known
+
+    def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> LatencyTest | Problem:
+        if control is None:
+            return Problem(ProblemKind.NO_DATA, "There are no series for the control.")
+        slow, base = checks.histogram(self.metric, canary), checks.histogram(self.metric, control)
+        if self.edges is None:
+            return self._learn(base)
+        if missing := [m.edge for m in self.edges.margins if m.edge not in slow.edges]:
+            named = ", ".join(f"{_turned(self.metric, edge):g}" for edge in missing)
+            return Problem(
+                ProblemKind.NOT_COMPARABLE,
+                f"The bucket edges {named} that decide are not counted (any more).",
+            )
+        return self._fold(self.edges, slow, base, blames)
+
+    def _fold(self, edges: Edges, slow: Histogram, base: Histogram, blames: bool) -> LatencyTest:
+        n1, n0 = sum(slow.counts), sum(base.counts)
+        above1, above0 = (above_edges(h, edges) for h in (slow, base))
+        blocks = [Block(n1, x1, n0, x0) for x1, x0 in zip(above1, above0, strict=True)]
+        score1, score0 = (sum(above) / len(above) for above in (above1, above0))
+        pair = Pair(n1, score1, n0, score0)
+        phi = self._phi(pair.information)
+        evidence = tuple(
+            test.fold(
+                block,
+                line,
+                phi * edge.noise,
+                self.terms,
+                blames=blames,
+                proves=i in edges.proving,
+                wide=widened_edge(edge, self.metric.tolerance.ratio, self.margin)
+                if self.margin > 1
+                else None,
+                proof_phi=self.running.noise.for_proofs(phi) * edge.noise,
+            )
+            for i, (test, block, line, edge) in enumerate(
+                zip(self.evidence, blocks, edges.lines, edges.margins, strict=True)
+            )
+        )
+        shown = edges.shown
+        p0 = self.evidence[shown].control.share
+        bet = (min(max(p0 + self._difference(5.0), 1e-6), 0.999), p0)
+        return replace(
+            self,
+            evidence=_rounded(evidence),
+            running=self.running.fold(pair, self.canary.variance, self.control.variance),
+            canary=self.canary.add(n1, score1, score_squares(above1)),
+            control=self.control.add(n0, score0, score_squares(above0)),
+            beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),
+            weighted=self.weighted + _weighted(blocks[shown]),
+            interval=self.interval.fold(edges.grid, share_bets(blocks[shown], 1.0, bet, phi)),
+        )
+
+    def _learn(self, base: Histogram) -> LatencyTest | Problem:
+        seen = base
+        if self.learning is not None and self.learning.edges == base.edges:
+            counts = zip(self.learning.counts, base.counts, strict=True)
+            seen = Histogram(base.edges, tuple(a + b for a, b in counts))
+        if sum(seen.counts) < BASELINE_UNITS:
+            return replace(self, learning=seen)
+        edges = edges_of(self.metric, seen)
+        coarse = coarse_of(self.metric, seen)
+        return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS), coarse=coarse)
+
+    def _phi(self, information: float | None = None) -> float:
+        return self.running.phi(self.canary.variance, self.control.variance, information)
+
+    def _difference(self, drawn: float = 0.0) -> float:
+        """Canary minus control beyond the shown edge, each look by its information; drawn to 0 by `drawn`."""
+        information = self.running.information + drawn
+        return self.weighted / information if information > 0 else 0.0
+
+    def begin_step(self, step: StepTerms) -> LatencyTest:
+        evidence = tuple(test.begin_step(step) for test in self.evidence)
+        return replace(self, evidence=evidence, margin=step.margin)
+
+    def resume_step(self, step: StepTerms) -> LatencyTest:
+        return replace(self, margin=step.margin)
+
+    def reading(self) -> Reading:
+        if self.edges is None:
+            seen = sum(self.learning.counts) if self.learning else 0.0
+            message = (
+                f"The control's distribution is being learned: {seen:g} of {BASELINE_UNITS:g} observations."
+            )
+            nothing = ArmTotals(0.0, 0.0)
+            waiting = Problem(ProblemKind.NO_DATA, message)
+            return Reading(nothing, nothing, None, None, 0.0, 0.0, waiting=waiting)
+        shown = self.edges.margins[self.edges.shown]
+        margin = self.edges.lines[self.edges.shown]
+        phi = self._phi()
+        p0 = self.evidence[self.edges.shown].control.share
+        n1, n0 = self.canary.n, self.control.n
+        side = "below" if self.metric.direction is Direction.DECREASE_IS_BAD else "above"
+        return Reading(
+            canary=ArmTotals(n1, self.beyond[0]),
+            control=ArmTotals(n0, self.beyond[1]),
+            estimate=self._difference() if n1 and n0 else None,
+            interval95=self.interval.ends(self.edges.grid, -1.0) if n1 else None,
+            log_revert=log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE),
+            log_promote=min(self.evidence[i].log_promote for i in self.edges.proving),
+            phi=phi,
+            limit=min(margin.limit(p0), 1.0),
+            tolerated=min(margin.limit(p0), 1.0) - p0,
+            detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
+            waiting=self._too_coarse(),
+            about=f"{side} {_turned(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
+        )
+
+    def _too_coarse(self) -> Problem | None:
+        if self.coarse is None:
+            return None
+        low, high = sorted(_turned(self.metric, edge) for edge in (self.coarse.low, self.coarse.high))
+        sentence = Coarse(low, high).sentence(self.metric.tolerance.ratio, self.metric.unit)
+        return Problem(ProblemKind.NOT_COMPARABLE, sentence)
+
+    def dump(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        if self.learning is not None:
+            state["learning"] = [pack(self.learning.edges, "d"), pack(self.learning.counts, "d")]
+        if self.edges is None:
+            return state | {"phi": pack(self.running.noise.dump(), "d")}
+        edges = pack([m.edge for m in self.edges.margins], "d")
+        margins = pack(
+            [x for m in self.edges.margins for x in (m.ratio, m.absolute, m.exceedance, m.noise)], "f"
+        )
+        totals = [
+            *self.running.dump_doubles(),
+            *self.canary.dump(),
+            *self.control.dump(),
+            *self.beyond,
+            self.weighted,
+        ]
+        first = self.evidence[0]
+        doubles = [*totals, *first.dump_shared()]
+        own = (number for test in self.evidence for number in test.dump_own())
+        singles = [*self.running.dump_singles(), *own, *self.interval.dump()]
+        packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
+        if self.coarse is not None:
+            packed["coarse"] = pack((self.coarse.low, self.coarse.high), "d")
+        return state | {"edges": edges, "margins": margins} | packed
+
+    @classmethod
+    def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> LatencyTest:
+        blank = cls.fresh(replace(metric, baseline=None, margins=()), plan, terms)
+        blank = replace(blank, metric=metric)
+        if "edges" not in state:
+            running = Running.fresh(Noise.load(metric, iter(unpack(state["phi"], "d"))))
+            learned = [unpack(text, "d") for text in state.get("learning", ())]
+            return replace(blank, running=running, learning=Histogram(*learned) if learned else None)
+        margins = iter(unpack(state["margins"], "f"))
+        frozen = Edges.of(
+            EdgeMargin(edge, *(next(margins) for _ in range(4))) for edge in unpack(state["edges"], "d")
+        )
+        doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
+        running = Running.load(metric, doubles, singles)
+        return replace(
+            blank,
+            edges=frozen,
+            running=running,
+            canary=Moments.load(doubles),
+            control=Moments.load(doubles),
+            beyond=(next(doubles), next(doubles)),
+            weighted=next(doubles),
+            evidence=_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
+            interval=Interval.load(singles, _POINTS),
+            coarse=Coarse(*unpack(state["coarse"], "d")) if "coarse" in state else None,
+        )
+
+
+def _rounded(evidence: tuple[TwoSided, ...]) -> tuple[TwoSided, ...]:
+    """The evidence as it is stored: in single precision, for many edges must fit."""
+    numbers = single([number for test in evidence for number in test.dump_own()])
+    parts = (numbers[i : i + OWN] for i in range(0, len(numbers), OWN))
+    return tuple([test.with_own(part) for test, part in zip(evidence, parts, strict=True)])
+
+
+def _evidence(numbers: Iterator[float], shared: TwoSided, edges: int) -> tuple[TwoSided, ...]:
+    return tuple(TwoSided.load_own(numbers, shared) for _ in range(edges))
+
+
+def above_edges(histogram: Histogram, edges: Edges) -> list[float]:
+    """How many values lie beyond each decision edge, which must all be edges of the histogram."""
+    beyond = list(accumulate(reversed(histogram.counts)))
+    return [beyond[place] for place in _places(histogram.edges, edges.at)]
+
+
+def above_edge(histogram: Histogram, edge: float) -> float:
+    """How many values lie beyond one of its edges."""
+    return sum(histogram.counts[histogram.edges.index(edge) + 1 :])
+
+
+@lru_cache(maxsize=256)
+def _places(edges: tuple[float, ...], wanted: tuple[float, ...]) -> tuple[int, ...]:
+    """Which bucket, counted from the last one, is the first beyond each of the wanted edges; asked at every
+    look for the same few."""
+    return tuple(len(edges) - 1 - edges.index(edge) for edge in wanted)
+
+
+def score_squares(above: Sequence[float]) -> float:
+    """Sum over requests of the squared share of edges they lie beyond; `above` per edge, ascending."""
+    return sum((2 * i + 1) * count for i, count in enumerate(above)) / len(above) ** 2
+
+
+def _weighted(block: Block) -> float:
+    if block.n1 == 0 or block.n0 == 0:
+        return 0.0
+    return block.n1 * block.n0 / (block.n1 + block.n0) * (block.x1 / block.n1 - block.x0 / block.n0)
+
+
+def _turned(metric: Metric, edge: float) -> float:
+    """Between the edge as the provider names it and as the test sees it: 1 / edge where less is worse."""
+    if metric.direction is not Direction.DECREASE_IS_BAD:
+        return edge
+    return 1 / edge if edge else math.inf

@@ -1,0 +1,169 @@
+"""Evidence on bad shares: ratios of counters, bounded scores, and absolute limits on either."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, WORSE, Margin, log_factors
+from modelrollout.analysis.betting.information import detectable
+from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets, share_grid
+from modelrollout.analysis.betting.ladder import StepTerms, widened
+from modelrollout.analysis.betting.mixture import Mixture
+from modelrollout.analysis.betting.two_sided import Terms, TwoSided, dump_mixture, load_mixture
+from modelrollout.analysis.inputs.metric import Metric, Prior
+from modelrollout.analysis.inputs.observation import Arm, Problem
+from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.reading import ArmTotals, Reading
+from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
+from modelrollout.analysis.noise.noise import Noise
+from modelrollout.analysis.packing import pack, unpack
+
+NO_PRIOR = Prior(0.01, 2.0)
+_LEAST_UNIT = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What stays the same for all looks of one bad share."""
+
+    margin: Margin
+    terms: Terms
+    catastrophic: Margin | None
+    unit: float
+    """About the size of the margin: the step of the interval's grid."""
+    risk: float
+
+    @property
+    def grid(self) -> tuple[float, ...]:
+        return share_grid(self.margin.absolute) if self.margin.ratio == 0 else difference_grid(self.unit)
+
+
+def judged(metric: Metric, plan: Plan, terms: Terms, prior: Prior) -> Judged:
+    margin = Margin(metric.tolerance.ratio, metric.tolerance.absolute)
+    catastrophic = None
+    if metric.catastrophic is not None:
+        # Beyond the control: an incident that both arms share reverts nobody.
+        ratio = 0.0 if margin.ratio == 0 else max(1.0, margin.ratio)
+        catastrophic = Margin(ratio, metric.catastrophic)
+    unit = max(abs(margin.absolute), abs(margin.ratio - 1) * prior.rate, _LEAST_UNIT)
+    return Judged(margin, terms, catastrophic, unit, plan.revert_risk)
+
+
+@dataclass(frozen=True, slots=True)
+class SharesTest:
+    judged: Judged
+    metric: Metric
+    evidence: TwoSided
+    catastrophe: Mixture
+    running: Running
+    canary: Moments
+    control: Moments
+    interval: Interval
+    wide: Margin | None = None
+    """What this step has to prove, where it is less than the tolerance."""
+
+    @classmethod
+    def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> SharesTest:
+        prior = metric.prior or NO_PRIOR
+        fixed = judged(metric, plan, terms, prior)
+        interval = Interval.fresh(len(fixed.grid))
+        evidence, running = TwoSided.fresh(prior.rate, prior.weight), Running.fresh(Noise.of(metric))
+        return cls(
+            fixed, metric, evidence, Mixture.fresh(len(WORSE)), running, Moments(), Moments(), interval
+        )
+
+    @property
+    def noise_known(self) -> bool:
+        return self.running.noise.known
+
+    def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> SharesTest | Problem:
+        block = checks.block(self.metric, canary, control)
+        fixed, p0 = self.judged, self.evidence.control.share
+        alone = fixed.margin.ratio == 0
+        pair = Pair(block.n1, block.x1, block.n0, block.x0, alone)
+        phi = self._phi(pair.information)
+        catastrophe = self.catastrophe
+        if fixed.catastrophic is not None and blames:
+            at_once = self.running.noise.for_breakdowns
+            worse, _ = log_factors(block, p0, fixed.catastrophic, at_once, proves=False)
+            catastrophe = catastrophe.fold(worse, fixed.terms.schedule)
+        ratio = 0.0 if alone else 1.0
+        proof_phi = self.running.noise.for_proofs(phi)
+        evidence = self.evidence.fold(
+            block, fixed.margin, phi, fixed.terms, blames=blames, wide=self.wide, proof_phi=proof_phi
+        )
+        return replace(
+            self,
+            evidence=evidence,
+            catastrophe=catastrophe,
+            running=self.running.fold(pair, self.canary.variance, self.control.variance),
+            canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),
+            control=self.control.add(block.n0, block.x0, _squares(block.x0, block.levels0)),
+            interval=self.interval.fold(fixed.grid, share_bets(block, ratio, self._bet(p0), phi)),
+        )
+
+    def _phi(self, information: float | None = None) -> float:
+        return self.running.phi(self.canary.variance, self.control.variance, information)
+
+    def _bet(self, p0: float) -> tuple[float, float]:
+        """The shares the interval bets on, from earlier looks: the estimate, drawn a little to "equal"."""
+        if self.judged.margin.ratio == 0:
+            share = (self.canary.total + 10 * self.judged.margin.absolute) / (self.canary.n + 10)
+            return min(max(share, 1e-6), 0.999), p0
+        difference = self.running.weighted / (self.running.information + 5)
+        return min(max(p0 + difference, 1e-6), 0.999), p0
+
+    def begin_step(self, step: StepTerms) -> SharesTest:
+        return replace(self, evidence=self.evidence.begin_step(step), wide=widened(self.metric, step.margin))
+
+    def resume_step(self, step: StepTerms) -> SharesTest:
+        return replace(self, wide=widened(self.metric, step.margin))
+
+    def reading(self) -> Reading:
+        fixed, alone = self.judged, self.judged.margin.ratio == 0
+        phi = self._phi()
+        p0 = self.evidence.control.share
+        ends = self.interval.ends(fixed.grid, 0.0 if alone else -1.0)
+        limit = min(max(fixed.margin.limit(p0), 0.0), 1.0)
+        return Reading(
+            canary=ArmTotals(self.canary.n, self.canary.total),
+            control=ArmTotals(self.control.n, self.control.total),
+            estimate=self.canary.mean if alone else self.running.difference,
+            interval95=ends if self.canary.n > 0 else None,
+            log_revert=self.evidence.log_revert,
+            log_promote=self.evidence.log_promote,
+            log_catastrophic=self.catastrophe.log_e(LOG_STAKES_WORSE) if fixed.catastrophic else None,
+            phi=phi,
+            limit=limit,
+            tolerated=limit if alone else limit - p0,
+            detectable=detectable(p0, (self.canary.n, self.control.n), fixed.margin, phi, fixed.risk),
+        )
+
+    def dump(self) -> dict[str, Any]:
+        doubles = [self.judged.unit, *self.running.dump_doubles(), *self.evidence.dump()]
+        doubles += dump_mixture(self.catastrophe) if self.judged.catastrophic else []
+        doubles += [*self.canary.dump(), *self.control.dump()]
+        return {
+            "d": pack(doubles, "d"),
+            "f": pack([*self.running.dump_singles(), *self.interval.dump()], "f"),
+        }
+
+    @classmethod
+    def load(cls, metric: Metric, plan: Plan, terms: Terms, state: dict[str, Any]) -> SharesTest:
+        doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
+        fixed = replace(judged(metric, plan, terms, NO_PRIOR), unit=next(doubles))
+        running = Running.load(metric, doubles, singles)
+        evidence = TwoSided.load(doubles)
+        catastrophe = Mixture.fresh(len(WORSE))
+        if fixed.catastrophic:
+            catastrophe = load_mixture(doubles, len(WORSE))
+        canary, control = Moments.load(doubles), Moments.load(doubles)
+        interval = Interval.load(singles, len(fixed.grid))
+        return cls(fixed, metric, evidence, catastrophe, running, canary, control, interval)
+
+
+def _squares(x: float, levels: tuple[tuple[float, float], ...]) -> float:
+    """Sum of squared badness; without single scores the largest it can be."""
+    return sum(score * score * count for score, count in levels) if levels else x

@@ -1,0 +1,71 @@
+"""What is known of a metric's noise before the first look, and what that makes of the noise seen since."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modelrollout.analysis.inputs.metric import Metric
+
+MOST_FOR_BREAKDOWNS = 2.0
+"""The most that the noise of the past may slow the breakdown rule down."""
+UNKNOWN = 3.0
+"""Times the noise of independent requests that a proof reckons with where the past could not tell."""
+SLOW = 1.5
+"""From this ratio of phi to its fast part on, a service has slow noise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """The design effect as learned before the rollout; frozen with the evidence."""
+
+    phi: float | None
+    short: float | None
+    exposure: float | None
+    watch: bool
+
+    @classmethod
+    def of(cls, metric: Metric) -> Noise:
+        return cls(metric.phi, metric.phi_short, metric.phi_exposure, metric.watch_noise)
+
+    @property
+    def known(self) -> bool:
+        return self.phi is not None
+
+    @property
+    def for_breakdowns(self) -> float:
+        """phi of the rule that reverts from a look or two: what the past showed, but never much. The looks of
+        the rollout have no say: a breakdown would be the noise that excuses it."""
+        return min(self.phi or 1.0, MOST_FOR_BREAKDOWNS)
+
+    def for_proofs(self, phi: float) -> float:
+        """phi of the evidence for the canary: where nothing is known, noise is not taken for absent."""
+        return phi if self.known or not self.watch else max(phi, UNKNOWN)
+
+    @property
+    def slow(self) -> float:
+        """How many times the whole noise is what jumps show of it."""
+        return max(self.phi / (self.short or self.phi), 1.0) if self.phi is not None else 1.0
+
+    @property
+    def follows_long_run(self) -> bool:
+        return self.watch and (not self.known or self.slow >= SLOW)
+
+    def at(self, information: float, jumps: float, long_run: float) -> float:
+        """phi for a look with n1 n0 / (n1 + n0) = information, given what this rollout's looks show.
+
+        Never below what was learned: fewer units come from fewer pods, whose own noise makes up for it.
+        """
+        learned = self.phi or 1.0
+        if self.exposure:
+            learned = 1 + (learned - 1) * max(1.0, information / self.exposure)
+        return max(learned, jumps * self.slow, long_run) if self.watch else learned
+
+    def dump(self) -> list[float]:
+        return [math.nan if x is None else x for x in (self.phi, self.short, self.exposure)]
+
+    @classmethod
+    def load(cls, metric: Metric, numbers: Iterator[float]) -> Noise:
+        phi, short, exposure = (None if math.isnan(x) else x for x in (next(numbers) for _ in range(3)))
+        return cls(phi, short, exposure, metric.watch_noise)
