@@ -28,7 +28,7 @@ and commands of your case are in the sentence.
 It is written from `docs/reasons/*.yaml` by `make pages`, and tests compare both with the code.
 """
 REASON = re.compile(r"[A-Z][A-Za-z]+")
-PLACE = {"Problem": 0, "Note": 0, "Trouble": 0, "Reason": 0, "Doing": 1, "Finding": 1, "Decision": 1}
+PLACE = {"Problem": 0, "Note": 0, "Trouble": 0, "Reason": 0, "PhaseReport": 1, "Finding": 1, "Decision": 1}
 """Which argument of a call is the reason; the argument `reason` of any call is one too."""
 MAYBE = re.compile(rf"\b({'|'.join(PLACE)})\(|\breason\b")
 """Only files with something like it are parsed."""

@@ -56,7 +56,7 @@ def test_a_place_is_a_condition_an_event_or_a_field_of_the_analysis():
         'WORDS = {"key": "Lost"}\nFinding("True", WORDS.get(key, key))',
         'def why():\n    return "Lost"\nEvidence(reason=why())',
         'condition = {"type": "Stalled", "reason": "Lost"}',
-        'Doing("Paused", status.reason or "Lost")',
+        'PhaseReport("Paused", status.reason or "Lost")',
     ],
 )
 def test_a_reason_is_found_however_it_is_written(source):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
-from modelrollout.rollout import carry, drift, judge, listen, named, revert
+from modelrollout.rollout import carry, drift, judge, named, orders, revert
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.view import SLOW, View
 
@@ -19,7 +19,7 @@ def requeue(view: View) -> float | None:
 
 def orders_due(view: View) -> float | None:
     """Seconds until an order that is over may be taken off."""
-    moment = listen.next_off(view)
+    moment = orders.next_off(view)
     return moment - view.now if moment is not None else None
 
 
@@ -27,7 +27,7 @@ def _moments(view: View) -> Iterator[float]:
     yield from _step(view)
     if view.canary is not None and view.status.analysis is not None and view.status.analysis.eta is not None:
         yield unix(view.status.analysis.eta)
-    if (off := listen.next_off(view)) is not None:
+    if (off := orders.next_off(view)) is not None:
         yield off
     if (deadline := revert.deadline(view)) is not None:
         yield deadline

@@ -14,25 +14,25 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService, Status, named_by
 from modelrollout.rollout import (
     advance,
+    begin,
     carry,
     drain,
     drift,
     install,
-    listen,
     misspelt,
     named,
+    orders,
     promote,
     relocate,
     revert,
-    trial,
 )
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import orders_due, requeue
-from modelrollout.rollout.doing import Doing, doing
 from modelrollout.rollout.farewell import farewell
 from modelrollout.rollout.gate import runs
 from modelrollout.rollout.model import Action, Note, Observed, Plan, PointNamed, SetTraffic
+from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Problem
@@ -47,8 +47,8 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     ),
     # ── take note, before anything moves what it is about ──
     (
-        listen.take_commands,  # bind new annotations to the revision and the step that they mean now
-        listen.refuse_late,  # an order whose moment has gone by must not wait for the next
+        orders.take_commands,  # bind new annotations to the revision and the step that they mean now
+        orders.refuse_late,  # an order whose moment has gone by must not wait for the next
         misspelt.see_unknown,  # a typo in an abort must not pass in silence
         install.find_stable,  # status is empty: find the revision that serves, or install the one asked for
         install.installed,  # the first revision has its pods and the route
@@ -68,15 +68,15 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     ),
     (revert.gone_back,),  # everybody is back: the bad revision drains
     # ── at rest ──
-    (trial.retry,),  # a person lets a refused revision be tried again
+    (begin.retry,),  # a person lets a refused revision be tried again
     (
-        trial.forgive,  # the spec asks for what serves: nothing is refused any more
+        begin.forgive,  # the spec asks for what serves: nothing is refused any more
         promote.close_window,  # the revision before has been kept warm long enough
     ),
     (
-        trial.begin,  # the spec asks for another revision
+        begin.begin,  # the spec asks for another revision
         # ── on trial ──
-        trial.replan,  # the plan was edited: the step in progress may be another one now
+        begin.replan,  # the plan was edited: the step in progress may be another one now
     ),
     (
         advance.lose,  # the canary lost its pods: its traffic goes back, and its step begins anew
@@ -109,8 +109,8 @@ POLICIES: tuple[Policy, ...] = tuple(policy for group in GROUPS for policy in gr
 
 STILL: frozenset[Policy] = frozenset(
     {
-        listen.take_commands,
-        listen.refuse_late,
+        orders.take_commands,
+        orders.refuse_late,
         misspelt.see_unknown,
         revert.commanded,
         revert.failed,
@@ -144,7 +144,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     acts = (*relocate.handing_back(view), *(() if held else (*actions(view), *runs(view))))
     acts = () if moved else _with_orders(view, acts)
     view = view if moved else _remembering(view, acts)
-    what = doing(view)
+    what = current_phase(view)
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
     return Plan(
@@ -172,21 +172,21 @@ def settle(view: View, policies: Sequence[Policy]) -> tuple[View, tuple[Note, ..
 def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Plan:
     """Nothing of ours serves yet, and nothing can: nothing is touched."""
     message = problem.message if problem is not None else ""
-    what = Doing("Invalid", problem.reason if problem is not None else "Invalid", message)
+    what = PhaseReport("Invalid", problem.reason if problem is not None else "Invalid", message)
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
     status = after if worth_writing(view.status, after, view.now) else view.status
     facts = {"phase": what.phase, "message": message}
-    return Plan(status, listen.taken_off(view), notes, requeue=orders_due(view), facts=facts)
+    return Plan(status, orders.taken_off(view), notes, requeue=orders_due(view), facts=facts)
 
 
 def _with_orders(view: View, acts: tuple[Action, ...]) -> tuple[Action, ...]:
     """Orders that are over go before anything that the API server may refuse, but after urgent traffic."""
     urgent = sum(isinstance(act, SetTraffic) and act.urgent for act in acts[:1])
-    return (*acts[:urgent], *listen.taken_off(view), *acts[urgent:])
+    return (*acts[:urgent], *orders.taken_off(view), *acts[urgent:])
 
 
-def _labelled(view: View, what: Doing, notes: tuple[Note, ...]) -> tuple[View, tuple[Note, ...]]:
+def _labelled(view: View, what: PhaseReport, notes: tuple[Note, ...]) -> tuple[View, tuple[Note, ...]]:
     """The phase as people see it; that it waits for them, or is in trouble, is said once."""
     turned = view.status.phase != what.phase
     known = {condition.reason for condition in view.status.conditions if condition.type == PROGRESSING}

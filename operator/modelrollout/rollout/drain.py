@@ -1,6 +1,6 @@
 """Revisions that leave: no traffic first, then their pods are told to go, and each goes by itself.
 
-A pod's preStop hook waits for its streams to end, at most `runtime.drain.timeout` (`serving/drain.py`).
+A pod's preStop hook waits for its streams to end, at most `runtime.drain.timeout` (see `serving/scripts`).
 """
 
 from __future__ import annotations

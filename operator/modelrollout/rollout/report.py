@@ -12,9 +12,9 @@ from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionSta
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
-from modelrollout.rollout.doing import Doing
 from modelrollout.rollout.drift import drifting, unwritten
 from modelrollout.rollout.model import Role
+from modelrollout.rollout.phase import PhaseReport
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import REVISION_LABEL, Problem
 
@@ -23,7 +23,7 @@ _SUSPICIONS = ("NoiseUnknown", "HeldByMetric")
 _VERDICTS = {"Pass": "Passed", "Fail": "Failed"}
 
 
-def report(view: View, what: Doing, problem: Problem | None) -> Status:
+def report(view: View, what: PhaseReport, problem: Problem | None) -> Status:
     """The status with everything that people read brought up to date."""
     status, observed = view.status, view.observed
     hindrance, analysis = problem or observed.setback, _analysis(view)
@@ -85,7 +85,7 @@ def _analysis(view: View) -> AnalysisStatus | None:
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _findings(view: View, what: Doing, problem: Problem | None) -> dict[str, Finding]:
+def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[str, Finding]:
     moving = what.phase in _MOVING
     paused = what.phase == "Paused"
     findings = {
@@ -132,20 +132,20 @@ def _reached(view: View, role: Role) -> int:
     return view.observed.endpoints.get(role, {}).get(view.selected(role) or "", 0)
 
 
-def _promoted(view: View, what: Doing) -> Finding:
+def _promoted(view: View, what: PhaseReport) -> Finding:
     settled = not (view.installing or view.rolling or view.reverting)
     if settled and view.stable == view.target:
         return Finding("True", "Promoted", say.STABLE.say(revision=view.stable))
     return Finding("False", what.phase, what.message)
 
 
-def _reverted(view: View, what: Doing) -> Finding:
+def _reverted(view: View, what: PhaseReport) -> Finding:
     if what.phase == "Reverted":
         return Finding("True", view.status.revert_reason or "Reverted", what.message)
     return Finding("False", what.phase)
 
 
-def _finished(view: View, what: Doing, findings: Mapping[str, Finding]) -> Finding:
+def _finished(view: View, what: PhaseReport, findings: Mapping[str, Finding]) -> Finding:
     """The end that a pipeline waits for. A spec that cannot be carried out ends nothing that is under way."""
     for kind in (say.PROMOTED, say.REVERTED):
         found = findings.get(kind)

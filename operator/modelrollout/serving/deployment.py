@@ -30,8 +30,8 @@ TEARDOWN_SECONDS = 30
 """From SIGTERM to the end of an idle server, with room to spare."""
 
 PYTHON = ["python3", "-IS", "-c"]
-PROBE_SOURCE = resources.files("modelrollout.serving").joinpath("probe.py").read_text("utf-8")
-DRAIN_SOURCE = resources.files("modelrollout.serving").joinpath("drain.py").read_text("utf-8")
+PROBE_SOURCE = resources.files("modelrollout.serving.scripts").joinpath("probe.py").read_text("utf-8")
+DRAIN_SOURCE = resources.files("modelrollout.serving.scripts").joinpath("drain.py").read_text("utf-8")
 
 
 def deployment(

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.traffic import arms, cohorts, neighbours, ownership
+from modelrollout.traffic import cohorts, neighbours, ownership, shares
 from modelrollout.traffic.dialect import Arm, Condition, Dialect, Rule
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import (
@@ -97,7 +97,7 @@ class RuleRouter(Dialect):
         return self._patched(route, after)
 
     def keeps(self, original: Mapping[str, Any], site: Site) -> frozenset[str]:
-        handed = arms.all_to_stable(self, original.get("backends", []), site)
+        handed = shares.all_to_stable(self, original.get("backends", []), site)
         kept = any(self.arm(b, site) == "stable" and self.backend(b, "stable", site) == b for _, b in handed)
         return frozenset({site.stable_service} if kept else ())
 
@@ -161,7 +161,7 @@ class RuleRouter(Dialect):
         assert route is not None
         try:
             for weight in sorted(self.needs.weights):
-                arms.weighted(
+                shares.weighted(
                     self, self.named(route)[self.backends_key], site, weight, self.keeps_zero(route)
                 )
             self.arranged(route, site, self.needs.fullest)
@@ -172,7 +172,7 @@ class RuleRouter(Dialect):
     def split(self, route: Object, site: Site) -> Split | None:
         """The split that would be written exactly so; None when there is none."""
         rule = self.named(route)
-        canary = arms.percent(self, rule[self.backends_key], site)
+        canary = shares.percent(self, rule[self.backends_key], site)
         mirror = self.mirror(rule, site)
         matches: tuple[Match, ...] | None = ()
         for own in route["spec"][self.rules_key]:
@@ -192,7 +192,7 @@ class RuleRouter(Dialect):
         """A copy of the route that holds the split; equal to the route when it does already."""
         after = self._without_own_rules(route)
         rules, rule = after["spec"][self.rules_key], self.named(after)
-        rule[self.backends_key] = arms.weighted(
+        rule[self.backends_key] = shares.weighted(
             self, rule[self.backends_key], site, split.canary, self.keeps_zero(route)
         )
         self.set_mirror(rule, site, split.mirror)
@@ -250,7 +250,7 @@ class RuleRouter(Dialect):
         if len(foreign) == len(backends):
             return  # someone else has taken it; what they wrote is theirs
         self.set_mirror(rule, site, 0)
-        for index, backend in arms.all_to_stable(self, original["backends"], site):
+        for index, backend in shares.all_to_stable(self, original["backends"], site):
             foreign.insert(index, backend)
         rule[self.backends_key] = foreign
         for key in original.get("empty", ()):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from modelrollout.api.status import Status
-from modelrollout.rollout import listen, promote, revert
+from modelrollout.rollout import orders, promote, revert
 from modelrollout.rollout.decide import GROUPS
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import Split
@@ -33,7 +33,7 @@ JUDGED = spec_of(analysis={**METRICS, "onInsufficient": "revert", "maxStepDurati
 def bound(operator: Operator) -> View:
     """The situation once the annotations have been bound."""
     view = view_of(operator)
-    change = listen.take_commands(view)
+    change = orders.take_commands(view)
     assert change is not None
     return view.after(change)
 

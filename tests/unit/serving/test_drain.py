@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from modelrollout.serving import drain
 from modelrollout.serving.deployment import DRAIN_SOURCE
+from modelrollout.serving.scripts import drain
 from tests.unit.serving.http_server import free_port, serving
 
 GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")

@@ -1,4 +1,4 @@
-"""Shares of the two arms in a rule's list of weighted backends, some of which may be foreign.
+"""Reads and writes the shares of the two arms in a rule's weighted backends, some of which may be foreign.
 
 Foreign backends keep their weights, and ours together keep theirs, so that a rollout never changes
 what others get. Without foreign ones our weights are percents.

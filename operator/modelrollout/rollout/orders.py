@@ -1,4 +1,7 @@
-"""Taking note of commands: each is bound when it is first seen, and taken off once it is done or refused."""
+"""The policies for commands: bind each when it is first seen, and take it off once it is done or refused.
+
+`commands.py` says how an annotation is written and what it means.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from modelrollout.rollout import steps
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.drain import leaving, staying
-from modelrollout.rollout.listen import stale
+from modelrollout.rollout.orders import stale
 from modelrollout.rollout.view import Change, View, note
 from modelrollout.traffic.router import Split
 

@@ -1,4 +1,4 @@
-"""In which phase a rollout is, and what it waits for, in a reason and a sentence."""
+"""Finds the phase of a rollout, and says in a reason and a sentence what the rollout waits for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from modelrollout.traffic.router import Split
 
 
 @dataclass(frozen=True)
-class Doing:
+class PhaseReport:
     phase: Phase
     reason: str
     message: str
@@ -33,11 +33,12 @@ class Doing:
     """Worth an Event of its own when it begins."""
 
 
-def _do(phase: Phase, reason: Reason, **facts: object) -> Doing:
-    return Doing(phase, reason.name, reason.say(**facts), reason.warning)
+def _do(phase: Phase, reason: Reason, **facts: object) -> PhaseReport:
+    return PhaseReport(phase, reason.name, reason.say(**facts), reason.warning)
 
 
-def doing(view: View) -> Doing:
+def current_phase(view: View) -> PhaseReport:
+    """Say in which phase the rollout is and what it waits for."""
     if view.installing:
         return _installing(view)
     if view.reverting:
@@ -50,11 +51,13 @@ def doing(view: View) -> Doing:
         return _do("Watching", reason, revision=view.stable, previous=view.previous, until=until)
     if view.status.phase == "Reverted":
         why = view.status.revert_message or ""
-        return Doing("Reverted", say.REVERTED_NOW.name, say.REVERTED_NOW.say(stable=view.stable, why=why))
+        return PhaseReport(
+            "Reverted", say.REVERTED_NOW.name, say.REVERTED_NOW.say(stable=view.stable, why=why)
+        )
     return _do("Stable", say.STABLE, revision=view.stable)
 
 
-def _installing(view: View) -> Doing:
+def _installing(view: View) -> PhaseReport:
     trouble = _trouble(view, view.stable)
     ready, limit = view.ready(view.stable), view.spec.runtime.startup_deadline
     if view.past(view.status.phase_since, limit):
@@ -62,10 +65,10 @@ def _installing(view: View) -> Doing:
         cause = f": {trouble[1]}" if trouble is not None else ""
         return _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
     if trouble is not None and not _early(view, view.stable):
-        return Doing("Installing", *trouble, warning=True)
+        return PhaseReport("Installing", *trouble, warning=True)
     waiting = view.observed.route.waiting_for
     if view.stuck and waiting is not None and holds(ready, 100, view.replicas):
-        return Doing("Installing", waiting.reason, waiting.message, warning=True)
+        return PhaseReport("Installing", waiting.reason, waiting.message, warning=True)
     return _do("Installing", say.INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
 
 
@@ -82,7 +85,7 @@ def _early(view: View, revision: str | None) -> bool:
     return fleet is not None and fleet.trouble is not None and fleet.trouble.early
 
 
-def _reverting(view: View) -> Doing:
+def _reverting(view: View) -> PhaseReport:
     good = view.good
     held, reason = "", say.REVERTING.name
     if good is not None and not holds(view.ready(good), 100, view.replicas):
@@ -92,10 +95,10 @@ def _reverting(view: View) -> Doing:
         held = say.WAITING_FOR_GATEWAY.say(cause=_gateway(view))
         reason = say.WAITING_FOR_GATEWAY.name
     why = view.status.revert_message or ""
-    return Doing("Reverting", reason, say.REVERTING.say(stable=good, why=why, held=held))
+    return PhaseReport("Reverting", reason, say.REVERTING.say(stable=good, why=why, held=held))
 
 
-def _stepping(view: View) -> Doing:
+def _stepping(view: View) -> PhaseReport:
     if carrying(view):
         return _do(
             "Progressing", say.STABLE_GONE, stable=view.stable, revision=view.canary, step=view.progress
@@ -110,23 +113,23 @@ def _stepping(view: View) -> Doing:
     return _judging(view)
 
 
-def _waiting_for_pods(view: View) -> Doing:
+def _waiting_for_pods(view: View) -> PhaseReport:
     phase: Phase = "Starting" if view.desired == Split() else "Progressing"
     wanted, ready = view.pods, view.ready(view.canary)
     if view.desired != view.asked and (unmade := unreachable(view.spec, view.asked.canary)) is not None:
-        return Doing("Paused", unmade.reason, unmade.message, warning=True)
+        return PhaseReport("Paused", unmade.reason, unmade.message, warning=True)
     if ready >= wanted and (others := blockers(view)):
         return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
     trouble = _trouble(view, view.canary) if ready < wanted else None
     if trouble is not None and not _early(view, view.canary):
-        return Doing(phase, *trouble, warning=True)
+        return PhaseReport(phase, *trouble, warning=True)
     facts = {"revision": view.canary, "ready": ready, "wanted": wanted}
     if phase == "Starting":
         return _do(phase, say.STARTING, stable=view.stable, **facts)
     return _do(phase, say.WAITING_FOR_PODS, step=view.progress, **facts)
 
 
-def _waiting_for_route(view: View) -> Doing:
+def _waiting_for_route(view: View) -> PhaseReport:
     split, cause = describe(view.asked), _gateway(view)
     what = _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
     waiting = view.observed.route.waiting_for
@@ -138,7 +141,7 @@ def _gateway(view: View) -> str:
     return f" ({waiting.message})" if waiting is not None else ""
 
 
-def _judging(view: View) -> Doing:
+def _judging(view: View) -> PhaseReport:
     stage, started = view.stage, view.step.started_at if view.step is not None else None
     if stage is None or started is None:
         return _waiting_for_route(view)
@@ -158,7 +161,7 @@ def _judging(view: View) -> Doing:
             assert_never(stage)
 
 
-def _evaluated(view: View, name: str) -> Doing:
+def _evaluated(view: View, name: str) -> PhaseReport:
     """Only an answer that needs a person's eye is a warning; the step holds in every case."""
     gate = answer(view)
     facts = {"step": view.progress, "name": name, "revision": view.canary}
@@ -170,7 +173,7 @@ def _evaluated(view: View, name: str) -> Doing:
     return _do("Progressing", say.EVALUATION_HOLDS, said=said, annotation=annotation, number=number, **facts)
 
 
-def _compared(view: View, started: float, until: str) -> Doing:
+def _compared(view: View, started: float, until: str) -> PhaseReport:
     """A step that moves traffic waits for its stay to end at `until`, and then for a verdict."""
     facts = {"step": view.progress, "revision": view.canary, "split": describe(view.asked)}
     awaited = judge.awaited(view)
@@ -195,7 +198,7 @@ def _compared(view: View, started: float, until: str) -> Doing:
     return _do("Progressing", say.JUDGING, verdict=text.rstrip("."), undecided=undecided, **facts)
 
 
-def _promoting(view: View) -> Doing:
+def _promoting(view: View) -> PhaseReport:
     if view.paused and not view.names_moved and view.desired != view.asked:
         return _do("Paused", say.PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
     facts = {"revision": view.canary, "stable": view.stable}
@@ -210,7 +213,7 @@ def _promoting(view: View) -> Doing:
     elif ready < view.pods:
         trouble = _trouble(view, view.canary)
         if trouble is not None and not _early(view, view.canary):
-            return Doing("Promoting", *trouble, warning=True)
+            return PhaseReport("Promoting", *trouble, warning=True)
         what = f"{ready} of {view.pods} pods ready"
     else:
         what = "its pods are about to be listed"

@@ -1,0 +1,1 @@
+"""Scripts that run in the model's pods: shipped as text, so they import the standard library only."""
