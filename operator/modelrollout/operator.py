@@ -13,11 +13,11 @@ from typing import Any
 import aiohttp
 import kopf
 
+from modelrollout.api.names import API_VERSION, FINALIZER, RESOURCE, RolloutKey
+from modelrollout.api.objects import CONFIG_MAP, Ref, group_of, named
 from modelrollout.cluster.watching import WatchSession
-from modelrollout.engine.keys import API_VERSION, FINALIZER, RESOURCE, RolloutKey
-from modelrollout.engine.kinds import LABELS, children, named
+from modelrollout.engine.kinds import LABELS, children
 from modelrollout.engine.loop import Loop
-from modelrollout.traffic.router import Ref
 
 
 class Patiently:
@@ -59,7 +59,9 @@ def settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     for kind, label in LABELS.items():
         group, _, version = kind.api_version.rpartition("/")
         it.watching.label_selectors[group, version, kind.resource] = label
-    it.watching.field_selectors["", "v1", "configmaps"] = "metadata.name!=kube-root-ca.crt"
+    it.watching.field_selectors["", CONFIG_MAP.api_version, CONFIG_MAP.resource] = (
+        "metadata.name!=kube-root-ca.crt"
+    )
     return it
 
 
@@ -114,7 +116,7 @@ def _patient(found: kopf.ConnectionInfo) -> kopf.AiohttpSession:
 
 def _watch(registry: kopf.OperatorRegistry, loop: Loop, kind: Ref) -> None:
     # whatever version of the kind the cluster prefers: it is the same objects
-    group = kind.api_version.rpartition("/")[0]
+    group = group_of(kind.api_version)
 
     @kopf.on.event(*filter(None, (group, kind.resource)), id=kind.resource, registry=registry)
     async def on_child(namespace: str | None, name: str, type: str | None, body: kopf.Body, **_: Any) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.api.crd import GROUP, PLURAL, VERSION
+from modelrollout.api.names import GROUP, RESOURCE, VERSION
 from tests.apiserver.manifests import GOOD, LIVING
 from tests.apiserver.process import Operator
 from tests.apiserver.scene import Scene
@@ -14,7 +14,7 @@ from tests.bed import pieces
 def modelrollouts(control_plane):
     """HTTP client for the ModelRollouts of the default namespace, as strict as kubectl is."""
     with control_plane.client() as http:
-        http.base_url = f"{control_plane.url}/apis/{GROUP}/{VERSION}/namespaces/default/{PLURAL}"
+        http.base_url = f"{control_plane.url}/apis/{GROUP}/{VERSION}/namespaces/default/{RESOURCE}"
         http.params = {"fieldValidation": "Strict"}
         yield http
 

@@ -2,7 +2,7 @@
 
 import copy
 
-from modelrollout.api.crd import GROUP, KIND, VERSION
+from modelrollout.api.names import GROUP, KIND, VERSION
 
 LIVING = "living"
 GATEWAY = {"httpRoute": "chat", "rule": "completions"}

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 
-from modelrollout.api.crd import GROUP, KIND, PLURAL, VERSION
+from modelrollout.api.names import GROUP, KIND, RESOURCE, VERSION
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 ISTIO = "networking.istio.io/v1"
@@ -90,7 +90,7 @@ PATHS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "Pod": "/api/v1/namespaces/{}/pods",
     "Event": "/api/v1/namespaces/{}/events",
-    KIND: f"/apis/{GROUP}/{VERSION}/namespaces/{{}}/{PLURAL}",
+    KIND: f"/apis/{GROUP}/{VERSION}/namespaces/{{}}/{RESOURCE}",
 }
 
 

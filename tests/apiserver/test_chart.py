@@ -5,8 +5,8 @@ import re
 import pytest
 import yaml
 
+from modelrollout.api.names import REVISION_LABEL, ROLLOUT_LABEL
 from modelrollout.serving.deployment import PORT_NAME
-from modelrollout.serving.labels import REVISION_LABEL, ROLLOUT_LABEL
 from modelrollout.settings import parse
 from tests.apiserver.helm import CHART, OPERATOR, HelmError, flags, helm, rendered
 from tests.bed.folders import REPOSITORY

@@ -8,10 +8,10 @@ import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from modelrollout.api.objects import Ref
 from modelrollout.cluster import client
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, Unreachable
-from modelrollout.traffic.router import Ref
 from tests.bed.control_plane import ControlPlane
 
 MAP = Ref("v1", "configmaps", "a")

@@ -5,7 +5,8 @@ import re
 import pytest
 import yaml
 
-from modelrollout.api.crd import GROUP, PLURAL, crd
+from modelrollout.api.crd import crd
+from modelrollout.api.names import GROUP, RESOURCE
 from tests.apiserver.manifests import (
     BETA,
     GOOD,
@@ -103,5 +104,5 @@ def test_kubectl_explains_every_field_that_a_user_writes(control_plane):
 
 def test_the_server_stores_the_crd_as_it_is(control_plane):
     """What it dropped or defaulted would be a drift that every apply reports."""
-    installed = yaml.safe_load(control_plane.kubectl("get", "crd", f"{PLURAL}.{GROUP}", "-o", "yaml"))
+    installed = yaml.safe_load(control_plane.kubectl("get", "crd", f"{RESOURCE}.{GROUP}", "-o", "yaml"))
     assert installed["spec"]["versions"] == crd()["spec"]["versions"]

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from modelrollout.analysis.packs import catalogue
-from modelrollout.api.crd import KIND
+from modelrollout.api.names import KIND
 from modelrollout.api.spec import Spec
 from tests.bed import pieces
 from tests.bed.control_plane import ControlPlane

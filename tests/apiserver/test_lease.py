@@ -10,10 +10,10 @@ import pytest
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
+from modelrollout.api.objects import Ref
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import NotLeader
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
-from modelrollout.traffic.router import Ref
 from tests.bed.control_plane import ControlPlane
 
 TERMS = Terms(duration=3.0, renew_deadline=2.0, retry=0.2)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from modelrollout.api.crd import GROUP, KIND
+from modelrollout.api.names import GROUP, KIND
 from tests.apiserver.scene import Weights, http_route, rollout, service, wait_until
 
 pytestmark = pytest.mark.usefixtures("operator")

@@ -6,8 +6,8 @@ import time
 import pytest
 import yaml
 
+from modelrollout.api.names import ROLLOUT_LABEL
 from modelrollout.serving.deployment import deployment
-from modelrollout.serving.labels import ROLLOUT_LABEL
 from modelrollout.serving.overlay import overlay
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.readiness import fleet

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.engine.keys import FINALIZER
+from modelrollout.api.names import FINALIZER
 from tests.apiserver.helm import OPERATOR, RELEASE, helm, install, rendered
 from tests.apiserver.hook import kubelet, operator_of, wait_for
 from tests.apiserver.scene import KIND, http_route, rollout, service

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import httpx
 
-from modelrollout.api.crd import KIND
+from modelrollout.api.names import KIND
 from tests.apiserver.process import Operator
 from tests.apiserver.scene import PATHS, Scene, http_route, rollout, service
 from tests.apiserver.world import World

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import httpx
 
-from modelrollout.api.crd import KIND
+from modelrollout.api.names import KIND
 from tests.apiserver.process import Operator
 from tests.apiserver.scene import PATHS, Scene, canary_percent, http_route, rollout, service
 from tests.apiserver.world import World

@@ -13,13 +13,10 @@ from typing import Any
 import yaml
 
 from modelrollout.api import rules, spec, status
+from modelrollout.api.names import GROUP, KIND, RESOURCE, VERSION
+from modelrollout.api.objects import CRD_API
 from modelrollout.api.rules import Rule
 from modelrollout.api.schema import Fields, Override, Schema, SchemaError, changed, structural
-
-GROUP = "modelrollout.io"
-VERSION = "v1alpha1"
-KIND = "ModelRollout"
-PLURAL = "modelrollouts"
 
 HEADER = (
     "# Made by `python -m modelrollout.api.crd`: change the models in operator/modelrollout/api, not this.\n"
@@ -132,16 +129,16 @@ def crd() -> dict[str, Any]:
         SchemaError: when a model says something that a CRD cannot carry.
     """
     return {
-        "apiVersion": "apiextensions.k8s.io/v1",
+        "apiVersion": CRD_API,
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "metadata": {"name": f"{RESOURCE}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
             "names": {
                 "kind": KIND,
                 "listKind": f"{KIND}List",
-                "plural": PLURAL,
+                "plural": RESOURCE,
                 "singular": KIND.lower(),
                 "shortNames": ["mr"],
                 "categories": ["mlops"],

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelrollout.api import quantities, spec
+from modelrollout.api.names import PREFIX
 
 
 @dataclass(frozen=True)
@@ -324,8 +325,8 @@ ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
 """(model, attribute) -> rules on the value, checked only where it is given."""
 
 POD_LABELS = Rule(
-    "!has(self.labels) || self.labels.all(label, !label.startsWith('modelrollout.io/'))",
-    "the operator tells revisions apart by the labels modelrollout.io/…: leave them out of the pod template",
+    f"!has(self.labels) || self.labels.all(label, !label.startsWith('{PREFIX}'))",
+    f"the operator tells revisions apart by the labels {PREFIX}…: leave them out of the pod template",
 )
 
 NAME_LENGTH = 52

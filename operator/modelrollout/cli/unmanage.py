@@ -10,12 +10,12 @@ import sys
 from collections.abc import Sequence
 
 from modelrollout import logs
+from modelrollout.api.objects import LEASE, named
 from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.lease import Lease
 from modelrollout.engine.unmanage import let_go, stop_operator
 from modelrollout.settings import default_of
-from modelrollout.traffic.router import Ref
 
 
 def main(argv: Sequence[str]) -> int:
@@ -65,5 +65,5 @@ async def _unmanage(options: argparse.Namespace) -> list[str]:
             holding.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await holding
-        await cluster.delete(Ref("coordination.k8s.io/v1", "leases", options.lease_name), namespace)
+        await cluster.delete(named(LEASE, options.lease_name), namespace)
         return failures

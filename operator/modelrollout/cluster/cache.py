@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from modelrollout.traffic.router import Ref
+from modelrollout.api.objects import Body, Ref, group_of
 
-Object = dict[str, Any]
 Key = tuple[str, str, str]
 """Group and resource (`apps/deployments`), namespace, name. No version: kopf may read another than we do."""
 
@@ -19,11 +18,6 @@ See = Callable[[Ref, str, Mapping[str, Any]], object]
 """Told of an object as somebody saw it: kind and name, namespace, body."""
 
 TOMBSTONES = 4096
-
-
-def group_of(api_version: str) -> str:
-    """`apps/v1` -> `apps`, `v1` -> ``."""
-    return api_version.rpartition("/")[0]
 
 
 def key_of(ref: Ref, namespace: str) -> Key:
@@ -44,12 +38,10 @@ class Cache:
     object alone; an object without one is kept only if it was `want`ed by name.
     """
 
-    def __init__(
-        self, owner_of: Callable[[Object], str | None], trim: Callable[[str, Object], Object]
-    ) -> None:
+    def __init__(self, owner_of: Callable[[Body], str | None], trim: Callable[[str, Body], Body]) -> None:
         self._owner_of = owner_of
         self._trim = trim
-        self._objects: dict[Key, Object] = {}
+        self._objects: dict[Key, Body] = {}
         self._kinds: dict[str, set[Key]] = {}
         self._children: dict[tuple[str, str], set[Key]] = {}
         self._wanted: dict[Key, set[str]] = {}
@@ -111,16 +103,16 @@ class Cache:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    def get(self, ref: Ref, namespace: str) -> Object | None:
+    def get(self, ref: Ref, namespace: str) -> Body | None:
         return self._objects.get(key_of(ref, namespace))
 
-    def children(self, namespace: str, rollout: str, resource: str) -> Iterator[Object]:
+    def children(self, namespace: str, rollout: str, resource: str) -> Iterator[Body]:
         """Objects of the rollout of one kind, such as `pods`, by name."""
         for key in sorted(self._children.get((namespace, rollout), ())):
             if key[0].endswith(f"/{resource}"):
                 yield self._objects[key]
 
-    def all(self, group: str, resource: str) -> Iterator[tuple[str, str, Object]]:
+    def all(self, group: str, resource: str) -> Iterator[tuple[str, str, Body]]:
         """Namespace, name, object of every object of one kind."""
         for key in tuple(self._kinds.get(f"{group}/{resource}", ())):
             yield key[1], key[2], self._objects[key]

@@ -8,7 +8,6 @@ Events or listings (held by `test_an_abort_does_not_wait_for_a_stuck_status_writ
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -19,10 +18,9 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from modelrollout import __version__
+from modelrollout.api.names import FIELD_MANAGER
+from modelrollout.api.objects import Body, Ref, kind_of
 from modelrollout.cluster.errors import Missing, Unreachable, error_for
-from modelrollout.traffic.router import FIELD_MANAGER, Ref
-
-Object = dict[str, Any]
 
 TIMEOUT = 5.0
 """Seconds for one request. With the Lease's 10 s renew deadline before it, no write of ours can land
@@ -39,11 +37,6 @@ APPLY_PATCH = "application/apply-patch+yaml"
 
 OnCall = Callable[[str, str, int, float], None]
 """Told of each request: verb, resource, status (0: no answer), seconds."""
-
-
-def kind_of(ref: Ref) -> Ref:
-    """The collection that the object lies in."""
-    return dataclasses.replace(ref, name="")
 
 
 def path(ref: Ref, namespace: str | None, subresource: str = "") -> str:
@@ -95,7 +88,7 @@ class Cluster:
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────
 
-    async def get(self, ref: Ref, namespace: str | None) -> Object | None:
+    async def get(self, ref: Ref, namespace: str | None) -> Body | None:
         """The object, or None when it (or its kind) does not exist."""
         try:
             return await self._call("GET", ref, namespace)
@@ -104,7 +97,7 @@ class Cluster:
 
     async def each(
         self, ref: Ref, namespace: str | None, labels: str = "", fields: str = ""
-    ) -> AsyncIterator[Object]:
+    ) -> AsyncIterator[Body]:
         """Objects of `ref`'s kind with these labels and fields (selector texts), a page at a time; none when
         the kind does not exist. A namespace of None means all."""
         selectors = {"labelSelector": labels, "fieldSelector": fields}
@@ -121,27 +114,27 @@ class Cluster:
                 return
             query["continue"] = token
 
-    async def list(self, ref: Ref, namespace: str | None, labels: str = "", fields: str = "") -> list[Object]:
+    async def list(self, ref: Ref, namespace: str | None, labels: str = "", fields: str = "") -> list[Body]:
         """The same at once."""
         return [body async for body in self.each(ref, namespace, labels, fields)]
 
     # ── writing our own objects ─────────────────────────────────────────────────────────────────
 
-    async def create(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Object:
+    async def create(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Body:
         return await self._write(
             "POST", kind_of(ref), namespace, body=body, query={"fieldManager": FIELD_MANAGER}
         )
 
-    async def replace(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Object:
+    async def replace(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Body:
         """PUT: the body's resourceVersion is the precondition."""
         return await self._write("PUT", ref, namespace, body=body)
 
-    async def apply(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> Object:
+    async def apply(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> Body:
         """Server-side apply of an object that is ours alone; forced, so that drift in it goes away."""
         query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._write("PATCH", ref, namespace, body=body, content=APPLY_PATCH, query=query)
 
-    async def scale(self, ref: Ref, namespace: str, replicas: int) -> Object:
+    async def scale(self, ref: Ref, namespace: str, replicas: int) -> Body:
         """Set spec.replicas and nothing else.
 
         By merge patch of the object and not of its scale subresource: the answer is the whole
@@ -169,7 +162,7 @@ class Cluster:
         *,
         urgent: bool = False,
         subresource: str = "",
-    ) -> Object:
+    ) -> Body:
         """A JSON patch whose `test` operations are the precondition.
 
         Raises:
@@ -188,7 +181,7 @@ class Cluster:
 
     async def patch_status(
         self, ref: Ref, namespace: str, resource_version: str, status: Mapping[str, Any]
-    ) -> Object:
+    ) -> Body:
         """Replace the whole status, if the object is still the one that was read.
 
         A JSON patch rather than a merge patch: fields that status no longer has go away without
@@ -202,7 +195,7 @@ class Cluster:
 
     # ── the wire ────────────────────────────────────────────────────────────────────────────────
 
-    async def _write(self, verb: str, ref: Ref, namespace: str | None, **how: Any) -> Object:
+    async def _write(self, verb: str, ref: Ref, namespace: str | None, **how: Any) -> Body:
         if self.fence is not None:
             self.fence()
         return await self._call(verb, ref, namespace, **how)
@@ -219,7 +212,7 @@ class Cluster:
         subresource: str = "",
         urgent: bool = False,
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - one timeout for the wire, not around our own waits
-    ) -> Object:
+    ) -> Body:
         if ref.namespace is not None:
             namespace = ref.namespace or None
         what = f"{verb.lower()} {ref.resource}{'/' + ref.name if ref.name else ''}"

@@ -21,9 +21,9 @@ from typing import Any
 
 import structlog
 
+from modelrollout.api.objects import LEASE, head, named
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, NotLeader
-from modelrollout.traffic.router import Ref
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Lease:
         """`on_change` is told when this process begins (True) and ends (False) to lead."""
         self._cluster = cluster
         self._namespace = namespace
-        self._ref = Ref("coordination.k8s.io/v1", "leases", name)
+        self._ref = named(LEASE, name)
         self.identity = identity
         self.terms = terms
         self._on_change = on_change
@@ -200,8 +200,7 @@ class Lease:
         taken_over = spec.get("holderIdentity") != self.identity
         transitions = int(spec.get("leaseTransitions") or 0)
         return {
-            "apiVersion": self._ref.api_version,
-            "kind": "Lease",
+            **head(LEASE),
             "metadata": (current or {}).get("metadata")
             or {"name": self._ref.name, "namespace": self._namespace},
             "spec": {

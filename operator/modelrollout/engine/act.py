@@ -10,10 +10,8 @@ from typing import Any, assert_never
 
 import structlog
 
-from modelrollout.cluster.cache import Cache, See
-from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
-from modelrollout.engine.kinds import (
+from modelrollout.api.names import FORM_ANNOTATION, LAST_ORDER, PREFIX, ROLLOUT_LABEL, Role, role_service_name
+from modelrollout.api.objects import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
     DEPLOYMENT,
@@ -21,12 +19,17 @@ from modelrollout.engine.kinds import (
     ENDPOINTS,
     SERVICE,
     SERVICE_NAME_LABEL,
+    Object,
+    Ref,
+    name_of,
     named,
 )
+from modelrollout.cluster.cache import Cache, See
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
 from modelrollout.engine.observe import Observer, prompts_hash
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.view import View
-from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.difference import stored
 from modelrollout.rollout.model import (
     Action,
@@ -38,7 +41,6 @@ from modelrollout.rollout.model import (
     PointService,
     Release,
     RestoreRevision,
-    Role,
     RunEvaluation,
     Scale,
     SetTraffic,
@@ -47,18 +49,12 @@ from modelrollout.rollout.model import (
 from modelrollout.rollout.revision import form_of
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.kept import deployment_of, kept_copy
-from modelrollout.serving.labels import (
-    FORM_ANNOTATION,
-    ROLLOUT_LABEL,
-    owner_reference,
-    revision_name,
-    role_service_name,
-)
+from modelrollout.serving.labels import owner_reference, revision_name
 from modelrollout.serving.prompts import prompts_copy
 from modelrollout.serving.services import role_service
 from modelrollout.traffic import selector
 from modelrollout.traffic.ownership import pointer
-from modelrollout.traffic.router import Create, Delete, Object, Patch, Ref, Split, Write
+from modelrollout.traffic.router import Create, Delete, Patch, Split, Write
 
 LOOKS, LOOK = 100, 0.1
 """How often, and how many seconds apart, a Service is looked at until it is empty."""
@@ -156,7 +152,7 @@ class Actor:
         stable = view.status.stable.revision if view.status.stable is not None else beside
         if stable == beside or (body := view.deployments.get(stable)) is None:
             return
-        ref = named(CONTROLLER_REVISION, body["metadata"]["name"])
+        ref = named(CONTROLLER_REVISION, name_of(body))
         if await self._cluster.get(ref, view.key.namespace) is not None:
             return  # kept in an earlier trial, or by a life that ended before it made the next revision
         try:
@@ -174,7 +170,7 @@ class Actor:
             raise Refused(
                 f"The Deployment {name} was deleted by somebody, and no copy of it was kept. Ask for that "
                 "revision in the spec again, or promote the one on trial with the annotation "
-                "modelrollout.io/promote=full."
+                f"{PREFIX}promote=full."
             )
         body = deployment_of(view.resource, revision, kept, replicas)
         await self._create(view, named(DEPLOYMENT, name), body)
@@ -308,8 +304,8 @@ class Actor:
         services = [(SERVICE, body) for body in view.role_services.values()]
         for kind, body in (*((DEPLOYMENT, each) for each in view.deployments.values()), *services):
             if not body["metadata"].get("ownerReferences"):
-                await self._own(view, named(kind, body["metadata"]["name"]), body, owner)
-                copy = named(CONFIG_MAP, body["metadata"]["name"])
+                await self._own(view, named(kind, name_of(body)), body, owner)
+                copy = named(CONFIG_MAP, name_of(body))
                 prompts = self._cache.get(copy, view.key.namespace) if kind is DEPLOYMENT else None
                 if prompts is not None and not prompts["metadata"].get("ownerReferences"):
                     await self._own(view, copy, prompts, owner)

@@ -11,16 +11,15 @@ from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
 from modelrollout.api.stages import Evaluate, Shift, Wait, stages
 from modelrollout.api.stages import Stage as PlanStage
 from modelrollout.api.times import unix
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
 from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure
 from modelrollout.rollout.model import Plan
-from modelrollout.serving.labels import REVISION_LABEL
 from modelrollout.sources.question import Question
 from modelrollout.traffic.registry import capabilities_of
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Strategy, Traffic
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.reader import understood
 from modelrollout.traffic.registry import router_for
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import structlog
 
+from modelrollout.api.names import API_VERSION, KIND, OPERATOR, PREFIX, RolloutKey
+from modelrollout.api.objects import EVENT, head
 from modelrollout.api.printable import printable
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
-from modelrollout.engine.keys import API_VERSION, KIND, RolloutKey
 from modelrollout.rollout.model import Note
 from modelrollout.telemetry import Telemetry
-from modelrollout.traffic.router import Ref
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ class Events:
             if self._last.get(waiting.at) is waiting:
                 del self._last[waiting.at]
             try:
-                await self._cluster.create(Ref("v1", "events", ""), waiting.at.namespace, _event(waiting))
+                await self._cluster.create(EVENT, waiting.at.namespace, _event(waiting))
             except ClusterError as error:
                 log.warning("event not posted", reason=waiting.note.reason, error=str(error))
             finally:
@@ -97,8 +97,7 @@ def _event(waiting: _Waiting) -> dict[str, Any]:
     at, note, metadata = waiting.at, waiting.note, waiting.resource["metadata"]
     told = waiting.told.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
-        "apiVersion": "v1",
-        "kind": "Event",
+        **head(EVENT),
         "metadata": {"name": f"{at.name[:200]}.{secrets.token_hex(8)}", "namespace": at.namespace},
         "involvedObject": {
             "apiVersion": API_VERSION,
@@ -111,8 +110,8 @@ def _event(waiting: _Waiting) -> dict[str, Any]:
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,
         "message": printable(note.message)[:LONGEST_MESSAGE],
-        "source": {"component": "modelrollout"},
-        "reportingComponent": "modelrollout.io/operator",
+        "source": {"component": OPERATOR},
+        "reportingComponent": f"{PREFIX}operator",
         "reportingInstance": os.environ.get("POD_NAME") or socket.gethostname(),
         "firstTimestamp": told,
         "lastTimestamp": told,

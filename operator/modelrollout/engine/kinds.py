@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.engine.keys import API_VERSION, KIND
-from modelrollout.serving.labels import ROLLOUT_LABEL
+from modelrollout.api.names import API_VERSION, FIELD_MANAGER, KIND, ROLLOUT_LABEL
+from modelrollout.api.objects import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    ENDPOINT_SLICE,
+    POD,
+    SERVICE,
+    Object,
+    Ref,
+    labels_of,
+    name_of,
+)
 from modelrollout.traffic import registry
-from modelrollout.traffic.router import FIELD_MANAGER, Object, Ref
-
-DEPLOYMENT = Ref("apps/v1", "deployments", "")
-POD = Ref("v1", "pods", "")
-SERVICE = Ref("v1", "services", "")
-CONFIG_MAP = Ref("v1", "configmaps", "")
-EVENT = Ref("v1", "events", "")
-CONTROLLER_REVISION = Ref("apps/v1", "controllerrevisions", "")
-ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
-
-ENDPOINTS = Ref("v1", "endpoints", "")
-"""The older form of the same; read when a Service loses its selector, never watched."""
-SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 
 OWN = (DEPLOYMENT, POD, SERVICE, CONFIG_MAP, ENDPOINT_SLICE)
 
@@ -35,24 +31,19 @@ LABELS = dict.fromkeys((DEPLOYMENT, POD, ENDPOINT_SLICE), ROLLOUT_LABEL)
 """Kinds of which only our children matter: the API server sends us no others."""
 
 
-def named(kind: Ref, name: str) -> Ref:
-    return dataclasses.replace(kind, name=name)
-
-
 def owner_of(body: Mapping[str, Any]) -> str | None:
     """Which rollout an object belongs to: the label on children; a rollout is its own."""
     if body.get("kind") == KIND and str(body.get("apiVersion", "")) == API_VERSION:
-        return str(body["metadata"]["name"])
-    labels = body.get("metadata", {}).get("labels") or {}
-    return labels.get(ROLLOUT_LABEL)
+        return name_of(body)
+    return labels_of(body).get(ROLLOUT_LABEL)
 
 
 def trim(resource: str, body: Object) -> dict[str, Any]:
     """What is kept of an object. Only of objects that others write too is it ever asked who wrote."""
     kept = dict(body)
-    if resource in ("pods", "deployments", "endpointslices"):
+    if resource in {kind.resource for kind in LABELS}:
         kept["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}
-    if resource == "deployments" and (manager := scaled_by(body)) is not None:
+    if resource == DEPLOYMENT.resource and (manager := scaled_by(body)) is not None:
         kept["metadata"]["scaledBy"] = manager
     return kept
 

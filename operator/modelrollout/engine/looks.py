@@ -18,9 +18,9 @@ import structlog
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.inputs.schedule import look_ending_by
 from modelrollout.analysis.records.look_log import Looked
+from modelrollout.api.names import RolloutKey
 from modelrollout.engine.accelerators import per_pod
 from modelrollout.engine.case import Case, case_of, names_moved, planned_looks, question_of, stage_of
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.learning import learn
 from modelrollout.engine.secrets import ReadSecret
 from modelrollout.engine.trial import Trial, unjudged

@@ -16,6 +16,9 @@ from typing import Any, Protocol
 import structlog
 from pydantic import ValidationError
 
+from modelrollout.api.names import GROUP, RESOURCE, RolloutKey
+from modelrollout.api.objects import Ref
+from modelrollout.api.problem import Problem
 from modelrollout.api.times import stamp
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
@@ -23,7 +26,6 @@ from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLead
 from modelrollout.engine.act import Actor
 from modelrollout.engine.backoff import Backoff, Pace
 from modelrollout.engine.events import Events
-from modelrollout.engine.keys import GROUP, RESOURCE, RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
@@ -33,7 +35,7 @@ from modelrollout.engine.stocktaking import listed, take_stock
 from modelrollout.rollout.model import Note
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
-from modelrollout.traffic.router import Problem, Ref, Unroutable
+from modelrollout.traffic.router import Unroutable
 
 log = structlog.get_logger()
 

@@ -13,14 +13,16 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from modelrollout.analysis.evidence.split import SplitProof
-from modelrollout.api.spec import Spec
-from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster, kind_of
-from modelrollout.cluster.errors import ClusterError, Refused
-from modelrollout.engine.authors import authors
-from modelrollout.engine.claims import Claims
-from modelrollout.engine.keys import RolloutKey
-from modelrollout.engine.kinds import (
+from modelrollout.api.names import (
+    FORM_ANNOTATION,
+    REVISION_LABEL,
+    ROLES,
+    ROLLOUT_LABEL,
+    Role,
+    RolloutKey,
+    role_service_name,
+)
+from modelrollout.api.objects import (
     CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
@@ -28,31 +30,38 @@ from modelrollout.engine.kinds import (
     POD,
     SERVICE,
     SERVICE_NAME_LABEL,
+    Object,
+    Ref,
+    annotations_of,
+    kind_of,
+    labels_of,
+    name_of,
     named,
 )
+from modelrollout.api.problem import Problem
+from modelrollout.api.spec import Spec
+from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import ClusterError, Refused
+from modelrollout.engine.authors import authors
+from modelrollout.engine.claims import Claims
 from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
 from modelrollout.engine.surroundings import Surroundings
-from modelrollout.engine.view import ROLES, View
+from modelrollout.engine.view import View
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.difference import difference
-from modelrollout.rollout.model import Fleet, Judgement, Named, Observed, Role
+from modelrollout.rollout.model import Fleet, Judgement, Named, Observed
 from modelrollout.rollout.revision import content_hash, describe, form_of, revision_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.deployment import pod_labels
-from modelrollout.serving.labels import (
-    FORM_ANNOTATION,
-    REVISION_LABEL,
-    ROLLOUT_LABEL,
-    role_service_name,
-)
 from modelrollout.serving.policy import Policy
 from modelrollout.serving.readiness import fleet, listed_pods
 from modelrollout.serving.services import port_warning
 from modelrollout.serving.trouble import waits_silently
 from modelrollout.traffic import ownership, selector
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Object, Problem, Reading, Ref, Router, Site
+from modelrollout.traffic.router import Reading, Router, Site
 
 ASKED = 3
 """Pods of a rollout whose Events are read; the others mostly wait for the same."""
@@ -116,8 +125,8 @@ class Observer:
         }
         deployments = {
             body["metadata"]["labels"][REVISION_LABEL]: body
-            for body in self._cache.children(at.namespace, at.name, "deployments")
-            if REVISION_LABEL in body["metadata"].get("labels", {})
+            for body in self._cache.children(at.namespace, at.name, DEPLOYMENT.resource)
+            if REVISION_LABEL in labels_of(body)
         }
         prompts = self._cache.get(prompts_ref, at.namespace) if prompts_ref else None
         view = View(
@@ -183,8 +192,10 @@ class Observer:
         A watch that has lost an event does not say so, and a rollout would wait for its pods for ever.
         """
         news = await asyncio.gather(*(self._list(kind, at) for kind in (DEPLOYMENT, POD, ENDPOINT_SLICE)))
-        silent = [pod for pod in self._cache.children(at.namespace, at.name, "pods") if waits_silently(pod)]
-        said = {pod["metadata"]["name"]: await self._last_warning(pod) for pod in silent[:ASKED]}
+        silent = [
+            pod for pod in self._cache.children(at.namespace, at.name, POD.resource) if waits_silently(pod)
+        ]
+        said = {name_of(pod): await self._last_warning(pod) for pod in silent[:ASKED]}
         before, self._warnings[at] = self._warnings.get(at, {}), said
         return any(news) or said != before
 
@@ -202,11 +213,11 @@ class Observer:
         """Take in the rollout's children of one kind as they are now; whether any of it was news."""
         before = list(self._cache.children(at.namespace, at.name, kind.resource))
         listed = await self._cluster.list(kind, at.namespace, f"{ROLLOUT_LABEL}={at.name}")
-        names = {body["metadata"]["name"] for body in listed}
-        seen = [self._cache.see(named(kind, body["metadata"]["name"]), at.namespace, body) for body in listed]
-        gone = [known for known in before if known["metadata"]["name"] not in names]
+        names = {name_of(body) for body in listed}
+        seen = [self._cache.see(named(kind, name_of(body)), at.namespace, body) for body in listed]
+        gone = [known for known in before if name_of(known) not in names]
         for known in gone:
-            ref = named(kind, known["metadata"]["name"])
+            ref = named(kind, name_of(known))
             if (
                 self._cache.get(ref, at.namespace) is known
             ):  # nothing newer came while the list was on its way
@@ -239,7 +250,7 @@ class Observer:
             generation=int(metadata["generation"]),
             revision=view.revision,
             revision_model=describe(view.spec),
-            annotations=metadata.get("annotations") or {},
+            annotations=annotations_of(view.resource),
             fleets=view.fleets,
             services={role: self._selected(view, role) for role in view.role_services},
             endpoints={role: self._endpoints(view, role) for role in ROLES},
@@ -256,7 +267,7 @@ class Observer:
             deleting=view.deleting,
             named=_named(view),
             version=str(metadata["resourceVersion"]),
-            authors=authors(view.resource, given(metadata.get("annotations") or {}).values()),
+            authors=authors(view.resource, given(annotations_of(view.resource)).values()),
             asked=view.elsewhere,
             at_home=_at_home(view),
             splits_by_pods=view.splits_by_pods,
@@ -278,7 +289,7 @@ class Observer:
 
     def _fleets(self, view: View) -> dict[str, Fleet]:
         at = view.key
-        pods = list(self._cache.children(at.namespace, at.name, "pods"))
+        pods = list(self._cache.children(at.namespace, at.name, POD.resource))
         fleets = {}
         for revision, body in view.deployments.items():
             listing = {
@@ -301,7 +312,7 @@ class Observer:
         name = role_service_name(view.spec.traffic.service, role)
         return [
             each
-            for each in self._cache.children(view.key.namespace, view.key.name, "endpointslices")
+            for each in self._cache.children(view.key.namespace, view.key.name, ENDPOINT_SLICE.resource)
             if each["metadata"]["labels"].get(SERVICE_NAME_LABEL) == name
         ]
 
@@ -310,7 +321,7 @@ class Observer:
         counts: dict[str, int] = {}
         for name in listed_pods(self._slices(view, role)):
             pod = self._cache.get(named(POD, name), view.key.namespace)
-            revision = ((pod or {}).get("metadata") or {}).get("labels", {}).get(REVISION_LABEL)
+            revision = labels_of(pod or {}).get(REVISION_LABEL)
             if revision is not None:
                 counts[revision] = counts.get(revision, 0) + 1
         return counts
@@ -411,7 +422,7 @@ def _changed(view: View) -> str:
     """What spec asks for otherwise than what serves, as far as it is known how that was made."""
     stable = view.status.stable
     serving = view.deployments.get(stable.revision) if stable is not None else None
-    form = ((serving or {}).get("metadata") or {}).get("annotations", {}).get(FORM_ANNOTATION)
+    form = annotations_of(serving or {}).get(FORM_ANNOTATION)
     if stable is None or form is None or view.revision == stable.revision:
         return ""
     return difference(form, form_of(view.spec, prompts_hash(view.prompts)))

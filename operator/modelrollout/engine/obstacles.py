@@ -7,13 +7,14 @@ from typing import Any
 
 from modelrollout.analysis.packs.catalogue import problems
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.api.names import ROLLOUT_LABEL
+from modelrollout.api.objects import SERVICE_KIND, labels_of, name_of
+from modelrollout.api.problem import Problem
 from modelrollout.engine.view import View
 from modelrollout.serving.deployment import deployment
-from modelrollout.serving.labels import ROLLOUT_LABEL
 from modelrollout.serving.policy import Policy, violations
 from modelrollout.serving.services import port_problem
 from modelrollout.traffic.requirements import refusal
-from modelrollout.traffic.router import Problem
 
 
 def obstacle(view: View, policy: Policy = "any") -> Problem | None:
@@ -94,7 +95,7 @@ def taken(body: Mapping[str, Any], rollout: str) -> Problem:
         "NameTaken",
         f"The {kind} {metadata['name']} in namespace {metadata['namespace']} is not this rollout's. "
         "Rename or delete it: the operator makes one of that name and touches no others."
-        + (adopted if kind == "Service" else ""),
+        + (adopted if kind == SERVICE_KIND else ""),
     )
 
 
@@ -103,5 +104,4 @@ def is_ours(body: Mapping[str, Any], rollout: Mapping[str, Any]) -> bool:
     owners = {owner["uid"] for owner in body["metadata"].get("ownerReferences") or ()}
     if owners:
         return rollout["metadata"]["uid"] in owners
-    labels = body["metadata"].get("labels") or {}
-    return bool(labels.get(ROLLOUT_LABEL) == rollout["metadata"]["name"])
+    return labels_of(body).get(ROLLOUT_LABEL) == name_of(rollout)

@@ -12,11 +12,12 @@ from typing import Any
 import structlog
 
 from modelrollout.api import conditions as say
+from modelrollout.api.names import FINALIZER, RolloutKey
+from modelrollout.api.problem import Problem
 from modelrollout.api.status import Status
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.act import Actor
 from modelrollout.engine.events import Events
-from modelrollout.engine.keys import FINALIZER, RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.record import Recorder
@@ -24,7 +25,6 @@ from modelrollout.engine.view import View
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Action, EnsureRevision, Note, Plan, RestoreRevision, Scale, SetTraffic
 from modelrollout.telemetry import Telemetry
-from modelrollout.traffic.router import Problem
 
 log = structlog.get_logger()
 

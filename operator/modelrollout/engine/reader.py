@@ -11,11 +11,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modelrollout.api.names import RolloutKey
+from modelrollout.api.objects import Object, Ref
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic, named_by
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
-from modelrollout.traffic.router import Object, Reading, Ref, Site
+from modelrollout.traffic.router import Reading, Site
 
 Body = Mapping[str, Any]
 """The resource as the API server gives it; never changed in place."""

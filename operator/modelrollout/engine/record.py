@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from modelrollout.api.names import RolloutKey
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import See
 from modelrollout.cluster.client import Cluster
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
 
 CHECKPOINT = 240.0

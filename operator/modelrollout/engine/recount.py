@@ -22,10 +22,10 @@ from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.analysis.records.record import Record, StepStart
 from modelrollout.analysis.records.replay import judged
+from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.engine.case import Case, Stage, question_of
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.learning import learn
 from modelrollout.engine.trial import Trial
 from modelrollout.sources.looks import LookSource, Question

@@ -9,11 +9,11 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable
 
+from modelrollout.api.objects import SECRET, named
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.sources.access import Credentials, credentials_from
 from modelrollout.sources.provider import NotAsked
-from modelrollout.traffic.router import Ref
 
 ReadSecret = Callable[[str, str], Awaitable[Credentials]]
 """(namespace, name) -> what is in it. Raises NotAsked."""
@@ -22,7 +22,7 @@ ReadSecret = Callable[[str, str], Awaitable[Credentials]]
 def secrets_of(cluster: Cluster) -> ReadSecret:
     async def read(namespace: str, name: str) -> Credentials:
         try:
-            found = await cluster.get(Ref("v1", "secrets", name), namespace)
+            found = await cluster.get(named(SECRET, name), namespace)
         except Refused as error:
             raise NotAsked(
                 f"The operator may not read the Secret {name}, which analysis.prometheus.auth names: its "

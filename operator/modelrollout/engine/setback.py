@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelrollout.api.conditions import STALLED
-from modelrollout.traffic.router import Problem
+from modelrollout.api.problem import Problem
 
 LONGEST = 1024
 

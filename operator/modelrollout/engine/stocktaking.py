@@ -11,17 +11,15 @@ from collections.abc import Sequence
 
 import structlog
 
+from modelrollout.api.names import ROLLOUTS
+from modelrollout.api.objects import CONFIG_MAP, Ref, named
 from modelrollout.cluster.cache import See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.backoff import Backoff
-from modelrollout.engine.keys import API_VERSION, RESOURCE
-from modelrollout.engine.kinds import CONFIG_MAP, LABELS, children, named
-from modelrollout.traffic.router import Ref
+from modelrollout.engine.kinds import LABELS, children
 
 log = structlog.get_logger()
-
-ROLLOUTS = Ref(API_VERSION, RESOURCE, "")
 
 
 def listed() -> tuple[Ref, ...]:

@@ -11,11 +11,11 @@ import dataclasses
 import time
 from collections.abc import Callable
 
+from modelrollout.api.names import RolloutKey
+from modelrollout.api.objects import Object, Ref
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.view import View
-from modelrollout.traffic.router import Object, Ref
 
 FRESH = 10.0
 """Seconds for which an answer is good enough: many rollouts hang on one gateway."""

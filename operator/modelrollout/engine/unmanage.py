@@ -16,11 +16,11 @@ from typing import Any
 import structlog
 
 from modelrollout.api.conditions import MANAGED, UNINSTALLED
+from modelrollout.api.names import FINALIZER, ROLLOUTS
+from modelrollout.api.objects import DEPLOYMENT, name_of, named
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing
 from modelrollout.cluster.lease import Lease
-from modelrollout.engine.keys import API_VERSION, FINALIZER, RESOURCE
-from modelrollout.traffic.router import Ref
 
 log = structlog.get_logger()
 
@@ -31,7 +31,7 @@ TRIES = 5
 async def stop_operator(cluster: Cluster, lease: Lease, namespace: str, deployment: str) -> None:
     """Scale the operator's Deployment to nothing, and wait until no replica may write any more."""
     with contextlib.suppress(Missing):
-        await cluster.scale(Ref("apps/v1", "deployments", deployment), namespace, 0)
+        await cluster.scale(named(DEPLOYMENT, deployment), namespace, 0)
     await lease.acquire()
 
 
@@ -39,7 +39,7 @@ async def let_go(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
     """Let go of every ModelRollout in these namespaces (none: in all). A sentence per failure."""
     failures = []
     for namespace in namespaces or (None,):
-        for resource in await cluster.list(Ref(API_VERSION, RESOURCE, ""), namespace):
+        for resource in await cluster.list(ROLLOUTS, namespace):
             at = f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
             try:
                 await _let_go(cluster, resource)
@@ -50,7 +50,7 @@ async def let_go(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
 
 
 async def _let_go(cluster: Cluster, resource: dict[str, Any]) -> None:
-    ref = Ref(API_VERSION, RESOURCE, resource["metadata"]["name"])
+    ref = named(ROLLOUTS, name_of(resource))
     namespace = resource["metadata"]["namespace"]
     current: dict[str, Any] | None = resource
     for attempt in range(1, TRIES + 1):

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modelrollout.api.names import Role, RolloutKey
+from modelrollout.api.objects import Object, Ref
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic
-from modelrollout.engine.keys import RolloutKey
-from modelrollout.rollout.model import Fleet, Role
-from modelrollout.traffic.router import Object, Problem, Ref, Router, Site
-
-ROLES: tuple[Role, ...] = ("stable", "canary")
+from modelrollout.rollout.model import Fleet
+from modelrollout.traffic.router import Router, Site
 
 
 @dataclass(frozen=True)

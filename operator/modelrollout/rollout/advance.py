@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 from modelrollout.api import conditions as say
+from modelrollout.api.names import PREFIX
 from modelrollout.api.status import StepStatus
 from modelrollout.api.times import stamp
 from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import COLLECTING
 from modelrollout.rollout.capacity import enough, holds
 from modelrollout.rollout.changes import but
-from modelrollout.rollout.commands import PREFIX, done, pending
+from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed

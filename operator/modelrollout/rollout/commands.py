@@ -16,14 +16,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from modelrollout.api.names import LAST_ORDER, PREFIX
 from modelrollout.api.printable import printable
 from modelrollout.api.status import CommandStatus
 
-PREFIX = "modelrollout.io/"
 ORDERS = ("abort", "rollback", "promote", "retry")
 NAMES = ("pause", *ORDERS)
-LAST_ORDER = PREFIX + "last-order"
-"""The operator's own annotation: the mark of the order that it took off last."""
 
 LONGEST = 128
 _REVISION = re.compile(r"[a-z][a-z0-9]{9}")

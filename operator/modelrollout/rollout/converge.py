@@ -6,6 +6,7 @@ between any two actions costs nothing: the next pass finds the rest of them agai
 
 from __future__ import annotations
 
+from modelrollout.api.names import Role
 from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
@@ -18,7 +19,6 @@ from modelrollout.rollout.model import (
     EnsureRevision,
     PointService,
     RestoreRevision,
-    Role,
     Scale,
     SetTraffic,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService, Status, named_by
 from modelrollout.rollout import (
@@ -35,7 +36,6 @@ from modelrollout.rollout.model import Action, Note, Observed, Plan, PointNamed,
 from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
-from modelrollout.traffic.router import Problem
 
 Policy = Callable[[View], Change | None]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrollout.api import conditions as say
+from modelrollout.api.names import PREFIX
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
-from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.model import Author, Note
 from modelrollout.rollout.view import note
 

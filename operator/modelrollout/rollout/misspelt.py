@@ -6,8 +6,9 @@ import difflib
 from collections.abc import Mapping
 
 from modelrollout.api import conditions as say
+from modelrollout.api.names import LAST_ORDER, PREFIX
 from modelrollout.api.printable import printable
-from modelrollout.rollout.commands import LAST_ORDER, NAMES, PREFIX
+from modelrollout.rollout.commands import NAMES
 from modelrollout.rollout.model import Note
 from modelrollout.rollout.view import Change, View, note
 

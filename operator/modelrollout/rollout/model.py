@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.api.names import Role
+from modelrollout.api.problem import Problem
 from modelrollout.api.status import MetricStatus, Status, TakenTraffic
-from modelrollout.traffic.router import Problem, Reading, Split
-
-Role = Literal["stable", "canary"]
+from modelrollout.traffic.router import Reading, Split
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,10 @@
 from __future__ import annotations
 
 from modelrollout.api import conditions as say
+from modelrollout.api.names import PREFIX
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
-from modelrollout.rollout.commands import (
-    ORDERS,
-    PREFIX,
-    Said,
-    answers,
-    bind,
-    given,
-    mark,
-    out_of_date,
-)
+from modelrollout.rollout.commands import ORDERS, Said, answers, bind, given, mark, out_of_date
 from modelrollout.rollout.insistence import insisted, times_in_a_row, tolerated
 from modelrollout.rollout.model import Author, Note, TakeOff
 from modelrollout.rollout.view import Change, View, note

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
+from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import Phase
@@ -15,7 +16,6 @@ from modelrollout.rollout import judge
 from modelrollout.rollout.advance import blockers, describe, fit
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
-from modelrollout.rollout.commands import PREFIX
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.steps import splits_by_pods

@@ -7,16 +7,16 @@ from typing import Any
 
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
+from modelrollout.api.names import REVISION_LABEL, Role
 from modelrollout.api.printable import printable
+from modelrollout.api.problem import Problem
 from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status, WeightStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.drift import drifting, unwritten
-from modelrollout.rollout.model import Role
 from modelrollout.rollout.phase import PhaseReport
 from modelrollout.rollout.view import View
-from modelrollout.traffic.router import REVISION_LABEL, Problem
 
 _MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})
 _SUSPICIONS = ("NoiseUnknown", "HeldByMetric")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
+from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
 from modelrollout.api.status import Condition, Ending
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
-from modelrollout.rollout.commands import PREFIX, done, pending
+from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.gate import answer, asked
 from modelrollout.rollout.handover import course

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Unpack
 
 from modelrollout.api import conditions
+from modelrollout.api.names import Role
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec
@@ -17,7 +18,7 @@ from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import analysis_status
 from modelrollout.rollout.changes import StatusChanges, but
 from modelrollout.rollout.commands import Subject, pending
-from modelrollout.rollout.model import Fleet, Judgement, Note, Observed, Role
+from modelrollout.rollout.model import Fleet, Judgement, Note, Observed
 from modelrollout.traffic.requirements import as_matches
 from modelrollout.traffic.router import Split
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from modelrollout.api.objects import Object
+from modelrollout.api.problem import Problem
 from modelrollout.serving.arguments import flag
-from modelrollout.serving.labels import Object
-from modelrollout.traffic.router import Problem
 
 FLAGS = ("--max-model-len", "--context-length")
 """vLLM's and SGLang's."""

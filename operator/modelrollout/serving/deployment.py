@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from modelrollout.api.objects import DEFAULT_CONTAINER, DEPLOYMENT, Object, head, name_of
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.serving import labels, storage
 from modelrollout.serving.arguments import arguments
-from modelrollout.serving.labels import Object
 from modelrollout.serving.overlay import overlay
 from modelrollout.serving.servers import server_named
 from modelrollout.serving.servers.server import ModelServer, served_name
@@ -50,11 +50,10 @@ def deployment(
     Raises:
         ValueError: when the spec asks for what no pod can be; the sentence says what to write instead.
     """
-    name = rollout["metadata"]["name"]
+    name = name_of(rollout)
     identity = labels.identity(name, revision)
     return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        **head(DEPLOYMENT),
         "metadata": labels.metadata(rollout, revision, labels.revision_name(name, revision)),
         "spec": {
             "replicas": replicas,
@@ -112,7 +111,7 @@ def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | No
     return {
         "metadata": {
             "labels": labels.common(rollout, revision),
-            "annotations": {"kubectl.kubernetes.io/default-container": CONTAINER},
+            "annotations": {DEFAULT_CONTAINER: CONTAINER},
         },
         "spec": {
             # A Service called `vllm` would set VLLM_PORT=tcp://…, on which the server dies.

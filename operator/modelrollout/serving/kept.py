@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelrollout.api.objects import CONTROLLER_REVISION, DEPLOYMENT, Object, head, name_of
 from modelrollout.serving import labels
-from modelrollout.serving.labels import Object
 
 
 def kept_copy(rollout: Object, revision: str, deployment: Object) -> dict[str, Any]:
     """The ControllerRevision `<rollout>-<revision>` of this Deployment."""
-    name = labels.revision_name(rollout["metadata"]["name"], revision)
+    name = labels.revision_name(name_of(rollout), revision)
     return {
-        "apiVersion": "apps/v1",
-        "kind": "ControllerRevision",
+        **head(CONTROLLER_REVISION),
         "metadata": labels.metadata(rollout, revision, name),
         "revision": 1,
         "data": {"spec": dict(deployment["spec"])},
@@ -27,10 +26,9 @@ def kept_copy(rollout: Object, revision: str, deployment: Object) -> dict[str, A
 
 def deployment_of(rollout: Object, revision: str, kept: Object, replicas: int) -> dict[str, Any]:
     """The Deployment as it was kept, with this many pods."""
-    name = labels.revision_name(rollout["metadata"]["name"], revision)
+    name = labels.revision_name(name_of(rollout), revision)
     return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        **head(DEPLOYMENT),
         "metadata": labels.metadata(rollout, revision, name),
         "spec": {**kept["data"]["spec"], "replicas": replicas},
     }

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-Role = Literal["stable", "canary"]
-Object = Mapping[str, Any]
-"""A Kubernetes object as the API server gives it."""
-
-ROLLOUT_LABEL = "modelrollout.io/rollout"
-REVISION_LABEL = "modelrollout.io/revision"
-FORM_ANNOTATION = "modelrollout.io/form"
-"""On a Deployment: all that makes its revision, to tell a later one apart from it in words."""
-"""Immutable on a pod, unlike a role: relabelling pods at promotion would start new metric series."""
-ROLE_LABEL = "modelrollout.io/role"
-"""On the role Services only."""
-
-OPERATOR = "modelrollout"
-"""The value of app.kubernetes.io/managed-by."""
+from modelrollout.api.names import OPERATOR, REVISION_LABEL, ROLLOUT_LABEL
+from modelrollout.api.objects import APP_LABELS, Object, name_of
 
 
 def identity(rollout: str, revision: str) -> dict[str, str]:
@@ -30,10 +17,10 @@ def common(rollout: str, revision: str) -> dict[str, str]:
     """The labels of every object made for one revision."""
     return {
         **identity(rollout, revision),
-        "app.kubernetes.io/name": rollout,
-        "app.kubernetes.io/instance": revision_name(rollout, revision),
-        "app.kubernetes.io/component": "model-server",
-        "app.kubernetes.io/managed-by": OPERATOR,
+        APP_LABELS + "name": rollout,
+        APP_LABELS + "instance": revision_name(rollout, revision),
+        APP_LABELS + "component": "model-server",
+        APP_LABELS + "managed-by": OPERATOR,
     }
 
 
@@ -54,17 +41,12 @@ def revision_name(rollout: str, revision: str) -> str:
     return name
 
 
-def role_service_name(service: str, role: Role) -> str:
-    """`chat` -> `chat-stable`; the CRD bounds the Service's name so that this stays a valid one."""
-    return f"{service}-{role}"
-
-
 def owner_reference(rollout: Object) -> dict[str, Any]:
     """Makes the garbage collector take children away with their ModelRollout."""
     return {
         "apiVersion": rollout["apiVersion"],
         "kind": rollout["kind"],
-        "name": rollout["metadata"]["name"],
+        "name": name_of(rollout),
         "uid": rollout["metadata"]["uid"],
         "controller": True,
         "blockOwnerDeletion": True,

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
+from modelrollout.api.objects import APPARMOR
+
 Policy = Literal["any", "baseline"]
 
 CAPABILITIES = frozenset(
@@ -41,7 +43,7 @@ def violations(template: Mapping[str, Any]) -> Iterator[str]:
     yield from _context(context, "the pod")
     annotations = _map(_map(template.get("metadata")).get("annotations"))
     for name, value in annotations.items():
-        if name.startswith("container.apparmor.security.beta.kubernetes.io/") and value == "unconfined":
+        if name.startswith(APPARMOR) and value == "unconfined":
             yield f"annotation {name}"
     for field in ("initContainers", "containers", "ephemeralContainers"):
         for container in _maps(pod.get(field)):

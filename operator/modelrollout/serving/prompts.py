@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelrollout.api.objects import CONFIG_MAP, Object, head, name_of
 from modelrollout.serving import labels
-from modelrollout.serving.labels import Object
 
 
 def prompts_copy(rollout: Object, revision: str, config_map: Object) -> dict[str, Any]:
     """The immutable ConfigMap `<rollout>-<revision>` with the content of the user's."""
-    name = labels.revision_name(rollout["metadata"]["name"], revision)
+    name = labels.revision_name(name_of(rollout), revision)
     copy = {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
+        **head(CONFIG_MAP),
         "metadata": labels.metadata(rollout, revision, name),
         "immutable": True,
     }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from modelrollout.api.names import REVISION_LABEL
+from modelrollout.api.objects import Object
 from modelrollout.rollout.model import Fleet
-from modelrollout.serving import labels
-from modelrollout.serving.labels import Object
 from modelrollout.serving.trouble import is_ready, trouble
 
 
@@ -32,7 +32,7 @@ def fleet(
         pod for pod in own if is_ready(pod) and all(pod["metadata"]["name"] in names for names in listed)
     ]
     return Fleet(
-        revision=identity[labels.REVISION_LABEL],
+        revision=identity[REVISION_LABEL],
         wanted=deployment["spec"]["replicas"],
         ready=len(ready),
         pods=len(own),

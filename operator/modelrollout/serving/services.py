@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelrollout.api.names import ROLE_LABEL, Role, role_service_name
+from modelrollout.api.objects import SERVICE, Object, head, name_of
+from modelrollout.api.problem import Problem
 from modelrollout.serving import labels
-from modelrollout.serving.labels import Object
-from modelrollout.traffic.router import Problem
 
 COPIED_PORT_FIELDS = ("name", "protocol", "appProtocol", "port", "targetPort")
 """All but nodePort, which belongs to one Service only."""
@@ -15,7 +16,7 @@ COPIED_FIELDS = ("ipFamilies", "ipFamilyPolicy")
 
 def role_service(
     rollout: Object,
-    role: labels.Role,
+    role: Role,
     revision: str,
     user_service: Object,
     name: str | None = None,
@@ -33,14 +34,13 @@ def role_service(
         {field: port[field] for field in COPIED_PORT_FIELDS if field in port}
         for port in given.get("ports", [])
     ]
-    own_name = name or labels.role_service_name(user_service["metadata"]["name"], role)
+    own_name = name or role_service_name(name_of(user_service), role)
     return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": labels.metadata(rollout, revision, own_name, **{labels.ROLE_LABEL: role}),
+        **head(SERVICE),
+        "metadata": labels.metadata(rollout, revision, own_name, **{ROLE_LABEL: role}),
         "spec": {
             "type": "ClusterIP",
-            "selector": labels.identity(rollout["metadata"]["name"], revision),
+            "selector": labels.identity(name_of(rollout), revision),
             "ports": ports,
             **{field: given[field] for field in COPIED_FIELDS if field in given},
         },
@@ -52,7 +52,7 @@ def port_problem(user_service: Object, deployment: Object) -> Problem | None:
     ports, reached = user_service["spec"].get("ports", []), _declared(deployment)
     if not ports or any(_target(port) in reached for port in ports):
         return None
-    service = user_service["metadata"]["name"]
+    service = name_of(user_service)
     sent = ", ".join(f"{port['port']} to targetPort {_target(port)!r}" for port in ports)
     known = ", ".join(map(str, sorted(reached, key=lambda each: (isinstance(each, int), str(each)))))
     return Problem(
@@ -73,7 +73,7 @@ def port_warning(user_service: Object, deployment: Object) -> Problem | None:
     named = [port for port in lost if isinstance(_target(port), str)]
     if not named:
         return None
-    service = user_service["metadata"]["name"]
+    service = name_of(user_service)
     sent = ", ".join(f"{port['port']} (targetPort {_target(port)})" for port in named)
     return Problem(
         "PortLeadsNowhere",

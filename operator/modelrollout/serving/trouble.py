@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from modelrollout.api.objects import Object
 from modelrollout.rollout.model import Trouble
-from modelrollout.serving.labels import Object
 
 IMAGE_REASONS = (
     "InvalidImageName",

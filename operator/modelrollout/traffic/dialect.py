@@ -5,16 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
-from modelrollout.traffic.router import Capabilities, Match, Object, Objects, Problem, Ref, Site
+from modelrollout.api.names import Role
+from modelrollout.api.objects import Object, Objects, Ref
+from modelrollout.api.problem import Problem
+from modelrollout.traffic.router import Capabilities, Match, Site
 
-Arm = Literal["stable", "canary"]
 Rule = dict[str, Any]
 Backend = dict[str, Any]
 
 
-def service_of(arm: Arm, site: Site) -> str:
+def service_of(arm: Role, site: Site) -> str:
     return site.stable_service if arm == "stable" else site.canary_service
 
 
@@ -40,11 +42,11 @@ class Dialect(ABC):
     """Where a rule has its list of weighted backends."""
 
     @abstractmethod
-    def arm(self, backend: Backend, site: Site) -> Arm | None:
+    def arm(self, backend: Backend, site: Site) -> Role | None:
         """Where this backend leads; None: it is not ours. `<service>` itself, as found, leads to stable."""
 
     @abstractmethod
-    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:
+    def backend(self, like: Backend, arm: Role, site: Site) -> Backend:
         """A copy of `like`, one of ours, that leads to `arm` under the name that we write."""
 
     @abstractmethod

@@ -10,25 +10,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from modelrollout.api.spec import Strategy, Traffic
-from modelrollout.traffic import gateway_status, neighbours
-from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
-from modelrollout.traffic.gateway_status import API
-from modelrollout.traffic.requirements import Needs, needs
-from modelrollout.traffic.router import (
-    Capabilities,
-    Match,
+from modelrollout.api.names import Role
+from modelrollout.api.objects import (
+    GATEWAY_API,
+    INFERENCE_GROUPS,
+    ISTIO_GATEWAY_CONTROLLER,
+    LAST_APPLIED,
+    SERVICE_KIND,
     Object,
     Objects,
-    Problem,
     Ref,
-    Site,
-    Unroutable,
+    annotations_of,
 )
+from modelrollout.api.problem import Problem
+from modelrollout.api.spec import Strategy, Traffic
+from modelrollout.traffic import gateway_status, neighbours
+from modelrollout.traffic.dialect import Backend, Condition, Rule, service_of
+from modelrollout.traffic.requirements import Needs, needs
+from modelrollout.traffic.router import Capabilities, Match, Site, Unroutable
 from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter, retries
 
-SERVICE = ("", "Service")
-POOLS = (("inference.networking.k8s.io", "InferencePool"), ("inference.networking.x-k8s.io", "InferencePool"))
+SERVICE = ("", SERVICE_KIND)
+POOLS = tuple((group, "InferencePool") for group in INFERENCE_GROUPS)
 
 LIMITS = {
     "rules": 16,
@@ -38,11 +41,10 @@ LIMITS = {
     "matches in all": 128,
     "letters in a rule's name": 253,
 }
-KEEP_ZERO = frozenset({"istio.io/gateway-controller"})
+KEEP_ZERO = frozenset({ISTIO_GATEWAY_CONTROLLER})
 """Controllers seen to send nothing to weight 0 (`test_an_arm_with_weight_0_gets_nothing`). Others have
 leaked to it, or have dropped the whole rule (envoyproxy/ai-gateway 1664), so there it leaves the rule."""
 
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LIST_KEYS = {"header": "headers", "query": "queryParams"}
 
 
@@ -69,7 +71,7 @@ class GatewayRouter(RuleRouter):
         by_services=True,
     )
     kind = "HTTPRoute"
-    kinds: ClassVar[tuple[Ref, ...]] = (Ref(API, "httproutes", ""),)
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref(GATEWAY_API, "httproutes", ""),)
     rules_key = "rules"
     backends_key = "backendRefs"
     every_request: Mapping[str, Any] = {"path": {"type": "PathPrefix", "value": "/"}}
@@ -80,12 +82,12 @@ class GatewayRouter(RuleRouter):
 
     # ── backends ─────────────────────────────────────────────────────────────────────────────────
 
-    def arm(self, backend: Backend, site: Site) -> Arm | None:
+    def arm(self, backend: Backend, site: Site) -> Role | None:
         if backend.get("namespace") not in (None, site.namespace):
             return None
         return _arm(backend, site)
 
-    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:
+    def backend(self, like: Backend, arm: Role, site: Site) -> Backend:
         return {**copy.deepcopy(like), "name": service_of(arm, site)}
 
     def weights(self, backends: list[Backend]) -> list[int]:
@@ -206,7 +208,7 @@ class GatewayRouter(RuleRouter):
         return (*hung_on, *self.kinds, neighbours.DESTINATION_RULES)
 
     def unnamed(self, route: Object) -> Problem | None:
-        written = (route["metadata"].get("annotations") or {}).get(LAST_APPLIED, "")
+        written = annotations_of(route).get(LAST_APPLIED, "")
         if any(rule.get("name") for rule in route["spec"].get("rules") or ()):
             return None
         sure = f'"name":"{self.rule}"' in written.replace('": "', '":"')
@@ -263,15 +265,15 @@ class GrpcRouter(GatewayRouter):
 
     capabilities = Capabilities(mirror=True, header_match=True, sticky=True, by_services=True)
     kind = "GRPCRoute"
-    kinds: ClassVar[tuple[Ref, ...]] = (Ref(API, "grpcroutes", ""),)
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref(GATEWAY_API, "grpcroutes", ""),)
     every_request: Mapping[str, Any] = {}
 
 
 def _kind(backend: Mapping[str, Any]) -> tuple[str, str]:
-    return backend.get("group", ""), backend.get("kind", "Service")
+    return backend.get("group", ""), backend.get("kind", SERVICE_KIND)
 
 
-def _arm(backend: Mapping[str, Any], site: Site) -> Arm | None:
+def _arm(backend: Mapping[str, Any], site: Site) -> Role | None:
     """By kind and name alone."""
     name, kind = backend.get("name"), _kind(backend)
     if kind != SERVICE:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from modelrollout.api.objects import GATEWAY_API, Object, Objects, Ref
+from modelrollout.api.problem import Problem
 from modelrollout.traffic.requirements import Needs
-from modelrollout.traffic.router import Object, Objects, Problem, Ref, Site
-
-API = "gateway.networking.k8s.io/v1"
+from modelrollout.traffic.router import Site
 
 HINTS: Mapping[str, str] = {
     "NoMatchingParent": "its parentRef asks for a listener (sectionName or port) that the Gateway does not "
@@ -40,7 +40,7 @@ def context(route: Object | None, objects: Objects, site: Site) -> tuple[Ref, ..
         return ()
     gateways = [_gateway(parent, site) for parent in _parents(route) if _is_gateway(parent)]
     classes = [
-        Ref(API, "gatewayclasses", found["spec"]["gatewayClassName"], "")
+        Ref(GATEWAY_API, "gatewayclasses", found["spec"]["gatewayClassName"], "")
         for ref in gateways
         if (found := objects.get(ref))
     ]
@@ -94,7 +94,7 @@ def _kind(parent: Mapping[str, Any]) -> str:
 
 def _gateway(parent: Mapping[str, Any], site: Site) -> Ref:
     namespace = parent.get("namespace")
-    return Ref(API, "gateways", parent["name"], None if namespace == site.namespace else namespace)
+    return Ref(GATEWAY_API, "gateways", parent["name"], None if namespace == site.namespace else namespace)
 
 
 def _same_parent(one: Mapping[str, Any], other: Mapping[str, Any], site: Site) -> bool:

@@ -10,14 +10,16 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from modelrollout.api.names import Role
+from modelrollout.api.objects import ISTIO_API, Object, Objects, Ref
+from modelrollout.api.problem import Problem
 from modelrollout.traffic import neighbours
-from modelrollout.traffic.dialect import Arm, Backend, Condition, Rule, service_of
+from modelrollout.traffic.dialect import Backend, Condition, Rule, service_of
 from modelrollout.traffic.hosts import host_of
 from modelrollout.traffic.requirements import Needs
-from modelrollout.traffic.router import Capabilities, Match, Object, Objects, Problem, Ref, Site, Unroutable
+from modelrollout.traffic.router import Capabilities, Match, Site, Unroutable
 from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter, retries
 
-API = "networking.istio.io/v1"
 ISTIO_RETRIES = 2
 """What a proxy of Istio does for a route that says nothing of retries."""
 MAP_KEYS = {"header": "headers", "query": "queryParams"}
@@ -35,16 +37,16 @@ class IstioRouter(RuleRouter):
         by_services=True,
     )
     kind = "VirtualService"
-    kinds: ClassVar[tuple[Ref, ...]] = (Ref(API, "virtualservices", ""),)
+    kinds: ClassVar[tuple[Ref, ...]] = (Ref(ISTIO_API, "virtualservices", ""),)
     rules_key = "http"
     backends_key = "route"
 
     def __init__(self, name: str, route: str, asked: Needs) -> None:
-        super().__init__(Ref(API, "virtualservices", name), route, asked)
+        super().__init__(Ref(ISTIO_API, "virtualservices", name), route, asked)
 
     # ── destinations ─────────────────────────────────────────────────────────────────────────────
 
-    def arm(self, backend: Backend, site: Site) -> Arm | None:
+    def arm(self, backend: Backend, site: Site) -> Role | None:
         destination = backend.get("destination", {})
         service, namespace = host_of(destination)
         if namespace not in (None, site.namespace):
@@ -54,7 +56,7 @@ class IstioRouter(RuleRouter):
         plain = service == site.service and "subset" not in destination
         return "stable" if plain or service == site.stable_service else None
 
-    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:
+    def backend(self, like: Backend, arm: Role, site: Site) -> Backend:
         found = copy.deepcopy(like)
         _, dot, domain = found["destination"]["host"].partition(".")
         found["destination"]["host"] = service_of(arm, site) + dot + domain

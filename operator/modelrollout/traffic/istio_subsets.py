@@ -9,28 +9,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
+from modelrollout.api.names import REVISION_LABEL, ROLES, ROLLOUT_LABEL, Role
+from modelrollout.api.objects import ISTIO_API, SERVICE, Object, Objects, Ref, named
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import ownership
-from modelrollout.traffic.dialect import Arm, Backend
+from modelrollout.traffic.dialect import Backend
 from modelrollout.traffic.hosts import host_of
-from modelrollout.traffic.istio import API, IstioRouter
+from modelrollout.traffic.istio import IstioRouter
 from modelrollout.traffic.requirements import Needs, needs
-from modelrollout.traffic.router import (
-    REVISION_LABEL,
-    Object,
-    Objects,
-    Patch,
-    Problem,
-    Reading,
-    Ref,
-    Site,
-    Split,
-    Unroutable,
-)
-
-ARMS: tuple[Arm, ...] = get_args(Arm)
+from modelrollout.traffic.router import Patch, Reading, Site, Split, Unroutable
 
 
 def build(traffic: Traffic, strategy: Strategy) -> IstioRouter | None:
@@ -50,13 +40,13 @@ class IstioSubsetRouter(IstioRouter):
     """Splits an http route between two subsets of one host."""
 
     capabilities = replace(IstioRouter.capabilities, by_services=False, counted_as="subsets")
-    kinds = (*IstioRouter.kinds, Ref(API, "destinationrules", ""))
+    kinds = (*IstioRouter.kinds, Ref(ISTIO_API, "destinationrules", ""))
 
     def __init__(self, name: str, route: str, rule: str, service: str, asked: Needs) -> None:
         """`rule` is the DestinationRule's name."""
         super().__init__(name, route, asked)
-        self.rule_ref = Ref(API, "destinationrules", rule)
-        self.service_ref = Ref("v1", "services", service)
+        self.rule_ref = Ref(ISTIO_API, "destinationrules", rule)
+        self.service_ref = named(SERVICE, service)
 
     def claims(self) -> frozenset[str]:
         return super().claims() | {f"destinationrules/{self.rule_ref.name}"}
@@ -64,15 +54,15 @@ class IstioSubsetRouter(IstioRouter):
     def refs(self) -> tuple[Ref, ...]:
         return (self.ref, self.rule_ref, self.service_ref)
 
-    def arm(self, backend: Backend, site: Site) -> Arm | None:
+    def arm(self, backend: Backend, site: Site) -> Role | None:
         destination = backend.get("destination", {})
         service, namespace = host_of(destination)
         if service != site.service or namespace not in (None, site.namespace):
             return None
         subset = destination.get("subset", "stable")
-        return next((arm for arm in ARMS if arm == subset), None)
+        return next((arm for arm in ROLES if arm == subset), None)
 
-    def backend(self, like: Backend, arm: Arm, site: Site) -> Backend:  # noqa: ARG002
+    def backend(self, like: Backend, arm: Role, site: Site) -> Backend:  # noqa: ARG002
         found = copy.deepcopy(like)
         found["destination"]["subset"] = arm
         return found
@@ -109,7 +99,7 @@ class IstioSubsetRouter(IstioRouter):
 
     def remember(self, objects: Objects, site: Site) -> Mapping[str, Any]:
         subsets = (objects.get(self.rule_ref) or {}).get("spec", {}).get("subsets") or ()
-        labels = {each["name"]: each.get("labels") for each in subsets if each.get("name") in ARMS}
+        labels = {each["name"]: each.get("labels") for each in subsets if each.get("name") in ROLES}
         return {**super().remember(objects, site), "labels": copy.deepcopy(labels)}
 
     def hand_back(self, objects: Objects, site: Site, original: Mapping[str, Any]) -> tuple[Patch, ...]:
@@ -146,7 +136,7 @@ class IstioSubsetRouter(IstioRouter):
                 f"{site.service}.",
             )
         subsets = rule["spec"].get("subsets") or []
-        for arm in ARMS:
+        for arm in ROLES:
             found = [each for each in subsets if each.get("name") == arm]
             if len(found) != 1:
                 return Problem(
@@ -176,7 +166,7 @@ class IstioSubsetRouter(IstioRouter):
             return Problem(
                 "ServiceSelectsTooLittle",
                 f"Service {site.service} selects {missing or f'one revision ({REVISION_LABEL})'}, and its "
-                f"subsets need the pods of both: select modelrollout.io/rollout: {site.rollout}.",
+                f"subsets need the pods of both: select {ROLLOUT_LABEL}: {site.rollout}.",
             )
         return None
 

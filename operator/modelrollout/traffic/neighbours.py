@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from modelrollout.api.objects import ISTIO_API, Object, Objects, Ref, name_of
+from modelrollout.api.problem import Problem
 from modelrollout.traffic.hosts import host_of
-from modelrollout.traffic.router import Object, Objects, Problem, Ref, Site
+from modelrollout.traffic.router import Site
 
 if TYPE_CHECKING:
     from modelrollout.traffic.rules import RuleRouter
 
-DESTINATION_RULES = Ref("networking.istio.io/v1", "destinationrules", "")
+DESTINATION_RULES = Ref(ISTIO_API, "destinationrules", "")
 MOST = 5
 """Names in one sentence."""
 
@@ -49,7 +51,7 @@ def _others(router: RuleRouter, objects: Objects, site: Site) -> Iterator[str]:
             yield f"rule {name or f'number {number + 1}'}"
     for kind in router.kinds:
         for each in (objects.get(kind) or {}).get("items") or ():
-            name = each["metadata"]["name"]
+            name = name_of(each)
             rules = each.get("spec", {}).get(router.rules_key) or ()
             if name != router.ref.name and any(_sends(router, rule, site) for rule in rules):
                 yield f"{router.kind} {name}"
@@ -65,7 +67,7 @@ def _policies(objects: Objects, site: Site) -> Iterable[str]:
     for each in (objects.get(DESTINATION_RULES) or {}).get("items") or ():
         name, namespace = host_of({"host": each.get("spec", {}).get("host", "")})
         if namespace in (None, site.namespace) and _does_something(each):
-            by_host.setdefault(name, []).append(each["metadata"]["name"])
+            by_host.setdefault(name, []).append(name_of(each))
     covered = site.stable_service in by_host and site.canary_service in by_host
     return [] if covered else by_host.get(site.service, [])
 

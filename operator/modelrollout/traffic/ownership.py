@@ -11,7 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from modelrollout.traffic.router import FIELD_MANAGER, Object, Patch, Ref
+from modelrollout.api.names import FIELD_MANAGER
+from modelrollout.api.objects import Object, Ref
+from modelrollout.traffic.router import Patch
 
 Operation = Mapping[str, Any]
 Path = tuple[str | int, ...]

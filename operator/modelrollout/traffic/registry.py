@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
+from modelrollout.api.objects import Ref
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec, Strategy, Traffic
 from modelrollout.traffic import gateway, istio_subsets, requirements, service
-from modelrollout.traffic.router import Capabilities, Problem, Ref, Router
+from modelrollout.traffic.router import Capabilities, Router
 
 
 class Entry(NamedTuple):

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import assert_never
 
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec, Strategy, Traffic
 from modelrollout.api.stages import Evaluate, Shift, Wait, stages
 from modelrollout.traffic import ratio
-from modelrollout.traffic.router import Match, Problem, Router, Split
+from modelrollout.traffic.router import Match, Router, Split
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, token
 

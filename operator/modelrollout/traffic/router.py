@@ -11,27 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
-from modelrollout.api.problem import Problem as Problem  # noqa: PLC0414 (routers speak of it)
-
-FIELD_MANAGER = "modelrollout"
-"""Every patch of ours is sent under this name; whoever else is found in managedFields is a foreign writer."""
-ROLLOUT_LABEL = "modelrollout.io/rollout"
-REVISION_LABEL = "modelrollout.io/revision"
-"""On every pod of a rollout, from its Deployment's template; what our selectors and subsets go by."""
-
-Object = Mapping[str, Any]
-"""A Kubernetes object as the API server gives it."""
-
-
-@dataclass(frozen=True)
-class Ref:
-    """Which object: `group/version`, plural resource name, name."""
-
-    api_version: str
-    resource: str
-    name: str
-    namespace: str | None = None
-    """None: the rollout's own. "": a cluster-scoped object. Patches only ever name the rollout's own."""
+from modelrollout.api.names import role_service_name
+from modelrollout.api.objects import Object, Objects, Ref
+from modelrollout.api.problem import Problem
 
 
 @dataclass(frozen=True)
@@ -153,15 +135,11 @@ class Site:
 
     @property
     def stable_service(self) -> str:
-        return f"{self.service}-stable"
+        return role_service_name(self.service, "stable")
 
     @property
     def canary_service(self) -> str:
-        return f"{self.service}-canary"
-
-
-Objects = Mapping[Ref, Object | None]
-"""What was read from the cluster; None where the object does not exist."""
+        return role_service_name(self.service, "canary")
 
 
 class Router(Protocol):

@@ -13,21 +13,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from modelrollout.api.names import Role
+from modelrollout.api.objects import Object, Objects, Ref
+from modelrollout.api.problem import Problem
 from modelrollout.traffic import cohorts, neighbours, ownership, shares
-from modelrollout.traffic.dialect import Arm, Condition, Dialect, Rule
+from modelrollout.traffic.dialect import Condition, Dialect, Rule
 from modelrollout.traffic.requirements import Needs
-from modelrollout.traffic.router import (
-    Match,
-    Object,
-    Objects,
-    Patch,
-    Problem,
-    Reading,
-    Ref,
-    Site,
-    Split,
-    Unroutable,
-)
+from modelrollout.traffic.router import Match, Patch, Reading, Site, Split, Unroutable
 
 MATCHED, COHORTS_BELOW, COHORTS_LEFT = "match", "cohort-canary", "cohort-stable"
 OWN_RULES = (MATCHED, COHORTS_BELOW, COHORTS_LEFT)
@@ -216,7 +208,7 @@ class RuleRouter(Dialect):
             own.append(self._own(rule, COHORTS_LEFT, [every], "stable", site))
         return own
 
-    def _own(self, rule: Rule, which: str, conditions: list[Condition], arm: Arm, site: Site) -> Rule:
+    def _own(self, rule: Rule, which: str, conditions: list[Condition], arm: Role, site: Site) -> Rule:
         own = copy.deepcopy(rule)
         own["name"] = self.own_name(which)
         self.set_conditions(own, conditions)
@@ -274,7 +266,7 @@ def _with_own_spec(route: Object) -> dict[str, Any]:
     return {**route, **({"spec": copy.deepcopy(route["spec"])} if "spec" in route else {})}
 
 
-def _headers(arm: Arm, site: Site) -> Mapping[str, str]:
+def _headers(arm: Role, site: Site) -> Mapping[str, str]:
     revision, model = (
         (site.stable_revision, site.stable_model)
         if arm == "stable"

@@ -6,8 +6,10 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from modelrollout.api.names import REVISION_LABEL, ROLLOUT_LABEL
+from modelrollout.api.objects import Object, Ref
 from modelrollout.traffic import ownership
-from modelrollout.traffic.router import REVISION_LABEL, ROLLOUT_LABEL, Object, Patch, Ref
+from modelrollout.traffic.router import Patch
 
 Selector = Mapping[str, str]
 

@@ -13,24 +13,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from modelrollout.api.names import ROLLOUT_LABEL, WEIGHT_ANNOTATION
+from modelrollout.api.objects import SERVICE, Object, Objects, Ref, annotations_of, named
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import ownership, ratio, selector
-from modelrollout.traffic.router import (
-    ROLLOUT_LABEL,
-    Capabilities,
-    Object,
-    Objects,
-    Patch,
-    Problem,
-    Reading,
-    Ref,
-    Site,
-    Split,
-    Unroutable,
-)
-
-WEIGHT_ANNOTATION = "modelrollout.io/weight"
-"""Percent that was asked for, while the Service takes both revisions."""
+from modelrollout.traffic.router import Capabilities, Patch, Reading, Site, Split, Unroutable
 
 
 def build(traffic: Traffic, strategy: Strategy) -> ServiceRouter:  # noqa: ARG001
@@ -42,11 +30,11 @@ class ServiceRouter:
     """Splits by what the user's own Service selects."""
 
     capabilities = Capabilities(splits_by_pods=True, counted_as="pods")
-    kinds: ClassVar[tuple[Ref, ...]] = (Ref("v1", "services", ""),)
+    kinds: ClassVar[tuple[Ref, ...]] = (SERVICE,)
 
     def __init__(self, service: str, tolerance: int = 5) -> None:
         """`tolerance`: points by which ready pods may miss the asked weight before it reads as another."""
-        self._ref = Ref("v1", "services", service)
+        self._ref = named(SERVICE, service)
         self._tolerance = tolerance
 
     @property
@@ -112,7 +100,7 @@ class ServiceRouter:
 
     def _percent(self, service: Object, site: Site) -> int:
         """Never 0 or 100: with this selector the next pod of either revision gets users."""
-        asked = (service["metadata"].get("annotations") or {}).get(WEIGHT_ANNOTATION, "")
+        asked = annotations_of(service).get(WEIGHT_ANNOTATION, "")
         known = int(asked) if asked.isascii() and asked.isdigit() and 0 < int(asked) < 100 else None
         if site.stable_ready + site.canary_ready == 0:
             return known or 50

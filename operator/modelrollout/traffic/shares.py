@@ -9,8 +9,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 
-from modelrollout.traffic.dialect import Arm, Backend, Dialect
-from modelrollout.traffic.router import Problem, Site, Unroutable
+from modelrollout.api.names import Role
+from modelrollout.api.problem import Problem
+from modelrollout.traffic.dialect import Backend, Dialect
+from modelrollout.traffic.router import Site, Unroutable
 
 
 def percent(dialect: Dialect, backends: list[Backend], site: Site) -> int | None:
@@ -57,12 +59,12 @@ def weighted(
     return after
 
 
-def _places(arm: Arm, arms: list[Arm | None], shares: dict[Arm, int]) -> Iterable[Arm]:
+def _places(arm: Role, arms: list[Role | None], shares: dict[Role, int]) -> Iterable[Role]:
     """The arms to write where `arm` stands: itself, and its sibling when that is needed and has no place."""
     return [each for each in shares if each == arm or (each not in arms and shares[each])]
 
 
-def _shares(dialect: Dialect, backends: list[Backend], site: Site, canary: int) -> dict[Arm, int]:
+def _shares(dialect: Dialect, backends: list[Backend], site: Site, canary: int) -> dict[Role, int]:
     ours, foreign = 0, 0
     for backend, weight in zip(backends, dialect.weights(backends), strict=True):
         if dialect.arm(backend, site):

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.objects import Ref
 from modelrollout.api.spec import Canary, Strategy, Traffic
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Ref, Router, Site
+from modelrollout.traffic.router import Router, Site
 from tests.bed.cluster import Cluster
 from tests.bed.plugin import namespace_on
 from tests.cluster.data_plane import stage as stages

@@ -16,7 +16,9 @@ from typing import Any
 
 import httpx
 
-from modelrollout.traffic.router import FIELD_MANAGER, Objects, Patch, Reading, Ref, Router, Site, Split
+from modelrollout.api.names import FIELD_MANAGER
+from modelrollout.api.objects import Objects, Ref
+from modelrollout.traffic.router import Patch, Reading, Router, Site, Split
 from tests.bed import images
 from tests.bed.cluster import Cluster
 

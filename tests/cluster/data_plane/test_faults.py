@@ -8,9 +8,10 @@ import time
 import httpx
 import pytest
 
+from modelrollout.api.objects import Ref
 from modelrollout.api.spec import Canary, Strategy, Traffic
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Match, Ref, Split
+from modelrollout.traffic.router import Match, Split
 from tests.cluster.data_plane import stage as stages
 from tests.cluster.data_plane.conftest import MERGE, reset_services, router
 from tests.cluster.data_plane.stage import CANARY, PUSH, STABLE, Stage, near

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.traffic.router import Match, Ref, Split
+from modelrollout.api.objects import Ref
+from modelrollout.traffic.router import Match, Split
 from tests.cluster.data_plane import stage as stages
 from tests.cluster.data_plane.conftest import MERGE
 from tests.cluster.data_plane.stage import CANARY, STABLE, STREAM_TOKENS, Answers, Stage

@@ -6,10 +6,10 @@ import pytest
 
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.observation import Look
+from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
 from modelrollout.cli import main
 from modelrollout.engine.case import Case, Stage, judgement_of, question_of
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.trial import Trial
 from modelrollout.sources.looks import Counted
 

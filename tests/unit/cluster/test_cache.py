@@ -2,8 +2,8 @@
 
 import pytest
 
+from modelrollout.api.objects import Ref
 from modelrollout.cluster.cache import Cache
-from modelrollout.traffic.router import Ref
 
 SERVICE = Ref("v1", "services", "chat")
 POD = Ref("v1", "pods", "chat-1")

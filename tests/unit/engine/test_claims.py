@@ -2,8 +2,8 @@
 
 import pytest
 
+from modelrollout.api.names import RolloutKey
 from modelrollout.engine.claims import Claims
-from modelrollout.engine.keys import RolloutKey
 from tests.apiserver.scene import rollout
 
 OLD, NEW, ELSEWHERE = RolloutKey("ns", "old"), RolloutKey("ns", "new"), RolloutKey("other", "old")

@@ -3,7 +3,7 @@
 import asyncio
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
-from modelrollout.engine.keys import RolloutKey
+from modelrollout.api.names import RolloutKey
 from modelrollout.engine.looks import Looks
 from modelrollout.telemetry import Telemetry
 

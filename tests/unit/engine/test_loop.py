@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from modelrollout.api.names import RolloutKey
 from modelrollout.cluster.cache import Cache
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.kinds import owner_of, trim
 from modelrollout.engine.loop import Loop
 from modelrollout.telemetry import Telemetry

@@ -4,12 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from modelrollout.engine.keys import RolloutKey
+from modelrollout.api.names import RolloutKey
+from modelrollout.api.problem import Problem
 from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.view import View
 from modelrollout.rollout.revision import revision_of
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Problem, Site
+from modelrollout.traffic.router import Site
 from tests.unit.serving import given
 
 

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from modelrollout.engine.keys import RolloutKey
+from modelrollout.api.names import RolloutKey
+from modelrollout.api.objects import Ref
 from modelrollout.engine.reader import Reader, understood
-from modelrollout.traffic.router import Ref, Site
+from modelrollout.traffic.router import Site
 from tests.unit.serving import given
 
 ROUTE, GATEWAY = Ref("g/v1", "routes", "chat"), Ref("g/v1", "gateways", "bed")

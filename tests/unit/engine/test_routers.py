@@ -6,17 +6,18 @@ import sys
 
 import pytest
 
+from modelrollout.api.names import RolloutKey
+from modelrollout.api.objects import Ref
 from modelrollout.api.spec import Spec
 from modelrollout.cluster.cache import Cache
 from modelrollout.engine.act import Actor
-from modelrollout.engine.keys import RolloutKey
 from modelrollout.engine.kinds import children, owner_of, trim
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.stocktaking import listed
 from modelrollout.rollout.model import SetTraffic
 from modelrollout.traffic import registry
 from modelrollout.traffic.requirements import refusal
-from modelrollout.traffic.router import Ref, Split
+from modelrollout.traffic.router import Split
 from tests.apiserver.scene import rollout, service
 
 INGRESS = Ref("networking.k8s.io/v1", "ingresses", "")

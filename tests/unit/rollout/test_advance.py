@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout.model import SetTraffic
-from modelrollout.traffic.router import Problem, Split
+from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, moves, weights
 from tests.unit.rollout.world import (
     LOADING,

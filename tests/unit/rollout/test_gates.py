@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from modelrollout.api.problem import Problem
 from modelrollout.rollout.model import Gate, RunEvaluation
-from modelrollout.traffic.router import Problem, Split
+from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
     LOADING,

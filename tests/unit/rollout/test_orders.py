@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from modelrollout.api.problem import Problem
 from modelrollout.api.status import CommandStatus, Status
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Author, TakeOff
-from modelrollout.traffic.router import Problem, Split
+from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command
 from tests.unit.rollout.world import LOADING, Operator, World, installed, on_trial, revision_named, with_steps
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Traffic
 from modelrollout.rollout.model import HandBack, SetTraffic
-from modelrollout.traffic.router import Problem, Split
+from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition
 from tests.unit.rollout.world import (
     LOADING,

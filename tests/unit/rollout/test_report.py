@@ -7,13 +7,13 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.api import conditions
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.api.times import stamp
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import HandBack
 from modelrollout.rollout.report import worth_writing
-from modelrollout.traffic.router import Problem
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
     LOADING,

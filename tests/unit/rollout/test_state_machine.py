@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import GatewayTraffic, Spec
 from modelrollout.rollout.model import Plan
-from modelrollout.traffic.router import Problem, Split
+from modelrollout.traffic.router import Split
 from tests.unit.rollout.invariants import check_plan, check_rest
 from tests.unit.rollout.order import check_order_inside_groups, view_of
 from tests.unit.rollout.world import (

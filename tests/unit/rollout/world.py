@@ -13,9 +13,10 @@ from functools import cache
 from typing import Any, Literal
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.api.names import LAST_ORDER, Role
+from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec, Traffic
 from modelrollout.api.status import Status, TakenTraffic, named_by
-from modelrollout.rollout.commands import LAST_ORDER
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     Action,
@@ -34,7 +35,6 @@ from modelrollout.rollout.model import (
     PointService,
     Release,
     RestoreRevision,
-    Role,
     RunEvaluation,
     Scale,
     SetTraffic,
@@ -42,7 +42,7 @@ from modelrollout.rollout.model import (
     Trouble,
 )
 from modelrollout.rollout.revision import describe, revision_of
-from modelrollout.traffic.router import Problem, Reading, Split
+from modelrollout.traffic.router import Reading, Split
 
 START = 1_800_000_000.0
 LOADING = 60.0

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from modelrollout.traffic.router import Match, Objects, Ref, Split
+from modelrollout.api.objects import Objects, Ref
+from modelrollout.traffic.router import Match, Split
 from tests.unit.traffic import situations as sit
 
 UNKNOWN = st.dictionaries(

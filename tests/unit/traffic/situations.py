@@ -7,9 +7,10 @@ from typing import Any
 
 import jsonpatch
 
+from modelrollout.api.objects import Objects, Ref
 from modelrollout.api.spec import Canary, Strategy, Traffic
 from modelrollout.traffic.registry import router_for
-from modelrollout.traffic.router import Objects, Patch, Ref, Router, Site
+from modelrollout.traffic.router import Patch, Router, Site
 
 NAMESPACE = "ml"
 SITE = Site(

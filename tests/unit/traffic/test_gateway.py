@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.traffic.router import Match, Ref, Split
+from modelrollout.api.objects import Ref
+from modelrollout.traffic.router import Match, Split
 from tests.unit.traffic import situations as sit
 
 BETA = Match("header", "X-Beta", "yes")

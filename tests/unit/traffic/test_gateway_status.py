@@ -4,7 +4,8 @@ import copy
 
 import pytest
 
-from modelrollout.traffic.router import Ref, Split
+from modelrollout.api.objects import Ref
+from modelrollout.traffic.router import Split
 from tests.unit.traffic import situations as sit
 
 ROUTER = sit.router(sit.GATEWAY)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.traffic.router import Objects, Router, Site, Split, Unroutable
+from modelrollout.api.objects import Objects
+from modelrollout.traffic.router import Router, Site, Split, Unroutable
 from tests.unit.traffic import routes
 from tests.unit.traffic import situations as sit
 

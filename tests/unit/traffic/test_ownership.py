@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelrollout.api.objects import Ref
 from modelrollout.traffic.ownership import changes, pointer, writer
-from modelrollout.traffic.router import Ref
 
 REF = Ref("v1", "things", "thing")
 

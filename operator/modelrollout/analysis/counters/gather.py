@@ -12,6 +12,7 @@ from modelrollout.analysis.counters.recipe import Recipe
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target, implied, slowest
 from modelrollout.analysis.inputs.observation import Problem, ProblemKind
+from modelrollout.api.names import ROLLOUT_LABEL
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,7 @@ class _Told:
         if recipe.by is By.REVISION and not known:
             return (
                 f"Prometheus has neither a scraped pod nor a series of {names} with {{{self.wanted}}}: does "
-                "its scrape configuration copy the namespace and the pod labels modelrollout.io/rollout and "
+                f"its scrape configuration copy the namespace and the pod labels {ROLLOUT_LABEL} and "
                 "/revision to namespace, rollout and revision?"
             )
         down = sum(not target.answered(look.start, look.end) for target in known)
