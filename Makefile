@@ -49,13 +49,13 @@ lint: $(VENV)/ready $(if $(shell command -v go),$(VENV)/bin/actionlint) ## ruff,
 	PYTHONPATH=operator $(VENV)/bin/lint-imports
 
 unit: $(VENV)/ready ## the pure rooms, no I/O
-	$(PY) -m pytest -n logical --maxschedchunk 2 $(SLOWEST) tests/unit
+	PYTHONDONTWRITEBYTECODE= $(PY) -m pytest -n logical --maxschedchunk 2 $(SLOWEST) tests/unit
 
 sweep: $(VENV)/ready ## the property tests with many examples, new ones each time: minutes
 	HYPOTHESIS_PROFILE=sweep $(PY) -m pytest -n logical $(SLOWEST) \
-		$$(grep -rlE '@given|RuleBasedStateMachine' tests/unit --include='test_*.py')
+		$$(grep -rlE '@given|RuleBasedStateMachine|HYPOTHESIS_PROFILE' tests/unit --include='test_*.py')
 
-tools: $(VENV)/ready ## what the tests stand on: the load generator and the model server of the tests
+tools: $(VENV)/ready ## what the tests stand on, and the scripts that run in pods, as processes
 	$(PY) -m pytest $(SLOWEST) tests/tools
 
 apiserver: bed-build ## real etcd, API server and Prometheus; no node

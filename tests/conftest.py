@@ -12,6 +12,6 @@ pytest_plugins = ["tests.bed.plugin"]
 settings.register_profile(
     "inner", max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("ci", parent=settings.get_profile("inner"), max_examples=15, derandomize=True)
+settings.register_profile("ci", parent=settings.get_profile("inner"), max_examples=5, derandomize=True)
 settings.register_profile("sweep", parent=settings.get_profile("inner"), max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "inner"))

@@ -10,8 +10,8 @@ import pytest
 
 from modelrollout.serving.deployment import PROBE_SOURCE, asked
 from modelrollout.serving.servers import server_named
+from tests.tools.serving.http_server import Answer, free_port, serving
 from tests.unit.serving.given import spec
-from tests.unit.serving.http_server import Answer, free_port, serving
 
 COMPLETION = (200, '{"object":"text_completion","choices":[{"text":" world"}]}')
 CHAT = (200, '{"object":"chat.completion","choices":[{"message":{"content":"Hi"}}]}')

@@ -9,7 +9,7 @@ import pytest
 
 from modelrollout.serving.deployment import DRAIN_SOURCE
 from modelrollout.serving.scripts import drain
-from tests.unit.serving.http_server import free_port, serving
+from tests.tools.serving.http_server import free_port, serving
 
 GAUGES = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 
