@@ -15,8 +15,8 @@ import kopf
 
 from modelrollout.api.names import API_VERSION, FINALIZER, RESOURCE, RolloutKey
 from modelrollout.api.objects import CONFIG_MAP, Ref, group_of, named
+from modelrollout.cluster.kinds import LABELS, children
 from modelrollout.cluster.watching import WatchSession
-from modelrollout.engine.kinds import LABELS, children
 from modelrollout.engine.loop import Loop
 
 

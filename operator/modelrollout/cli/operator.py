@@ -18,9 +18,9 @@ from modelrollout.api.quantities import seconds
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.errors import NotLeader
+from modelrollout.cluster.kinds import owner_of, trim
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
 from modelrollout.engine.events import Events
-from modelrollout.engine.kinds import owner_of, trim
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.secrets import secrets_of
@@ -124,7 +124,7 @@ async def _lead(
     holding = asyncio.create_task(_hold(lease, stop), name="lease")
     posting = asyncio.create_task(events.post(), name="events")
     try:
-        if await _unless(stop, loop.take_stock(settings.namespace)):
+        if await _unless(stop, loop.list_everything(settings.namespace)):
             catching_up = asyncio.create_task(loop.catch_up(), name="catching up")
             await asyncio.wait([catching_up], timeout=HEAD_START)
             await _watch(settings, loop, stop)

@@ -17,7 +17,7 @@ from modelrollout.analysis.planning.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Evaluate, Shift, Stage, Wait
 from modelrollout.cli.manifest import Unreadable, read
-from modelrollout.engine import forecast
+from modelrollout.sources import forecast
 from modelrollout.sources.provider import ProviderError
 
 

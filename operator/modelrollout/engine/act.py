@@ -29,7 +29,7 @@ from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
 from modelrollout.engine.observe import Observer, prompts_hash
 from modelrollout.engine.obstacles import is_ours, taken
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.difference import stored
 from modelrollout.rollout.model import (
     Action,
@@ -72,7 +72,7 @@ class Actor:
         self._observer = observer
         self._see = see
 
-    async def do(self, view: View, action: Action) -> None:
+    async def do(self, view: Snapshot, action: Action) -> None:
         """Carry out one action.
 
         Raises:
@@ -104,7 +104,7 @@ class Actor:
             case _:
                 assert_never(action)
 
-    async def _take_off(self, view: View, annotation: str, value: str, mark: str) -> None:
+    async def _take_off(self, view: Snapshot, annotation: str, value: str, mark: str) -> None:
         """When it is no longer there, or says something else, the watch will show what there is instead."""
         place = ("metadata", "annotations")
         operations = [
@@ -118,7 +118,7 @@ class Actor:
 
     # ── revisions ───────────────────────────────────────────────────────────────────────────────
 
-    async def _ensure(self, view: View, revision: str, replicas: int) -> None:
+    async def _ensure(self, view: Snapshot, revision: str, replicas: int) -> None:
         """Create what is not there; of what is there only the pod count is ours to change.
 
         A running revision's pod template is never written again: a newer operator may build it
@@ -147,7 +147,7 @@ class Actor:
         if known["spec"].get("replicas") != replicas:
             self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
 
-    async def _keep_stable(self, view: View, beside: str) -> None:
+    async def _keep_stable(self, view: Snapshot, beside: str) -> None:
         """Keep a copy of the Deployment that serves, before the spec's next revision is made beside it."""
         stable = view.status.stable.revision if view.status.stable is not None else beside
         if stable == beside or (body := view.deployments.get(stable)) is None:
@@ -162,7 +162,7 @@ class Actor:
         except Refused as error:
             log.warning("no copy of the stable Deployment is kept", why=str(error))
 
-    async def _restore(self, view: View, revision: str, replicas: int) -> None:
+    async def _restore(self, view: Snapshot, revision: str, replicas: int) -> None:
         """Make a Deployment again that somebody has deleted."""
         name = revision_name(view.key.name, revision)
         kept = await self._cluster.get(named(CONTROLLER_REVISION, name), view.key.namespace)
@@ -175,7 +175,7 @@ class Actor:
         body = deployment_of(view.resource, revision, kept, replicas)
         await self._create(view, named(DEPLOYMENT, name), body)
 
-    async def _create(self, view: View, ref: Ref, body: dict[str, Any]) -> dict[str, Any]:
+    async def _create(self, view: Snapshot, ref: Ref, body: dict[str, Any]) -> dict[str, Any]:
         """Create it, or take what is there: made by us before a crash, or unseen by the watch so far."""
         try:
             made = await self._cluster.create(ref, view.key.namespace, body)
@@ -189,7 +189,7 @@ class Actor:
         self._saw(view, ref, made)
         return made
 
-    async def _delete(self, view: View, revision: str) -> None:
+    async def _delete(self, view: Snapshot, revision: str) -> None:
         name = revision_name(view.key.name, revision)
         for kind in (DEPLOYMENT, CONFIG_MAP, CONTROLLER_REVISION):
             ref = named(kind, name)
@@ -199,7 +199,7 @@ class Actor:
 
     # ── traffic ─────────────────────────────────────────────────────────────────────────────────
 
-    async def _point(self, view: View, role: Role, revision: str) -> None:
+    async def _point(self, view: Snapshot, role: Role, revision: str) -> None:
         """Make the role's Service, and the preview that users see in its place, select the revision."""
         if view.service is None:
             return
@@ -214,14 +214,14 @@ class Actor:
         if not view.splits_by_pods:
             await self._rename_arms(view)
 
-    async def _point_named(self, view: View, revision: str) -> None:
+    async def _point_named(self, view: Snapshot, revision: str) -> None:
         """Make the Service that people named select the revision, and nothing else of it change."""
         if view.service is not None:
             ref = named(SERVICE, view.spec.traffic.service)
             wanted = selector.one(view.key.name, revision)
             await self._write(view, selector.pointed(ref, view.service, wanted))
 
-    async def _rename_arms(self, view: View) -> None:
+    async def _rename_arms(self, view: Snapshot) -> None:
         """Where the route itself names revisions (subsets, headers), they move with the Services."""
         fresh = self._observer.view(view.key)
         if fresh is None:
@@ -230,7 +230,7 @@ class Actor:
         if split is not None:
             await self._write(fresh, fresh.router.render(fresh.objects, fresh.site, split))
 
-    async def _set_traffic(self, view: View, split: Split, *, urgent: bool) -> None:
+    async def _set_traffic(self, view: Snapshot, split: Split, *, urgent: bool) -> None:
         """Write the split into the route, as it is after what was done before in this pass."""
         fresh = view if urgent else self._observer.view(view.key)
         if fresh is not None:
@@ -239,7 +239,7 @@ class Actor:
 
     # ── leaving and coming back ─────────────────────────────────────────────────────────────────
 
-    async def _leave_or_return(self, view: View, action: HandBack | Release | Adopt) -> None:
+    async def _leave_or_return(self, view: Snapshot, action: HandBack | Release | Adopt) -> None:
         match action:
             case HandBack(service):
                 await self._hand_back(view, service=service)
@@ -248,7 +248,7 @@ class Actor:
             case Adopt():
                 await self._adopt(view)
 
-    async def _hand_back(self, view: View, *, service: bool) -> None:
+    async def _hand_back(self, view: Snapshot, *, service: bool) -> None:
         """The route first: it may lead to the Service that people named."""
         original, found = view.status.original_traffic, view.status.original_service
         if service and _loses_selector(view):
@@ -261,7 +261,7 @@ class Actor:
             ref = named(SERVICE, view.spec.traffic.service)
             await self._write(view, selector.pointed(ref, view.service, found.selector or None))
 
-    async def _emptied(self, view: View) -> View:
+    async def _emptied(self, view: Snapshot) -> Snapshot:
         """The view after the user's Service has lost its endpoints.
 
         Nobody takes them away once the selector is gone: the addresses of pods that end would stay ready,
@@ -285,20 +285,20 @@ class Actor:
         old = await self._cluster.get(named(ENDPOINTS, service.name), namespace) or {}
         return any(each.get("endpoints") for each in slices) or bool(old.get("subsets"))
 
-    async def _release(self, view: View, revision: str) -> None:
+    async def _release(self, view: Snapshot, revision: str) -> None:
         """The pods stay when the resource goes, and so do their prompts; the Deployment comes last, for it
         says that all is done."""
         name = revision_name(view.key.name, revision)
         await self._disown(view, named(CONFIG_MAP, name))
         await self._disown(view, named(DEPLOYMENT, name))
 
-    async def _disown(self, view: View, ref: Ref) -> None:
+    async def _disown(self, view: Snapshot, ref: Ref) -> None:
         """The garbage collector leaves it when the rollout goes."""
         body = self._cache.get(ref, view.key.namespace)
         if body is not None and body["metadata"].get("ownerReferences"):
             await self._own(view, ref, body, {"op": "remove", "path": "/metadata/ownerReferences"})
 
-    async def _adopt(self, view: View) -> None:
+    async def _adopt(self, view: Snapshot) -> None:
         """Own what a rollout of this name left for its users: with this one it goes, or stays, again."""
         owner = {"op": "add", "path": "/metadata/ownerReferences", "value": [owner_reference(view.resource)]}
         services = [(SERVICE, body) for body in view.role_services.values()]
@@ -310,12 +310,12 @@ class Actor:
                 if prompts is not None and not prompts["metadata"].get("ownerReferences"):
                     await self._own(view, copy, prompts, owner)
 
-    async def _own(self, view: View, ref: Ref, body: Object, operation: Mapping[str, Any]) -> None:
+    async def _own(self, view: Snapshot, ref: Ref, body: Object, operation: Mapping[str, Any]) -> None:
         version = body["metadata"]["resourceVersion"]
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
         self._saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, [test, operation]))
 
-    async def _write(self, view: View, writes: tuple[Write, ...], *, urgent: bool = False) -> None:
+    async def _write(self, view: Snapshot, writes: tuple[Write, ...], *, urgent: bool = False) -> None:
         for write in writes:
             match write:
                 case Patch(ref, operations):
@@ -329,15 +329,15 @@ class Actor:
                     await self._cluster.delete(ref, view.key.namespace)
                     self._cache.forget(ref, view.key.namespace)
 
-    def _saw(self, view: View, ref: Ref, body: dict[str, Any]) -> None:
+    def _saw(self, view: Snapshot, ref: Ref, body: dict[str, Any]) -> None:
         self._see(ref, view.key.namespace, body)
 
 
-def _is_ours(view: View) -> bool:
+def _is_ours(view: Snapshot) -> bool:
     return view.service is not None and bool(selector.revision_selected(view.service, view.key.name))
 
 
-def _loses_selector(view: View) -> bool:
+def _loses_selector(view: Snapshot) -> bool:
     """The user's Service selects pods of ours, and had no selector when it was found."""
     found, original = view.status.original_service, view.status.original_traffic or {}
     if view.splits_by_pods:
@@ -346,7 +346,7 @@ def _loses_selector(view: View) -> bool:
     return _is_ours(view) and found is not None and not found.selector
 
 
-def _owned(body: Object, view: View) -> dict[str, Any]:
+def _owned(body: Object, view: Snapshot) -> dict[str, Any]:
     """A router's own object, found again by its label and gone with the rollout."""
     metadata = body["metadata"]
     labels = {**(metadata.get("labels") or {}), ROLLOUT_LABEL: view.key.name}

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from modelrollout.analysis.counters.matchers import Arms, Split
-from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.packs.defaults import analysis_of
@@ -17,7 +16,7 @@ from modelrollout.api.spec import Analysis, Spec, Step
 from modelrollout.api.stages import Evaluate, Shift, Wait, stages
 from modelrollout.api.stages import Stage as PlanStage
 from modelrollout.api.times import unix
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure
 from modelrollout.rollout.model import Plan
 from modelrollout.sources.question import Question
@@ -79,7 +78,7 @@ class Stage:
     """What the stage has to prove comes from it."""
 
 
-def case_of(view: View, plan: Plan) -> Case | None:
+def case_of(view: Snapshot, plan: Plan) -> Case | None:
     """What there is to judge after this pass; None when nothing is."""
     status, analysis = plan.status, analysis_of(view.spec)
     if analysis is None or status.started_at is None or status.stable is None:
@@ -93,7 +92,7 @@ def case_of(view: View, plan: Plan) -> Case | None:
     return Case(status.started_at, control, canary, analysis)
 
 
-def stage_of(view: View, plan: Plan) -> Stage:
+def stage_of(view: Snapshot, plan: Plan) -> Stage:
     """Where the rollout is after this pass."""
     status = plan.status
     step = status.step
@@ -116,7 +115,7 @@ def stage_of(view: View, plan: Plan) -> Stage:
     )
 
 
-def names_moved(view: View, case: Case) -> bool:
+def names_moved(view: Snapshot, case: Case) -> bool:
     """Whether the stable Service leads to what is judged: then a proxy counts its users under that name."""
     spec = view.role_services.get("stable", {}).get("spec") or {}
     return bool((spec.get("selector") or {}).get(REVISION_LABEL) == case.canary)
@@ -148,12 +147,10 @@ def question_of(
     )
 
 
-def judgement_of(
-    case: Case, question: Question, planned_looks: int, learned: tuple[Metric, ...] = ()
-) -> EvidencePlan:
-    """How the case is judged; `learned` are the metrics with what the control's past said put into them."""
+def judgement_of(case: Case, question: Question, planned_looks: int) -> EvidencePlan:
+    """How the case is judged, before anything is known of the control's past."""
     return EvidencePlan(
-        metrics=learned or tuple(resolved.metric for resolved in question.metrics),
+        metrics=tuple(resolved.metric for resolved in question.metrics),
         false_revert_risk=fraction(case.analysis.false_revert_risk),
         miss_risk=fraction(case.analysis.miss_risk),
         planned_looks=planned_looks,

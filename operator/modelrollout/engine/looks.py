@@ -19,14 +19,22 @@ from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.inputs.schedule import look_ending_by
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.api.names import RolloutKey
-from modelrollout.engine.accelerators import per_pod
-from modelrollout.engine.case import Case, case_of, names_moved, planned_looks, question_of, stage_of
-from modelrollout.engine.learning import learn
+from modelrollout.engine.case import (
+    Case,
+    case_of,
+    judgement_of,
+    names_moved,
+    planned_looks,
+    question_of,
+    stage_of,
+)
 from modelrollout.engine.secrets import ReadSecret
+from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.trial import Trial, unjudged
-from modelrollout.engine.view import View
 from modelrollout.rollout.model import Judgement, Plan
+from modelrollout.serving.accelerators import per_pod
 from modelrollout.sources.access import Access
+from modelrollout.sources.learning import learn
 from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.provider import NotAsked, ProviderError
 from modelrollout.telemetry import Telemetry
@@ -87,7 +95,7 @@ class Looks:
         trial = self._trials.get(at)
         return trial.to_state() if trial is not None else None
 
-    def follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
+    def follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """Take up, go on with or end the judgement that the plan asks for."""
         case = case_of(view, plan)
         trial = self._trials.get(at)
@@ -180,7 +188,10 @@ class Looks:
         settle = await self._source.settle(question)
         until = look_ending_by(trial.stage.since, case.interval, settle).end
         trial.looked = Looked(until)
-        learned = await learn(self._source, case, question, trial.planned_looks, until)
+        plan = judgement_of(case, question, trial.planned_looks)
+        learned = await learn(
+            self._source, question, plan, trial.planned_looks, interval=case.interval, until=until
+        )
         for warning in learned.warnings.values():
             log.warning(warning, reason="Untestable")
         trial.begin(learned.evidence, learned.warnings)
@@ -202,6 +213,6 @@ class Looks:
         self.on_news(at)
 
 
-def _question(view: View, case: Case, moved: bool) -> Question:
+def _question(view: Snapshot, case: Case, moved: bool) -> Question:
     canary, control = view.deployments.get(case.canary), view.deployments.get(case.control)
     return question_of(view.key, view.spec, case, (per_pod(canary), per_pod(control)), moved=moved)

@@ -20,18 +20,17 @@ from modelrollout.api.names import GROUP, RESOURCE, RolloutKey
 from modelrollout.api.objects import Ref
 from modelrollout.api.problem import Problem
 from modelrollout.api.times import stamp
+from modelrollout.cluster.backoff import Backoff, Pace
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused, RevisionRefused
+from modelrollout.cluster.initial_list import list_everything, listed
 from modelrollout.engine.act import Actor
-from modelrollout.engine.backoff import Backoff, Pace
 from modelrollout.engine.events import Events
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
-from modelrollout.engine.record import Recorder
-from modelrollout.engine.setback import not_understood, pass_failed, stalled
-from modelrollout.engine.stocktaking import listed, take_stock
+from modelrollout.engine.status_writer import StatusWriter, not_understood, pass_failed, stalled
 from modelrollout.rollout.model import Note
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
@@ -75,11 +74,11 @@ class Loop:
         self._telemetry = telemetry
         self._clock = clock
         self._observer = Observer(cluster, cache, policy)
-        self._observer.surroundings.on_news = self.wake
-        self._recorder = Recorder(cluster, self.see, clock)
+        self._observer.gateways.on_news = self.wake
+        self._writer = StatusWriter(cluster, self.see, clock)
         self._one_pass = OnePass(
             observer=self._observer,
-            recorder=self._recorder,
+            writer=self._writer,
             actor=Actor(cluster, cache, self._observer, self.see),
             looks=looks,
             events=events,
@@ -131,7 +130,7 @@ class Loop:
         self._cache.drop(at.namespace, at.name)
         self._looks.forget(at)
         self._telemetry.forget(at.namespace, at.name)
-        self._recorder.forget(at)
+        self._writer.forget(at)
         if (kept := self._kept.pop(at, None)) is not None:
             kept.gone = True
             kept.wake.set()  # kopf ends no daemon of a rollout that went without our finalizer
@@ -145,7 +144,7 @@ class Loop:
             for namespace, name, _ in self._cache.all(GROUP, RESOURCE)
         )
 
-    async def take_stock(self, namespaces: Sequence[str]) -> None:
+    async def list_everything(self, namespaces: Sequence[str]) -> None:
         """See everything there is, once, before the first pass; `namespaces`: none for the whole cluster."""
 
         kinds = listed()
@@ -155,7 +154,7 @@ class Loop:
             if ref == (at := RolloutKey(namespace, ref.name)).ref:
                 self._observer.expect(at, body, kinds)
 
-        await take_stock(self._cluster, namespaces, found)
+        await list_everything(self._cluster, namespaces, found)
         log.info("saw what there is", rollouts=len(list(self._cache.all(GROUP, RESOURCE))))
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────

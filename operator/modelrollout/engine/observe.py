@@ -43,12 +43,11 @@ from modelrollout.api.spec import Spec
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
-from modelrollout.engine.authors import authors
-from modelrollout.engine.claims import Claims
+from modelrollout.engine.gateways import Gateways
 from modelrollout.engine.obstacles import obstacle
 from modelrollout.engine.reader import Reader
-from modelrollout.engine.surroundings import Surroundings
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
+from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.difference import difference
 from modelrollout.rollout.model import Fleet, Judgement, Named, Observed
@@ -60,6 +59,7 @@ from modelrollout.serving.readiness import fleet, listed_pods
 from modelrollout.serving.services import port_warning
 from modelrollout.serving.trouble import waits_silently
 from modelrollout.traffic import ownership, selector
+from modelrollout.traffic.claims import Claims
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Reading, Router, Site
 
@@ -73,7 +73,7 @@ class Observer:
         self._policy: Policy = policy
         self._cluster = cluster
         self._cache = cache
-        self.surroundings = Surroundings(cluster)
+        self.gateways = Gateways(cluster)
         self._reader = Reader()
         self._claims = Claims()
         self._warnings: dict[RolloutKey, dict[str, str]] = {}
@@ -100,10 +100,10 @@ class Observer:
         for rival in list(self._older_rivals(at, resource)):
             with contextlib.suppress(ClusterError):  # no answer: it goes on being a rival, which holds
                 await self._read(rival.ref, rival.namespace)
-        if self.surroundings.unknown_to(at, resource) and (view := self.view(at)) is not None:
-            await self.surroundings.ask(view)
+        if self.gateways.unknown_to(at, resource) and (view := self.view(at)) is not None:
+            await self.gateways.ask(view)
 
-    def view(self, at: RolloutKey) -> View | None:
+    def view(self, at: RolloutKey) -> Snapshot | None:
         """All objects of one rollout as they were last seen; None when the resource is gone.
 
         Raises:
@@ -129,7 +129,7 @@ class Observer:
             if REVISION_LABEL in labels_of(body)
         }
         prompts = self._cache.get(prompts_ref, at.namespace) if prompts_ref else None
-        view = View(
+        view = Snapshot(
             key=at,
             resource=resource,
             spec=spec,
@@ -147,16 +147,16 @@ class Observer:
         )
         view = dataclasses.replace(view, fleets=self._fleets(view))
         view = dataclasses.replace(view, site=self.site(view), rival=self._rival(view))
-        view = self.surroundings.around(view)
+        view = self.gateways.around(view)
         if not self.reading(view).settled:
-            self.surroundings.look_again(view)
+            self.gateways.look_again(view)
         return view
 
-    def reading(self, view: View) -> Reading:
+    def reading(self, view: Snapshot) -> Reading:
         """The split that the route has, and what hinders it."""
         return self._reader.reading(view)
 
-    def site(self, view: View) -> Site:
+    def site(self, view: Snapshot) -> Site:
         """What the router needs to know of the two arms: the revisions that the role Services select now."""
         stable, canary = self._selected(view, "stable"), self._selected(view, "canary")
         ready = {revision: each.ready for revision, each in view.fleets.items()}
@@ -235,7 +235,7 @@ class Observer:
 
     def observed(
         self,
-        view: View,
+        view: Snapshot,
         judgement: Judgement | None,
         proof: SplitProof | None,
         setback: Problem | None = None,
@@ -275,7 +275,7 @@ class Observer:
             ownerless=any(map(_ownerless, (*view.deployments.values(), *view.role_services.values()))),
         )
 
-    def _warned(self, view: View) -> Reading:
+    def _warned(self, view: Snapshot) -> Reading:
         """The route, with what may mislead about the Service's ports and the new revision's arguments."""
         reading, body = self.reading(view), view.deployments.get(view.revision)
         stable = view.deployments.get(view.status.stable.revision) if view.status.stable else None
@@ -287,7 +287,7 @@ class Observer:
             return dataclasses.replace(reading, warnings=(*reading.warnings, *new))
         return reading
 
-    def _fleets(self, view: View) -> dict[str, Fleet]:
+    def _fleets(self, view: Snapshot) -> dict[str, Fleet]:
         at = view.key
         pods = list(self._cache.children(at.namespace, at.name, POD.resource))
         fleets = {}
@@ -300,7 +300,7 @@ class Observer:
             fleets[revision] = fleet(body, pods, listing, self._warnings.get(at))
         return fleets
 
-    def _selected(self, view: View, role: Role) -> str | None:
+    def _selected(self, view: Snapshot, role: Role) -> str | None:
         """The revision whose pods the role's Service selects."""
         body = view.role_services.get(role)
         selector = ((body or {}).get("spec") or {}).get("selector") or {}
@@ -308,7 +308,7 @@ class Observer:
             return None
         return selector.get(REVISION_LABEL)
 
-    def _slices(self, view: View, role: Role) -> list[Object]:
+    def _slices(self, view: Snapshot, role: Role) -> list[Object]:
         name = role_service_name(view.spec.traffic.service, role)
         return [
             each
@@ -316,7 +316,7 @@ class Observer:
             if each["metadata"]["labels"].get(SERVICE_NAME_LABEL) == name
         ]
 
-    def _endpoints(self, view: View, role: Role) -> dict[str, int]:
+    def _endpoints(self, view: Snapshot, role: Role) -> dict[str, int]:
         """Revision -> ready endpoints that the role's Service lists."""
         counts: dict[str, int] = {}
         for name in listed_pods(self._slices(view, role)):
@@ -328,7 +328,7 @@ class Observer:
 
     # ── who else wants the same ──────────────────────────────────────────────────────────────────
 
-    def _rival(self, view: View) -> Problem | None:
+    def _rival(self, view: Snapshot) -> Problem | None:
         for other, target in self._older_rivals(view.key, view.resource).items():
             return Problem(
                 "TargetConflict",
@@ -363,13 +363,13 @@ class Observer:
 
     def forget(self, at: RolloutKey) -> set[RolloutKey]:
         """The rollout is gone; returns those who waited for its targets."""
-        self.surroundings.forget(at)
+        self.gateways.forget(at)
         self._warnings.pop(at, None)
         self._reader.forget(at)
         return self._claims.forget(at)
 
 
-def _named(view: View) -> Named | None:
+def _named(view: Snapshot) -> Named | None:
     """The Service that people named, where it is none of the router's and selects pods at all."""
     service = view.service
     if not view.router.capabilities.by_services or service is None:
@@ -383,7 +383,7 @@ def _named(view: View) -> Named | None:
     )
 
 
-def _at_home(view: View) -> bool:
+def _at_home(view: Snapshot) -> bool:
     """What is to be given back of the route is as it was found already."""
     original = view.status.original_traffic
     return original is None or not view.router.hand_back(view.objects, view.site, original)
@@ -418,7 +418,7 @@ def prompts_hash(prompts: Object | None) -> str | None:
     return content_hash(prompts.get("data") or {}, prompts.get("binaryData") or {})
 
 
-def _changed(view: View) -> str:
+def _changed(view: Snapshot) -> str:
     """What spec asks for otherwise than what serves, as far as it is known how that was made."""
     stable = view.status.stable
     serving = view.deployments.get(stable.revision) if stable is not None else None
@@ -428,6 +428,6 @@ def _changed(view: View) -> str:
     return difference(form, form_of(view.spec, prompts_hash(view.prompts)))
 
 
-def _version(view: View, revision: str | None) -> str:
+def _version(view: Snapshot, revision: str | None) -> str:
     """What users may read of who answered: no path, no image, and different for each revision."""
     return f"{view.spec.model.served_name or view.key.name}@{revision}" if revision else ""

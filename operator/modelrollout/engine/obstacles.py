@@ -10,14 +10,14 @@ from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.api.names import ROLLOUT_LABEL
 from modelrollout.api.objects import SERVICE_KIND, labels_of, name_of
 from modelrollout.api.problem import Problem
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.policy import Policy, violations
 from modelrollout.serving.services import port_problem
 from modelrollout.traffic.requirements import refusal
 
 
-def obstacle(view: View, policy: Policy = "any") -> Problem | None:
+def obstacle(view: Snapshot, policy: Policy = "any") -> Problem | None:
     """The first reason why this rollout cannot be; None when nothing stands against it.
 
     Never raises: an obstacle holds everything but the way back, and a pass that fails would hold that too.
@@ -32,7 +32,7 @@ def obstacle(view: View, policy: Policy = "any") -> Problem | None:
         )
 
 
-def _obstacle(view: View, policy: Policy) -> Problem | None:
+def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
     at, spec = view.key, view.spec
     if view.misread:
         return Problem("SpecNotUnderstood", view.misread)
@@ -58,7 +58,7 @@ def _obstacle(view: View, policy: Policy) -> Problem | None:
     return _name_taken(view) or _unbuildable(view, policy)
 
 
-def _name_taken(view: View) -> Problem | None:
+def _name_taken(view: Snapshot) -> Problem | None:
     """An object that has the name of one of ours and is somebody else's."""
     for body in (*view.role_services.values(), *view.deployments.values()):
         if not is_ours(body, view.resource):
@@ -66,7 +66,7 @@ def _name_taken(view: View) -> Problem | None:
     return None
 
 
-def _unbuildable(view: View, policy: Policy) -> Problem | None:
+def _unbuildable(view: Snapshot, policy: Policy) -> Problem | None:
     """Why no pod may be made of the spec, or why the Service could not reach such a pod."""
     body = view.deployments.get(view.revision)
     if body is None:

@@ -20,8 +20,8 @@ from modelrollout.engine.act import Actor
 from modelrollout.engine.events import Events
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
-from modelrollout.engine.record import Recorder
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.status_writer import StatusWriter
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Action, EnsureRevision, Note, Plan, RestoreRevision, Scale, SetTraffic
 from modelrollout.telemetry import Telemetry
@@ -78,7 +78,7 @@ class OnePass:
         self,
         *,
         observer: Observer,
-        recorder: Recorder,
+        writer: StatusWriter,
         actor: Actor,
         looks: Looks,
         events: Events,
@@ -87,7 +87,7 @@ class OnePass:
         clock: Callable[[], float],
     ) -> None:
         self._observer = observer
-        self._recorder = recorder
+        self._writer = writer
         self._actor = actor
         self._looks = looks
         self._events = events
@@ -136,7 +136,7 @@ class OnePass:
             if await self._observer.recount(at):
                 log.info("pods were listed anew, and the watches had not shown all")
 
-    def _follow(self, at: RolloutKey, view: View, plan: Plan) -> None:
+    def _follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """What is to be asked of Prometheus from now on. A fault of ours in saying it holds no abort up."""
         try:
             self._looks.follow(at, view, plan)
@@ -144,7 +144,7 @@ class OnePass:
             log.exception("looks failed")
             self._telemetry.errors.labels(type(error).__name__).inc()
 
-    async def _record_and_act(self, view: View, plan: Plan, kept: Kept) -> None:
+    async def _record_and_act(self, view: Snapshot, plan: Plan, kept: Kept) -> None:
         """Write the intent, then act on it in order.
 
         An urgent traffic change goes out together with the status write and not after it: nobody
@@ -175,9 +175,9 @@ class OnePass:
         if refused is not None:
             raise refused
 
-    async def _record(self, view: View, plan: Plan) -> None:
+    async def _record(self, view: Snapshot, plan: Plan) -> None:
         """Write the status, and tell what has changed in it: the next pass would not tell it again."""
-        written = await self._recorder.record(view, plan.status, lambda: self._looks.checkpoint(view.key))
+        written = await self._writer.write(view, plan.status, lambda: self._looks.checkpoint(view.key))
         self._events.tell(view.key, written, plan.notes)
 
     def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
@@ -191,7 +191,7 @@ class OnePass:
         )
 
 
-def remade(view: View, action: Action) -> list[Note]:
+def remade(view: Snapshot, action: Action) -> list[Note]:
     """That somebody has deleted the Deployment that users are served by, once it is there again."""
     if not isinstance(action, EnsureRevision | RestoreRevision) or view.status.phase == "Installing":
         return []
@@ -201,7 +201,7 @@ def remade(view: View, action: Action) -> list[Note]:
     return [Note(say.REMADE.name, say.REMADE.say(revision=action.revision), warning=True)]
 
 
-def scaled(view: View, action: Action) -> list[Note]:
+def scaled(view: Snapshot, action: Action) -> list[Note]:
     """That another writer scaled one of our Deployments, once it is set back."""
     if not isinstance(action, Scale):
         return []
@@ -212,7 +212,7 @@ def scaled(view: View, action: Action) -> list[Note]:
     return [Note(say.SCALED_BY_ANOTHER.name, told, warning=True)]
 
 
-def recount_after(view: View, plan: Plan) -> float | None:
+def recount_after(view: Snapshot, plan: Plan) -> float | None:
     """Seconds after which this rollout's pods should be listed anew, if nothing else happens."""
     named = (plan.status.stable, plan.status.canary)
     missing = any(each is not None and each.revision not in view.fleets for each in named)

@@ -25,9 +25,9 @@ from modelrollout.analysis.records.replay import judged
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
-from modelrollout.engine.case import Case, Stage, question_of
-from modelrollout.engine.learning import learn
+from modelrollout.engine.case import Case, Stage, judgement_of, question_of
 from modelrollout.engine.trial import Trial
+from modelrollout.sources.learning import learn
 from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.provider import ProviderError
 
@@ -59,7 +59,10 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
     source = LookSource()
     try:
         until = kept.looked.learned_until
-        learned = await learn(source, kept.case, kept.question, kept.planned_looks, until)
+        plan = judgement_of(kept.case, kept.question, kept.planned_looks)
+        learned = await learn(
+            source, kept.question, plan, kept.planned_looks, interval=kept.case.interval, until=until
+        )
         rows = await _counted(source, kept.question, kept.looked)
     finally:
         await source.close()

@@ -20,7 +20,7 @@ from modelrollout.analysis.inputs.schedule import first_look, next_look
 from modelrollout.analysis.packs.catalogue import remarks
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
-from modelrollout.engine.metric_status import metric_status, proven_at, query_of
+from modelrollout.rollout.analysis_status import metric_status, proven_at, query_of
 from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
 

@@ -78,7 +78,8 @@ def begun(stage):
         else replace(each.metric, phi=1.0, prior=Prior(0.005))
         for each in trial.question.metrics
     )
-    trial.begin(Evidence.fresh(judgement_of(CASE, trial.question, trial.planned_looks, learned)), {})
+    plan = judgement_of(CASE, trial.question, trial.planned_looks)
+    trial.begin(Evidence.fresh(replace(plan, metrics=learned)), {})
     return trial
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.cluster.cache import Cache
-from modelrollout.engine.kinds import owner_of, trim
+from modelrollout.cluster.kinds import owner_of, trim
 from modelrollout.engine.loop import Loop
 from modelrollout.telemetry import Telemetry
 

@@ -7,7 +7,7 @@ import pytest
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.problem import Problem
 from modelrollout.engine.obstacles import obstacle
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.revision import revision_of
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Site
@@ -15,7 +15,7 @@ from tests.unit.serving import given
 
 
 def view(spec, **facts):
-    return View(
+    return Snapshot(
         key=RolloutKey("ml", "chat"),
         resource=given.ROLLOUT,
         spec=spec,

@@ -7,7 +7,8 @@ import pytest
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.objects import Ref
-from modelrollout.engine.reader import Reader, understood
+from modelrollout.api.stored import understood
+from modelrollout.engine.reader import Reader
 from modelrollout.traffic.router import Site
 from tests.unit.serving import given
 
@@ -16,7 +17,7 @@ SITE = Site("chat", "default", "chat", "old", "new")
 
 
 @dataclass(frozen=True)
-class View:
+class Snapshot:
     key: RolloutKey
     spec: object
     site: Site
@@ -32,7 +33,7 @@ def reads():
 @pytest.fixture
 def view(reads):
     router = SimpleNamespace(read=lambda objects, site: reads.append((objects, site)) or len(reads))
-    return View(RolloutKey("default", "chat"), object(), SITE, {ROUTE: {"weight": 5}}, router)
+    return Snapshot(RolloutKey("default", "chat"), object(), SITE, {ROUTE: {"weight": 5}}, router)
 
 
 def test_a_route_that_is_as_before_is_not_read_again(view, reads):

@@ -10,10 +10,10 @@ from modelrollout.api.names import RolloutKey
 from modelrollout.api.objects import Ref
 from modelrollout.api.spec import Spec
 from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.initial_list import listed
+from modelrollout.cluster.kinds import children, owner_of, trim
 from modelrollout.engine.act import Actor
-from modelrollout.engine.kinds import children, owner_of, trim
 from modelrollout.engine.observe import Observer
-from modelrollout.engine.stocktaking import listed
 from modelrollout.rollout.model import SetTraffic
 from modelrollout.traffic import registry
 from modelrollout.traffic.requirements import refusal

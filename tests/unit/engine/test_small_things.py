@@ -4,10 +4,10 @@ from itertools import pairwise
 
 import pytest
 
-from modelrollout.engine.accelerators import per_pod
-from modelrollout.engine.backoff import AT_ONCE, LONGEST, Backoff, Pace
+from modelrollout.cluster.backoff import AT_ONCE, LONGEST, Backoff, Pace
 from modelrollout.engine.events import joined
 from modelrollout.rollout.model import Note
+from modelrollout.serving.accelerators import per_pod
 
 
 def test_failures_in_a_row_wait_longer_up_to_half_a_minute():

@@ -13,8 +13,8 @@ from modelrollout.analysis.inputs.observation import Look, Observation, Problem,
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.api.spec import Analysis
 from modelrollout.engine.case import Case, Stage, judgement_of
-from modelrollout.engine.metric_status import proven_at
 from modelrollout.engine.trial import Trial
+from modelrollout.rollout.analysis_status import proven_at
 from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
 

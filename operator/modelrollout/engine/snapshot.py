@@ -16,7 +16,7 @@ from modelrollout.traffic.router import Router, Site
 
 
 @dataclass(frozen=True)
-class View:
+class Snapshot:
     key: RolloutKey
     resource: Mapping[str, Any]
     """The ModelRollout as last seen; its resourceVersion is the precondition of the status write."""

@@ -15,7 +15,7 @@ from modelrollout.api.names import RolloutKey
 from modelrollout.api.objects import Object, Ref
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
-from modelrollout.engine.view import View
+from modelrollout.engine.snapshot import Snapshot
 
 FRESH = 10.0
 """Seconds for which an answer is good enough: many rollouts hang on one gateway."""
@@ -24,7 +24,7 @@ Place = tuple[str, Ref]
 """Namespace, which is empty for what has none, and the object."""
 
 
-class Surroundings:
+class Gateways:
     def __init__(self, cluster: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
         self._cluster = cluster
         self._clock = clock
@@ -37,12 +37,12 @@ class Surroundings:
         """Whether this spec has not been looked at so far."""
         return self._asked.get(at) != _version(resource)
 
-    async def ask(self, view: View) -> None:
+    async def ask(self, view: Snapshot) -> None:
         """Read the objects that the route points to, before a new spec is looked at."""
         self._asked[view.key] = _version(view.resource)
         await self._look(view)
 
-    def around(self, view: View) -> View:
+    def around(self, view: Snapshot) -> Snapshot:
         """The view with the objects that its route points to, as far as they are known."""
         while new := {
             ref: found for ref, found in self._pointed_at(view).items() if found is not view.objects.get(ref)
@@ -50,7 +50,7 @@ class Surroundings:
             view = dataclasses.replace(view, objects={**view.objects, **new})
         return view
 
-    def look_again(self, view: View) -> None:
+    def look_again(self, view: Snapshot) -> None:
         """The route is not served: read what it points to again, behind the pass's back, for an abort must
         not wait for it."""
         at = view.key
@@ -65,16 +65,16 @@ class Surroundings:
         if task := self._tasks.pop(at, None):
             task.cancel()
 
-    def _pointed_at(self, view: View) -> dict[Ref, Object | None]:
+    def _pointed_at(self, view: Snapshot) -> dict[Ref, Object | None]:
         """What the route, and what is known of these, points to; a class comes only after its gateway."""
         refs = view.router.context(view.objects, view.site)
         return {ref: self._known.get(_place(view, ref), (0.0, None))[1] for ref in refs}
 
-    async def _look_again(self, view: View) -> None:
+    async def _look_again(self, view: Snapshot) -> None:
         if await self._look(view):
             self.on_news(view.key)
 
-    async def _look(self, view: View) -> bool:
+    async def _look(self, view: Snapshot) -> bool:
         """Ask for everything that the route points to; whether any of it was news."""
         asked: set[Ref] = set()
         news = False
@@ -110,5 +110,5 @@ def _version(resource: Object) -> tuple[str, int]:
     return resource["metadata"]["uid"], int(resource["metadata"]["generation"])
 
 
-def _place(view: View, ref: Ref) -> Place:
+def _place(view: Snapshot, ref: Ref) -> Place:
     return view.key.namespace if ref.namespace is None else ref.namespace, ref

@@ -13,11 +13,11 @@ import structlog
 
 from modelrollout.api.names import ROLLOUTS
 from modelrollout.api.objects import CONFIG_MAP, Ref, named
+from modelrollout.cluster.backoff import Backoff
 from modelrollout.cluster.cache import See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
-from modelrollout.engine.backoff import Backoff
-from modelrollout.engine.kinds import LABELS, children
+from modelrollout.cluster.kinds import LABELS, children
 
 log = structlog.get_logger()
 
@@ -27,7 +27,7 @@ def listed() -> tuple[Ref, ...]:
     return tuple(kind for kind in children() if kind != CONFIG_MAP)
 
 
-async def take_stock(cluster: Cluster, namespaces: Sequence[str], see: See) -> None:
+async def list_everything(cluster: Cluster, namespaces: Sequence[str], see: See) -> None:
     """Show every rollout, and then every object of the kinds they are made of.
 
     `namespaces`: none for the whole cluster. Waits for as long as the API server does not answer.

@@ -1,14 +1,14 @@
-"""What the control's own past says about a case, put into its metrics before the first look."""
+"""What the control's own past says about what is judged, put into its metrics before the first look."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.planning.calibration import calibrate
-from modelrollout.engine.case import Case, judgement_of
 from modelrollout.sources.looks import LookSource, Question
 
 HISTORY = 480
@@ -24,19 +24,18 @@ class Learned:
 
 
 async def learn(
-    source: LookSource, case: Case, question: Question, planned_looks: int, until: float
+    source: LookSource, question: Question, plan: Plan, planned_looks: int, *, interval: float, until: float
 ) -> Learned:
     """From the looks of the control up to the one that ended at `until`. Asked again it is the same.
 
     Raises:
         ProviderError: the past could not be read.
     """
-    plan = judgement_of(case, question, planned_looks)
-    past = await source.history(question, until, case.interval, HISTORY)
+    past = await source.history(question, until, interval, HISTORY)
     found = [
         await asyncio.to_thread(calibrate, metric, past.get(metric.name, ()), plan, planned_looks)
         for metric in plan.metrics
     ]
-    learned = judgement_of(case, question, planned_looks, tuple(each.metric for each in found))
+    learned = replace(plan, metrics=tuple(each.metric for each in found))
     warnings = {each.metric.name: each.warning for each in found if each.warning}
     return Learned(Evidence.fresh(learned), warnings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelrollout.engine.authors import authors
+from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import Said
 from modelrollout.rollout.model import Author
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Strategy, Traffic
-from modelrollout.engine.reader import understood
+from modelrollout.api.stored import understood
 from modelrollout.traffic.registry import router_for
 
 Place = tuple[str, str]

@@ -3,7 +3,7 @@
 import pytest
 
 from modelrollout.api.names import RolloutKey
-from modelrollout.engine.claims import Claims
+from modelrollout.traffic.claims import Claims
 from tests.apiserver.scene import rollout
 
 OLD, NEW, ELSEWHERE = RolloutKey("ns", "old"), RolloutKey("ns", "new"), RolloutKey("other", "old")

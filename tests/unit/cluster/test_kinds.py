@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.engine.kinds import trim
+from modelrollout.cluster.kinds import trim
 
 
 def deployment(*entries):
