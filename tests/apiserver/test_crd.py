@@ -31,6 +31,9 @@ ACCEPTED = {
     "a curve": but(strategy__canary={"curve": {"shape": "exponential", "for": "1m30s"}}),
     "blue/green": blue_green(),
     "blue/green by the Service, with a gate": blue_green({"pause": {}}, traffic__gateway=REMOVE),
+    "blue/green by the Service that ends old connections": blue_green(
+        traffic__gateway=REMOVE, traffic__closeConnectionsAfter="1m"
+    ),
     "blue/green with a canary before the move": blue_green({"mirror": 10}, {"weight": 10}),
     "istio with subsets": but(traffic__gateway=REMOVE, traffic__istio=ISTIO | {"destinationRule": "chat"}),
     "a query match in an HTTPRoute": steps({"match": [{"query": "beta", "value": "1"}]}),

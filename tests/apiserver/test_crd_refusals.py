@@ -124,6 +124,10 @@ REFUSED = {
         pods(20, traffic__sticky={"header": "x-cohort"}),
         "sticky needs a route to match the header in",
     ),
+    "connections of a route": (
+        but(traffic__closeConnectionsAfter="1m"),
+        "a route moves each request, whatever connection it comes by: leave closeConnectionsAfter out",
+    ),
     "a weight that 4 pods cannot make": (
         pods(5, 50),
         "with 4 replicas it can be [20, 33, 43, 50, 100] percent, give or take 5 points: write such weights",

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.apiserver.process import Operator
-from tests.apiserver.scene import KIND, Weights, http_route, rollout, service, virtual_service
+from tests.apiserver.scene import KIND, Weights, http_route, rollout, service, virtual_service, wait_until
 
 
 def serves(model):
@@ -97,6 +97,33 @@ def test_without_a_route_the_service_itself_splits_by_pods(scene):
     scene.change_model("hf://test/two")
     status = scene.wait(serves("test/two"))
     assert selected(scene) == status["stable"]["revision"]
+
+
+@pytest.mark.usefixtures("operator")
+def test_after_a_move_by_the_service_the_old_pods_are_replaced_one_by_one_and_stay_warm(scene):
+    scene.add(service())
+    traffic = {"closeConnectionsAfter": "1s"}
+    scene.install(rollout(traffic=traffic, strategy={"blueGreen": {}}, rollbackWindow="1h"))
+    before = pods_of(scene, scene.status()["stable"]["revision"])
+    scene.change_model("hf://test/two")
+    status = scene.wait(lambda status: (status.get("previous") or {}).get("restartedAt"))
+    old = status["previous"]["revision"]
+    wait_until(lambda: len(after := pods_of(scene, old)) == len(before) and not before & after)
+    assert "ClosingConnections" in scene.reasons()
+    scene.say("rollback")
+    scene.wait(lambda status: status["phase"] == "Reverted")
+    assert selected(scene) == old
+
+
+def pods_of(scene, revision):
+    """Names of the revision's pods that stay and are ready."""
+    return {
+        pod["metadata"]["name"]
+        for pod in scene.list("Pod")
+        if pod["metadata"]["labels"].get("modelrollout.io/revision") == revision
+        and "deletionTimestamp" not in pod["metadata"]
+        and any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions", ()))
+    }
 
 
 def selected(scene):

@@ -136,15 +136,26 @@ PROMOTING = Reason(
 PROMOTED_NOW = Reason("Promoted", "Revision {revision} serves all users; {previous} stays warm until {until}")
 PROMOTED_BY_SERVICE = Reason(
     "Promoted",
-    "Revision {revision} serves all new connections; {previous} stays warm until {until}, and clients that "
-    "keep a connection open from before stay with it until they open a new one",
+    "Revision {revision} serves all new connections; {previous} stays warm until {until}{left}",
 )
 PROMOTED_COLD = Reason("Promoted", "Revision {revision} serves all users; {previous} is leaving")
 WATCHING = Reason("Watching", "Revision {revision} serves all users; {previous} stays warm until {until}")
 WATCHING_BY_SERVICE = Reason(
     "Watching",
-    "Revision {revision} serves all new connections; {previous} stays warm until {until}, and clients that "
-    "keep a connection open from before stay with it until they open a new one",
+    "Revision {revision} serves all new connections; {previous} stays warm until {until}{left}",
+)
+CONNECTIONS_UNCOUNTED = (
+    ", and clients that keep a connection open from before stay with it until they open a new one"
+)
+CONNECTIONS_LEFT = (
+    ", and about {rate} requests a second still reach it, as over connections that were open before the move"
+)
+CONNECTIONS_GONE = ", and no request was counted on it in the last {minutes} minutes"
+"""What is known of clients that did not move, as the end of the two sentences above."""
+CLOSING_CONNECTIONS = Reason(
+    "ClosingConnections",
+    "The pods of revision {previous} are restarted one by one, so that clients with connections from before "
+    "the move open new ones, which lead to {revision}. Answers that have begun are finished first",
 )
 WINDOW_CLOSED = Reason("WindowClosed", "Revision {previous} is no longer kept warm; {revision} stays")
 WARM_LOST = Reason(

@@ -35,6 +35,8 @@ ROLE_LABEL = PREFIX + "role"
 
 FORM_ANNOTATION = PREFIX + "form"
 """On a Deployment: all that makes its revision, to tell a later one apart from it in words."""
+RESTARTED_ANNOTATION = PREFIX + "restarted-at"
+"""On a pod template: when the pods were restarted to end the connections to them."""
 WEIGHT_ANNOTATION = PREFIX + "weight"
 """On a Service that splits: percent that was asked for, while it takes both revisions."""
 LAST_ORDER = PREFIX + "last-order"

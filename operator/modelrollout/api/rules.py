@@ -172,6 +172,10 @@ ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
             "sticky out",
         ),
         Rule(
+            "!has(self.closeConnectionsAfter) || !(has(self.gateway) || has(self.istio))",
+            "a route moves each request, whatever connection it comes by: leave closeConnectionsAfter out",
+        ),
+        Rule(
             "size(self.service) <= 56",
             "the Service's name is too long to make <service>-stable and <service>-canary of it: use one of "
             "at most 56 characters",

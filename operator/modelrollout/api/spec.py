@@ -171,6 +171,10 @@ class Traffic(Wire):
     revision is on trial."""
     tolerance: Percent = 5
     """Points of weight by which a split made of replica counts may miss a step's weight."""
+    close_connections_after: Duration | None = None
+    """Where the Service itself is the router: so long after all users have moved, the pods of the old
+    revision are restarted one by one, which ends the connections that clients kept open to it. It stays warm.
+    Without it, such clients stay with the old revision until its pods end."""
 
 
 # ── how the new revision meets the users ────────────────────────────────────────────────────────

@@ -59,6 +59,11 @@ class RevisionStatus(Wire):
     """Pods that it is to have now."""
     ready: int = 0
     """Pods of it that have answered a completion and are listed by the Services."""
+    requests_left: str | None = None
+    """Of the previous revision, where the Service itself is the router: requests a second that still reach
+    it, as over connections that clients opened before the move. Absent: not counted."""
+    restarted_at: str | None = None
+    """Of the previous revision: when the restart of its pods began, which ends such connections."""
 
 
 class StepStatus(Wire):

@@ -140,7 +140,10 @@ class Cluster:
         By merge patch of the object and not of its scale subresource: the answer is the whole
         object, which saves the read that would follow.
         """
-        body = {"spec": {"replicas": replicas}}
+        return await self.merge(ref, namespace, {"spec": {"replicas": replicas}})
+
+    async def merge(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> Body:
+        """Set these fields and no other, whatever the rest of the object is by now."""
         query = {"fieldManager": FIELD_MANAGER}
         return await self._write("PATCH", ref, namespace, body=body, content=MERGE_PATCH, query=query)
 

@@ -10,7 +10,15 @@ from typing import Any, assert_never
 
 import structlog
 
-from modelrollout.api.names import FORM_ANNOTATION, LAST_ORDER, PREFIX, ROLLOUT_LABEL, Role, role_service_name
+from modelrollout.api.names import (
+    FORM_ANNOTATION,
+    LAST_ORDER,
+    PREFIX,
+    RESTARTED_ANNOTATION,
+    ROLLOUT_LABEL,
+    Role,
+    role_service_name,
+)
 from modelrollout.api.objects import (
     CONFIG_MAP,
     CONTROLLER_REVISION,
@@ -40,6 +48,7 @@ from modelrollout.rollout.model import (
     PointNamed,
     PointService,
     Release,
+    RestartPods,
     RestoreRevision,
     RunEvaluation,
     Scale,
@@ -87,6 +96,11 @@ class Actor:
             case Scale(revision, replicas):
                 ref = named(DEPLOYMENT, revision_name(view.key.name, revision))
                 self._saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
+            case RestartPods(revision, at):
+                ref = named(DEPLOYMENT, revision_name(view.key.name, revision))
+                metadata = {"annotations": {RESTARTED_ANNOTATION: at}}
+                body = {"spec": {"template": {"metadata": metadata}}}
+                self._saw(view, ref, await self._cluster.merge(ref, view.key.namespace, body))
             case PointService(role, revision):
                 await self._point(view, role, revision)
             case PointNamed(revision):

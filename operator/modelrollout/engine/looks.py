@@ -90,6 +90,11 @@ class Looks:
         trial = self._trials.get(at)
         return trial.proof if trial is not None else None
 
+    def left_behind(self, at: RolloutKey) -> float | None:
+        """Requests a second on the revision before, after a promotion; None while nobody has counted them."""
+        trial = self._trials.get(at)
+        return trial.left.rate if trial is not None else None
+
     def checkpoint(self, at: RolloutKey) -> dict[str, Any] | None:
         """The evidence to be stored with the next status write; None when there is nothing new to store."""
         trial = self._trials.get(at)

@@ -240,6 +240,8 @@ class Observer:
         proof: SplitProof | None,
         setback: Problem | None = None,
         unmade: str | None = None,
+        *,
+        left_behind: float | None = None,
     ) -> Observed:
         """The cluster and what the looks say, as the brain sees them."""
         at, metadata = view.key, view.resource["metadata"]
@@ -262,6 +264,7 @@ class Observer:
             judgement=judgement,
             split_mismatch=proof.mismatch if proof is not None else None,
             measured=proof.measured if proof is not None else None,
+            left_behind=left_behind,
             found=found,
             selector=f"{ROLLOUT_LABEL}={at.name}",
             deleting=view.deleting,

@@ -110,7 +110,12 @@ class OnePass:
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
             observed = self._observer.observed(
-                view, self._looks.judgement(at), self._looks.proof(at), kept.setback, kept.unmade
+                view,
+                self._looks.judgement(at),
+                self._looks.proof(at),
+                kept.setback,
+                kept.unmade,
+                left_behind=self._looks.left_behind(at),
             )
             plan = decide(view.spec, view.status, observed, self._clock())
             self._follow(at, view, plan)

@@ -21,11 +21,29 @@ from modelrollout.analysis.packs.catalogue import remarks
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
 from modelrollout.rollout.analysis_status import metric_status, proven_at, query_of
+from modelrollout.rollout.connections import COUNTED_OVER
 from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
 
 SHORTEST = 1 / 3
 """Of a whole look; what a stage's first look must have."""
+
+
+@dataclass
+class Left:
+    """Requests that still reached the revision before in the latest looks after a promotion."""
+
+    looks: list[tuple[Look, float]] = field(default_factory=list)
+
+    def see(self, look: Look, requests: float) -> None:
+        kept = [each for each in self.looks if each[0].start >= look.end - COUNTED_OVER]
+        self.looks = [*kept, (look, requests)]
+
+    @property
+    def rate(self) -> float | None:
+        """Each second; None before the first look."""
+        length = sum(look.end - look.start for look, _ in self.looks)
+        return sum(requests for _, requests in self.looks) / length if length else None
 
 
 @dataclass
@@ -54,6 +72,8 @@ class Trial:
     """What is judged after promotion, when the control has no users."""
     guard: Evidence | None = None
     """The evidence on it; None before promotion, and where nothing can be guarded."""
+    left: Left = field(default_factory=Left)
+    """Requests on the revision before, after promotion."""
     valid_from: float = 0.0
     """Looks that began before are dropped: the weight moved, or somebody else wrote the route."""
 
@@ -155,6 +175,8 @@ class Trial:
         if self.evidence is None or look.start < self.valid_from:
             return False
         self.failure = None
+        if self.stage.name == GUARD and counted.arrived is not None:
+            self.left.see(look, counted.arrived.control)
         if self.guard is not None:
             looks = {g.metric.name: g for g in self.guarded}
             alone = {

@@ -107,6 +107,8 @@ class RevisionChanges(TypedDict, total=False):
     changed: str
     replicas: int
     ready: int
+    requests_left: str | None
+    restarted_at: str | None
 
 
 class OriginalServiceChanges(TypedDict, total=False):

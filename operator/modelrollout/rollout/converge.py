@@ -10,6 +10,7 @@ from modelrollout.api.names import Role
 from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
+from modelrollout.rollout.connections import restarts
 from modelrollout.rollout.drain import drained, removals
 from modelrollout.rollout.drift import waits
 from modelrollout.rollout.handover import course
@@ -33,7 +34,7 @@ def actions(view: View) -> tuple[Action, ...]:
     rest = [*_fleets(view), *_services(view)]
     ordered: list[Action] = [*traffic, *rest] if view.reverting else [*rest, *traffic]
     adopted = [Adopt()] if view.observed.ownerless and not view.installing else []
-    return (*ordered, *named(view), *adopted, *removals(view))
+    return (*ordered, *named(view), *adopted, *restarts(view), *removals(view))
 
 
 # ── pods ────────────────────────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
-from modelrollout.rollout import carry, drift, judge, named, orders, revert
+from modelrollout.rollout import carry, connections, drift, judge, named, orders, revert
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.view import SLOW, View
 
@@ -35,14 +35,16 @@ def _moments(view: View) -> Iterator[float]:
         yield unix(view.status.phase_since) + seconds(view.spec.runtime.startup_deadline)
     if view.watching and view.status.keep_warm_until is not None:
         yield unix(view.status.keep_warm_until)
+    if (due := connections.closing_at(view)) is not None:
+        yield due
     if (since := revert.lost_since(view)) is not None:
         yield since + revert.GRACE
     if drift.drifting(view) and view.status.weight.drift_at is not None:
         yield unix(view.status.weight.drift_at) + drift.BACKOFF
     if (lost := carry.lost_at(view)) is not None and not carry.carrying(view):
         yield lost
-    if (due := named.correction_due(view)) is not None:
-        yield due
+    if (correction := named.correction_due(view)) is not None:
+        yield correction
     if view.asked_since is not None and not view.settled and not view.confirmed:
         yield unix(view.asked_since) + seconds(SLOW)
     if view.stuck:

@@ -17,6 +17,7 @@ from modelrollout.rollout import (
     advance,
     begin,
     carry,
+    connections,
     drain,
     drift,
     install,
@@ -99,6 +100,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     (
         drain.strays,  # pods that status does not know leave like others
         drain.gone,  # a revision whose pods are gone need not be named any more
+        connections.close_connections,  # clients of the old revision are to open new connections
     ),
 )
 """Where policies of two groups have something to change in one situation, the earlier group goes first, and

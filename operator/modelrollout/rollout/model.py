@@ -39,6 +39,8 @@ class Fleet:
     pods: int = 0
     created_at: float = 0.0
     trouble: Trouble | None = None
+    restarted_at: str | None = None
+    """As `RestartPods` last said."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,9 @@ class Observed:
     """A sentence when the share counted in the data plane contradicts the weight."""
     measured: str | None = None
     """The share of arrivals that was counted, for people."""
+    left_behind: float | None = None
+    """After a promotion: requests a second that the latest looks counted on the revision before. None: nobody
+    counts them."""
     found: Mapping[str, Any] | None = None
     """Our part of the route as it is now (`Router.remember`), kept before the first change."""
     selector: str = ""
@@ -173,6 +178,15 @@ class RestoreRevision:
 class Scale:
     revision: str
     replicas: int
+
+
+@dataclass(frozen=True)
+class RestartPods:
+    """Replace the revision's pods, one after the other, each when its answers are finished."""
+
+    revision: str
+    at: str
+    """Names the restart: asked for again, it is the same one."""
 
 
 @dataclass(frozen=True)
@@ -249,6 +263,7 @@ Action = (
     EnsureRevision
     | RestoreRevision
     | Scale
+    | RestartPods
     | PointService
     | PointNamed
     | SetTraffic

@@ -16,6 +16,7 @@ from modelrollout.rollout import judge
 from modelrollout.rollout.advance import blockers, describe, fit
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
+from modelrollout.rollout.connections import who_is_left
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.steps import splits_by_pods
@@ -47,8 +48,10 @@ def current_phase(view: View) -> PhaseReport:
         return _promoting(view) if view.final else _stepping(view)
     if view.watching:
         until = view.status.keep_warm_until
-        reason = say.WATCHING_BY_SERVICE if splits_by_pods(view.spec) else say.WATCHING
-        return _do("Watching", reason, revision=view.stable, previous=view.previous, until=until)
+        facts = {"revision": view.stable, "previous": view.previous, "until": until}
+        if splits_by_pods(view.spec):
+            return _do("Watching", say.WATCHING_BY_SERVICE, left=who_is_left(view), **facts)
+        return _do("Watching", say.WATCHING, **facts)
     if view.status.phase == "Reverted":
         why = view.status.revert_message or ""
         return PhaseReport(

@@ -35,7 +35,8 @@ def promoted(view: View) -> Change | None:
     until = stamp(view.now + window)
     warm = say.PROMOTED_BY_SERVICE if splits_by_pods(view.spec) else say.PROMOTED_NOW
     reason = warm if window else say.PROMOTED_COLD
-    said = note(reason, revision=view.canary, previous=view.stable, until=until)
+    left = say.CONNECTIONS_UNCOUNTED
+    said = note(reason, revision=view.canary, previous=view.stable, until=until, left=left)
     return view.change(
         said,
         stable=view.status.canary,

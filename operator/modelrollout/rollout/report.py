@@ -14,6 +14,7 @@ from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionSta
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
+from modelrollout.rollout.connections import changed_much, requests_left
 from modelrollout.rollout.drift import drifting, unwritten
 from modelrollout.rollout.phase import PhaseReport
 from modelrollout.rollout.view import View
@@ -33,7 +34,7 @@ def report(view: View, what: PhaseReport, problem: Problem | None) -> Status:
         message=printable(hindrance.message if hindrance is not None else what.message)[:1024],
         stable=_counted(view, status.stable),
         canary=_counted(view, status.canary),
-        previous=_counted(view, status.previous),
+        previous=_warm(view, status.previous),
         weight=_weight(view),
         ready=_ready(view),
         replicas=view.replicas if problem is None else view.wanted(view.stable),
@@ -50,9 +51,16 @@ def _counted(view: View, revision: RevisionStatus | None) -> RevisionStatus | No
     if revision is None:
         return None
     fleet = view.fleet(revision.revision)
-    if fleet is None:
-        return but(revision, replicas=0, ready=0)
-    return but(revision, replicas=fleet.wanted, ready=fleet.ready)
+    wanted, ready = (fleet.wanted, fleet.ready) if fleet is not None else (0, 0)
+    return but(revision, replicas=wanted, ready=ready, requests_left=None, restarted_at=None)
+
+
+def _warm(view: View, revision: RevisionStatus | None) -> RevisionStatus | None:
+    """Only of the revision before is it told who did not leave it."""
+    counted = _counted(view, revision)
+    if revision is None or counted is None:
+        return None
+    return but(counted, requests_left=requests_left(view, revision), restarted_at=revision.restarted_at)
 
 
 def _ready(view: View) -> str:
@@ -204,11 +212,15 @@ def worth_writing(before: Status, after: Status, now: float = 0.0) -> bool:
 
     A drained revision that has disappeared is none: the next write takes it out of `draining`.
     """
-    if _outdated(before, after, now):
+    if _outdated(before, after, now) or changed_much(_left(before), _left(after)):
         return True
     if set(after.draining) <= set(before.draining):
         before = but(before, draining=after.draining, draining_since=after.draining_since)
     return _essence(before) != _essence(after)
+
+
+def _left(status: Status) -> str | None:
+    return status.previous.requests_left if status.previous is not None else None
 
 
 def _essence(status: Status) -> dict[str, Any]:
@@ -242,7 +254,8 @@ def _rough(
     wanted = max(1, revision.replicas)
     quarters = 4 * min(revision.ready, wanted - 1) // wanted if waited_for else 0
     enough = (revision.ready > wanted, revision.replicas) if revision.ready >= wanted else ()
-    return revision.revision, revision.model, quarters, enough if complete else ()
+    told = (revision.revision, revision.model, revision.restarted_at)
+    return *told, quarters, enough if complete else ()
 
 
 def _outdated(before: Status, after: Status, now: float) -> bool:

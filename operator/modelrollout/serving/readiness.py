@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from modelrollout.api.names import REVISION_LABEL
-from modelrollout.api.objects import Object
+from modelrollout.api.names import RESTARTED_ANNOTATION, REVISION_LABEL
+from modelrollout.api.objects import Object, annotations_of
 from modelrollout.rollout.model import Fleet
 from modelrollout.serving.trouble import is_ready, trouble
 
@@ -38,7 +38,13 @@ def fleet(
         pods=len(own),
         created_at=datetime.fromisoformat(deployment["metadata"]["creationTimestamp"]).timestamp(),
         trouble=trouble(deployment, own, warnings),
+        restarted_at=restarted_at(deployment),
     )
+
+
+def restarted_at(deployment: Object) -> str | None:
+    """Which restart of ours its pods had last."""
+    return annotations_of(deployment["spec"].get("template") or {}).get(RESTARTED_ANNOTATION)
 
 
 def labels_of(pod: Object) -> Mapping[str, str]:

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind, Ratio
 from modelrollout.engine.case import Stage
@@ -90,3 +91,22 @@ def test_without_enough_of_the_control_nothing_is_made_up_and_it_holds():
     (said,) = after(trial, 1.0)
     assert said.kind is VerdictKind.INSUFFICIENT
     assert "control had no traffic" in said.message
+
+
+def test_requests_that_still_reach_the_revision_before_are_counted_over_the_latest_looks():
+    trial = promoted()
+    assert trial.left.rate is None, "during the rollout it is the control, and has users"
+    row = {ERRORS: Observation(IDLE, IDLE), LATENCY: Observation(NOTHING, NOTHING)}
+    rates = []
+    for control in (300.0, 0.0, *[0.0] * 10):
+        look = trial.next_look()
+        trial.fold(Counted(look, row, Arrivals(1000.0, control)))
+        rates.append(trial.left.rate * (look.end - look.start))
+    assert rates[:2] == [300.0, 150.0]
+    assert rates[-1] == 0.0, "those who left are not counted for ever"
+
+
+def test_a_server_that_counts_no_requests_tells_nothing_of_who_is_left():
+    trial = promoted()
+    after(trial, 0.01)
+    assert trial.left.rate is None

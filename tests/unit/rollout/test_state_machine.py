@@ -48,6 +48,9 @@ SPECS: dict[str, Spec] = {
     ),
     "canary by pod counts": with_steps({"weight": 20}, {"weight": 50, "for": "1m"}, traffic=SERVICE_ONLY),
     "blue/green by selector": spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}),
+    "blue/green that ends old connections": spec_of(
+        traffic={**SERVICE_ONLY, "closeConnectionsAfter": "2m"}, strategy={"blueGreen": {}}
+    ),
     "blue/green on a route": spec_of(strategy={"blueGreen": {"steps": [{"weight": 10, "for": "1m"}]}}),
     "one pod": spec_of(replicas=1),
 }

@@ -34,6 +34,7 @@ from modelrollout.rollout.model import (
     PointNamed,
     PointService,
     Release,
+    RestartPods,
     RestoreRevision,
     RunEvaluation,
     Scale,
@@ -122,6 +123,9 @@ class World:
     quiet: bool = False
     split_mismatch: str | None = None
     measured: str | None = None
+    left_behind: float | None = None
+    restarted: dict[str, str] = field(default_factory=dict)
+    """Revision -> which restart its pods had last."""
     gates: dict[str, Gate] = field(default_factory=dict)
     unmade: str | None = None
     changed: str = ""
@@ -193,6 +197,7 @@ class World:
                 ready=self.ready(revision),
                 pods=len(pods.ready_at),
                 trouble=self.trouble if self.ready(revision) < pods.wanted else None,
+                restarted_at=self.restarted.get(revision),
             )
             for revision, pods in self.pods.items()
         }
@@ -217,6 +222,7 @@ class World:
             judgement=replace(self.judgement, quiet=self.quiet) if self.judgement is not None else None,
             split_mismatch=self.split_mismatch,
             measured=self.measured,
+            left_behind=self.left_behind,
             gates=dict(self.gates),
             unmade=self.unmade,
             changed=self.changed,
@@ -306,9 +312,8 @@ class World:
                     self.created.append(revision)
                     self.pods[revision] = Pods(0)
                 self._resize(revision, replicas)
-            case Scale(revision, replicas):
-                if revision in self.pods:
-                    self._resize(revision, replicas)
+            case Scale() | RestartPods():
+                self._change(action)
             case PointService(role, revision):
                 self.services[role] = revision
             case PointNamed(revision):
@@ -326,6 +331,15 @@ class World:
                 self.gates[name] = Gate(revision, run, "running")
             case HandBack() | Release() | Adopt():
                 self._leave(action)
+
+    def _change(self, action: Scale | RestartPods) -> None:
+        match action:
+            case Scale(revision, replicas):
+                if revision in self.pods:
+                    self._resize(revision, replicas)
+            case RestartPods(revision, at):
+                self.restarted[revision] = at
+                self.kill(revision)  # the first; the others follow as each is replaced
 
     def _leave(self, action: HandBack | Release | Adopt) -> None:
         match action:

@@ -314,6 +314,14 @@ POINTS_UP = (
 )
 
 
+def test_which_restart_the_pods_had_last_is_read_from_their_template():
+    body = of_cluster()
+    assert fleet(body, [], {}).restarted_at is None
+    annotations = body["spec"]["template"]["metadata"]["annotations"]
+    annotations["modelrollout.io/restarted-at"] = "2026-11-21T10:00:00Z"
+    assert fleet(body, [], {}).restarted_at == "2026-11-21T10:00:00Z"
+
+
 @pytest.mark.parametrize(
     ("log", "said"),
     [
