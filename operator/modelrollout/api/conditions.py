@@ -15,6 +15,18 @@ from modelrollout.api.printable import printable
 from modelrollout.api.status import Condition
 
 Truth = Literal["True", "False", "Unknown"]
+Transition = Literal[
+    "began",  # a revision is on trial, is tried again, or is the first
+    "entered",  # a step begins
+    "passed",  # a step is over, by a verdict, by time or by a person
+    "promoted",  # the new revision serves all users
+    "leaving",  # a revision is given up, and users begin to go back
+    "reverted",  # everybody is back
+    "waiting",  # only a person can move the rollout on
+    "troubled",  # something is wrong and the operator goes on trying
+    "noted",  # anything else that people should know
+]
+"""What kind of change a note is about."""
 
 ACCEPTED = "Accepted"  # the spec can be carried out in this cluster
 AVAILABLE = "Available"  # the serving revision has the pods that its users need
@@ -41,6 +53,7 @@ class Reason:
     name: str
     sentence: str
     warning: bool = False
+    transition: Transition = "noted"
 
     def say(self, **facts: object) -> str:
         """The sentence, safe to show and at most as long as a condition's message may be."""
@@ -90,13 +103,17 @@ def _condition(kind: str, finding: Finding, before: Condition | None, generation
 INSTALLING = Reason(
     "Installing", "Revision {revision} is loading; nothing serves yet ({ready} of {wanted} pods ready)"
 )
-INSTALLED = Reason("Installed", "Revision {revision} serves all users; it is the first")
+INSTALLED = Reason("Installed", "Revision {revision} serves all users; it is the first", transition="began")
 STABLE = Reason("Stable", "Revision {revision} serves all users")
 FOUND_SERVING = Reason(
-    "FoundServing", "Status was empty and revision {revision} was found serving; it is taken as stable"
+    "FoundServing",
+    "Status was empty and revision {revision} was found serving; it is taken as stable",
+    transition="began",
 )
 ROLLOUT_STARTED = Reason(
-    "RolloutStarted", "Revision {revision} ({model}) is on trial against {stable}, in {steps} steps{changed}"
+    "RolloutStarted",
+    "Revision {revision} ({model}) is on trial against {stable}, in {steps} steps{changed}",
+    transition="began",
 )
 STARTING = Reason(
     "Starting", "Revision {revision} is loading: {ready} of {wanted} pods ready, all users are on {stable}"
@@ -110,7 +127,7 @@ WAITING_FOR_OTHERS = Reason(
     "Step {step} mixes two revisions behind one Service; it waits until the pods of {others} have left",
 )
 WAITING_FOR_ROUTE = Reason("WaitingForRoute", "Step {step}: the route is to carry {split}{cause}")
-STEP_ENTERED = Reason("StepEntered", "Step {step}: revision {revision} gets {split}")
+STEP_ENTERED = Reason("StepEntered", "Step {step}: revision {revision} gets {split}", transition="entered")
 DWELLING = Reason("Dwelling", "Step {step}: revision {revision} has {split} at least until {until}")
 JUDGING = Reason("Judging", "Step {step}: revision {revision} has {split}; {verdict}{undecided}")
 UNDECIDED = {
@@ -126,19 +143,29 @@ EVALUATION_HOLDS = Reason(
     "Step {step}: evaluation {name} can neither pass nor fail revision {revision}: {said}. Nothing moves "
     "until it can, or until a person passes the step: annotate {annotation}=step@{number}",
     warning=True,
+    transition="waiting",
 )
 PLAN_CHANGED = Reason(
-    "PlanChanged", "The plan was edited before the step in progress; it starts again at step {step}"
+    "PlanChanged",
+    "The plan was edited before the step in progress; it starts again at step {step}",
+    transition="entered",
 )
 PROMOTING = Reason(
     "Promoting", "Every step has passed; revision {revision} takes over from {stable}: {doing}"
 )
-PROMOTED_NOW = Reason("Promoted", "Revision {revision} serves all users; {previous} stays warm until {until}")
+PROMOTED_NOW = Reason(
+    "Promoted",
+    "Revision {revision} serves all users; {previous} stays warm until {until}",
+    transition="promoted",
+)
 PROMOTED_BY_SERVICE = Reason(
     "Promoted",
     "Revision {revision} serves all new connections; {previous} stays warm until {until}{left}",
+    transition="promoted",
 )
-PROMOTED_COLD = Reason("Promoted", "Revision {revision} serves all users; {previous} is leaving")
+PROMOTED_COLD = Reason(
+    "Promoted", "Revision {revision} serves all users; {previous} is leaving", transition="promoted"
+)
 WATCHING = Reason("Watching", "Revision {revision} serves all users; {previous} stays warm until {until}")
 WATCHING_BY_SERVICE = Reason(
     "Watching",
@@ -162,69 +189,99 @@ WARM_LOST = Reason(
     "WarmLost",
     "The Deployment of {previous} is gone, so {revision} can no longer be rolled back to it",
     warning=True,
+    transition="troubled",
 )
 
 # ── waiting for a person ────────────────────────────────────────────────────────────────────────
 
 NOT_PAUSED = Reason("NotPaused", "")
 PAUSED_BY_COMMAND = Reason(
-    "PausedByCommand", "Step {step}: paused by the annotation {annotation}; remove it to go on"
+    "PausedByCommand",
+    "Step {step}: paused by the annotation {annotation}; remove it to go on",
+    transition="waiting",
 )
 PAUSED_BY_PLAN = Reason(
-    "PausedByPlan", "Step {step}: the plan pauses here; annotate {annotation}=step to go on"
+    "PausedByPlan",
+    "Step {step}: the plan pauses here; annotate {annotation}=step to go on",
+    transition="waiting",
 )
 PAUSED_WITHOUT_VERDICT = Reason(
     "PausedWithoutVerdict",
     "Step {step} had {limit} and no verdict ({verdict}); annotate {annotation}=step to go on",
     warning=True,
+    transition="waiting",
 )
 
 # ── the way out ─────────────────────────────────────────────────────────────────────────────────
 
-ABORTED = Reason("Aborted", "Revision {revision} was aborted by the annotation {annotation}", warning=True)
-ROLLED_BACK = Reason(
-    "RolledBack", "Revision {revision} was rolled back by the annotation {annotation}", warning=True
+ABORTED = Reason(
+    "Aborted",
+    "Revision {revision} was aborted by the annotation {annotation}",
+    warning=True,
+    transition="leaving",
 )
-ANALYSIS_FAILED = Reason("AnalysisFailed", "Revision {revision} is sent home: {verdict}", warning=True)
+ROLLED_BACK = Reason(
+    "RolledBack",
+    "Revision {revision} was rolled back by the annotation {annotation}",
+    warning=True,
+    transition="leaving",
+)
+ANALYSIS_FAILED = Reason(
+    "AnalysisFailed", "Revision {revision} is sent home: {verdict}", warning=True, transition="leaving"
+)
 EVALUATION_FAILED = Reason(
     "EvaluationFailed",
     "Revision {revision} has failed evaluation {name} at step {step}: {said}",
     warning=True,
+    transition="leaving",
 )
 NO_VERDICT = Reason(
     "NoVerdict",
     "Step {step} had {limit} and reached no verdict ({verdict}); onInsufficient is revert",
     warning=True,
+    transition="leaving",
 )
 STARTUP_DEADLINE = Reason(
     "StartupDeadlineExceeded",
     "Revision {revision} had {limit} and {ready} of {wanted} pods became ready{trouble}",
     warning=True,
+    transition="leaving",
 )
 NEVER_MADE = Reason(
-    "RevisionRefused", "Revision {revision} cannot be made, so nobody was sent to it: {why}", warning=True
+    "RevisionRefused",
+    "Revision {revision} cannot be made, so nobody was sent to it: {why}",
+    warning=True,
+    transition="leaving",
 )
 CANARY_LOST = Reason(
     "CanaryLost",
     "Revision {revision} lost the pods that step {step} needs; it has {split} until they are back",
     warning=True,
+    transition="troubled",
 )
 CANARY_UNSTABLE = Reason(
-    "CanaryUnstable", "Revision {revision} lost the pods that step {step} needs {times} times", warning=True
+    "CanaryUnstable",
+    "Revision {revision} lost the pods that step {step} needs {times} times",
+    warning=True,
+    transition="leaving",
 )
 STABLE_LOST = Reason(
     "StableLost",
     "Revision {revision} has had no ready pod for {limit}, and {previous} is still warm",
     warning=True,
+    transition="leaving",
 )
 STABLE_GONE = Reason(
     "StableGone",
     "Revision {stable} has no ready pod left in step {step}, so revision {revision} gets all users until it "
     "can take its share again; see what became of its Deployment",
     warning=True,
+    transition="troubled",
 )
-SUPERSEDED = Reason("Superseded", "Revision {revision} gives way to {next}")
-SPEC_RETURNED = Reason("SpecReturned", "The spec asks for {next} again; revision {revision} leaves")
+SUPERSEDED = Reason("Superseded", "Revision {revision} gives way to {next}", transition="leaving")
+SPEC_RETURNED = Reason(
+    "SpecReturned", "The spec asks for {next} again; revision {revision} leaves", transition="leaving"
+)
 REVERTING = Reason("Reverting", "Users are going back to revision {stable}: {why}{held}")
 WAITING_FOR_STABLE = Reason(
     "WaitingForStable",
@@ -233,8 +290,10 @@ WAITING_FOR_STABLE = Reason(
 WAITING_FOR_GATEWAY = Reason(
     "WaitingForGateway", "; the route says so, the gateway has not taken it yet{cause}"
 )
-REVERTED_NOW = Reason("Reverted", "Revision {stable} serves all users. {why}", warning=True)
-GONE_BACK = Reason("GoneBack", "Revision {stable} serves all users. {why}")
+REVERTED_NOW = Reason(
+    "Reverted", "Revision {stable} serves all users. {why}", warning=True, transition="reverted"
+)
+GONE_BACK = Reason("GoneBack", "Revision {stable} serves all users. {why}", transition="reverted")
 
 # ── traffic and evidence ────────────────────────────────────────────────────────────────────────
 
@@ -243,6 +302,7 @@ DRIFTED = Reason(
     "Drifted",
     "{writer} changed the route to {found}; it is set back to {split} and the look is dropped",
     warning=True,
+    transition="troubled",
 )
 TRAFFIC_MOVES = Reason(
     "TrafficMoves",
@@ -255,9 +315,13 @@ SERVICE_DRIFTED = Reason(
     "{writer} changed what Service {service} selects ({found}); it is pointed at revision {revision} again, "
     "which serves users: a rollout keeps the Service that people named on living pods",
     warning=True,
+    transition="troubled",
 )
 NOT_COMPARABLE = Reason(
-    "NotComparable", "The split that was counted is not the one asked for: {mismatch}", warning=True
+    "NotComparable",
+    "The split that was counted is not the one asked for: {mismatch}",
+    warning=True,
+    transition="troubled",
 )
 NOTHING_ON_TRIAL = Reason("NothingOnTrial", "No revision is on trial")
 NO_LOOKS = Reason("NoLooks", "No look at the metrics has been taken at this step")
@@ -267,18 +331,25 @@ NOT_WRITTEN = Reason("NotWritten", "No traffic has been moved yet")
 
 ACCEPTED_SPEC = Reason("Accepted", "The spec can be carried out")
 ENOUGH_READY = Reason("EnoughReady", "Revision {revision} has the pods that its users need")
-TOO_FEW_READY = Reason("TooFewReady", "Revision {revision} has {ready} ready pods of {wanted}", warning=True)
+TOO_FEW_READY = Reason(
+    "TooFewReady",
+    "Revision {revision} has {ready} ready pods of {wanted}",
+    warning=True,
+    transition="troubled",
+)
 
 SCALED_BY_ANOTHER = Reason(
     "ScaledByAnother",
     "{writer} scales the Deployment of revision {revision}, and each time it is set back. Let your "
     "autoscaler scale the ModelRollout, which has the scale subresource, and not its Deployments",
     warning=True,
+    transition="troubled",
 )
 REMADE = Reason(
     "DeploymentRemade",
     "The Deployment of revision {revision}, which serves users, was deleted by somebody; it is made again",
     warning=True,
+    transition="troubled",
 )
 UNINSTALLED = Reason(
     "Uninstalled",
@@ -307,12 +378,15 @@ COMMAND_REPEATED = Reason(
 COMMAND_UNKNOWN = Reason(
     "CommandUnknown", "The annotation {annotation} is no command and does nothing: {guess}", warning=True
 )
-RETRIED = Reason("Retried", "Revision {revision} is tried again")
-STEP_PROMOTED = Reason("StepPromoted", "Step {step} was passed by the annotation {annotation}={value}")
-STEP_PASSED = Reason("StepPassed", "Step {step} is passed{verdict}")
+RETRIED = Reason("Retried", "Revision {revision} is tried again", transition="began")
+STEP_PROMOTED = Reason(
+    "StepPromoted", "Step {step} was passed by the annotation {annotation}={value}", transition="passed"
+)
+STEP_PASSED = Reason("StepPassed", "Step {step} is passed{verdict}", transition="passed")
 QUIETLY_PASSED = Reason(
     "QuietlyPassed",
     "Step {step} had {limit} without a verdict and nothing spoke against it; promoteIfQuiet goes on",
+    transition="passed",
 )
 
 

@@ -20,10 +20,11 @@ from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.errors import NotLeader
 from modelrollout.cluster.kinds import owner_of, trim
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
-from modelrollout.engine.events import Events
+from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.secrets import secrets_of
+from modelrollout.engine.sinks.registry import sinks
 from modelrollout.settings import Settings, access_of, parse
 from modelrollout.telemetry import Telemetry
 
@@ -37,8 +38,8 @@ which crosses the loop a dozen times."""
 HEAD_START = 2.0
 """Seconds in which rollouts that waited for a leader go on, before kopf's own start takes the processor."""
 FAREWELL = 0.5
-"""Seconds that passes under way have to end when the process is told to end, then the same for Events, then
-twice the same to give up the Lease. A standby waits for all three."""
+"""Seconds that passes under way have to end when the process is told to end. The sinks then have as long, and
+giving up the Lease twice as long. A standby waits for all three."""
 DEEPEST = 12_000
 """Nesting of JSON that can be read. The API server stores objects nested ten thousand deep; with Python's own
 limit of a thousand, one such object would make every list and watch of its kind fail."""
@@ -107,14 +108,14 @@ async def _lead(
 ) -> int:
     """Everything the leader does. kopf cancels tasks that begin after its own, so ours begin before."""
     cache = Cache(owner_of, trim)
-    events = Events(cluster, telemetry)
+    announcer = Announcer(sinks(cluster), telemetry)
     turn = asyncio.Lock()
     looks = Looks(telemetry, turn, access=access_of(settings), secret=secrets_of(cluster))
     loop = Loop(
         cluster=cluster,
         cache=cache,
         looks=looks,
-        events=events,
+        announcer=announcer,
         telemetry=telemetry,
         turn=turn,
         policy=settings.pod_policy,
@@ -122,14 +123,14 @@ async def _lead(
     looks.on_news = loop.wake
     telemetry.synced = loop.synced
     holding = asyncio.create_task(_hold(lease, stop), name="lease")
-    posting = asyncio.create_task(events.post(), name="events")
+    posting = asyncio.create_task(announcer.post(), name="announcing")
     try:
         if await _unless(stop, loop.list_everything(settings.namespace)):
             catching_up = asyncio.create_task(loop.catch_up(), name="catching up")
             await asyncio.wait([catching_up], timeout=HEAD_START)
             await _watch(settings, loop, stop)
             await loop.finish(FAREWELL)
-            await events.drain(FAREWELL)
+            await announcer.drain(FAREWELL)
             posting.cancel()
         return 1 if lease.lost else 0
     finally:

@@ -26,12 +26,12 @@ from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused, RevisionRefused
 from modelrollout.cluster.initial_list import list_everything, listed
 from modelrollout.engine.act import Actor
-from modelrollout.engine.events import Events
+from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
 from modelrollout.engine.status_writer import StatusWriter, not_understood, pass_failed, stalled
-from modelrollout.rollout.model import Note
+from modelrollout.rollout.notes import Note
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
 from modelrollout.traffic.router import Unroutable
@@ -56,7 +56,7 @@ class Loop:
         cluster: Cluster,
         cache: Cache,
         looks: Looks,
-        events: Events,
+        announcer: Announcer,
         telemetry: Telemetry,
         turn: asyncio.Lock,
         clock: Callable[[], float] = time.time,
@@ -70,7 +70,7 @@ class Loop:
         self._cluster = cluster
         self._cache = cache
         self._looks = looks
-        self._events = events
+        self._announcer = announcer
         self._telemetry = telemetry
         self._clock = clock
         self._observer = Observer(cluster, cache, policy)
@@ -81,7 +81,7 @@ class Loop:
             writer=self._writer,
             actor=Actor(cluster, cache, self._observer, self.see),
             looks=looks,
-            events=events,
+            announcer=announcer,
             telemetry=telemetry,
             turn=turn,
             clock=clock,
@@ -261,7 +261,7 @@ class Loop:
             return
         if kept.complaint != problem.message:
             kept.complaint = problem.message
-            self._events.tell(at, resource, [Note(problem.reason, problem.message, warning=True)])
+            self._announcer.announce(at, resource, [Note(problem.reason, problem.message, warning=True)])
         if (status := stalled(resource, problem, stamp(self._clock()))) is not None:
             version = resource["metadata"]["resourceVersion"]
             with contextlib.suppress(ClusterError):  # the next pass tries again

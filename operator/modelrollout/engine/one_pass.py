@@ -17,13 +17,14 @@ from modelrollout.api.problem import Problem
 from modelrollout.api.status import Status
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.act import Actor
-from modelrollout.engine.events import Events
+from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.status_writer import StatusWriter
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import Action, EnsureRevision, Note, Plan, RestoreRevision, Scale, SetTraffic
+from modelrollout.rollout.model import Action, EnsureRevision, Plan, RestoreRevision, Scale, SetTraffic
+from modelrollout.rollout.notes import Note
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -81,7 +82,7 @@ class OnePass:
         writer: StatusWriter,
         actor: Actor,
         looks: Looks,
-        events: Events,
+        announcer: Announcer,
         telemetry: Telemetry,
         turn: asyncio.Lock,
         clock: Callable[[], float],
@@ -90,7 +91,7 @@ class OnePass:
         self._writer = writer
         self._actor = actor
         self._looks = looks
-        self._events = events
+        self._announcer = announcer
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
@@ -176,14 +177,14 @@ class OnePass:
                 refused = error  # traffic follows the pods that are there, so it may be moved all the same
             else:
                 notes = [*remade(view, action), *scaled(view, action)]
-                self._events.tell(view.key, view.resource, kept.first_time(notes))
+                self._announcer.announce(view.key, view.resource, kept.first_time(notes))
         if refused is not None:
             raise refused
 
     async def _record(self, view: Snapshot, plan: Plan) -> None:
         """Write the status, and tell what has changed in it: the next pass would not tell it again."""
         written = await self._writer.write(view, plan.status, lambda: self._looks.checkpoint(view.key))
-        self._events.tell(view.key, written, plan.notes)
+        self._announcer.announce(view.key, written, plan.notes)
 
     def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
         self._telemetry.show(

@@ -16,7 +16,8 @@ from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import note
+from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.registry import unreachable
 from modelrollout.traffic.router import Split
 

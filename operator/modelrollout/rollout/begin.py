@@ -8,8 +8,9 @@ from modelrollout.rollout import steps
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.drain import leaving, staying
+from modelrollout.rollout.notes import note
 from modelrollout.rollout.orders import stale
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Split
 
 

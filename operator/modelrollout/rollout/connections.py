@@ -12,8 +12,9 @@ from modelrollout.api.status import RevisionStatus
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.model import RestartPods
+from modelrollout.rollout.notes import note
 from modelrollout.rollout.steps import splits_by_pods
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.view import Change, View
 
 COUNTED_OVER = 180.0
 """Seconds of looks over which requests are counted, so that rare ones do not come and go in status."""

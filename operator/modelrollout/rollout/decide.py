@@ -31,9 +31,11 @@ from modelrollout.rollout import (
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import orders_due, requeue
+from modelrollout.rollout.facts import described
 from modelrollout.rollout.farewell import farewell
 from modelrollout.rollout.gate import runs
-from modelrollout.rollout.model import Action, Note, Observed, Plan, PointNamed, SetTraffic
+from modelrollout.rollout.model import Action, Observed, Plan, PointNamed, SetTraffic
+from modelrollout.rollout.notes import Facts, Note
 from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.view import Change, View
@@ -161,13 +163,15 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
 
 
 def settle(view: View, policies: Sequence[Policy]) -> tuple[View, tuple[Note, ...]]:
-    """The view in which no policy has anything left to change, and the notes of all changes on the way."""
+    """Apply the policies until none has anything left to change; the notes say each change on the way."""
     notes: tuple[Note, ...] = ()
     for _ in range(MOST_CHANGES):
         change = next((change for policy in policies if (change := policy(view)) is not None), None)
         if change is None:
             return view, notes
-        view, notes = view.after(change), notes + change.notes
+        after = view.after(change)
+        notes += tuple(described(note, view, after) for note in change.notes)
+        view = after
     raise RuntimeError(f"the policies did not come to rest in {MOST_CHANGES} changes: {view.status!r}")
 
 
@@ -192,9 +196,11 @@ def _labelled(view: View, what: PhaseReport, notes: tuple[Note, ...]) -> tuple[V
     """The phase as people see it; that it waits for them, or is in trouble, is said once."""
     turned = view.status.phase != what.phase
     known = {condition.reason for condition in view.status.conditions if condition.type == PROGRESSING}
+    after = view.after(view.change(phase=what.phase, phase_since=view.at)) if turned else view
     if (turned and what.phase == "Paused") or (what.warning and what.reason not in known):
-        notes = (*notes, Note(what.reason, what.message, what.warning))
-    return (view.after(view.change(phase=what.phase, phase_since=view.at)) if turned else view), notes
+        said = Note(what.reason, what.message, what.warning, Facts(what.transition))
+        notes = (*notes, described(said, view, after))
+    return after, notes
 
 
 def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
@@ -202,7 +208,7 @@ def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
     known = {condition.reason for condition in status.conditions if condition.type == ACCEPTED}
     if problem is None or problem.reason in known:
         return ()
-    return (Note(problem.reason, problem.message, warning=True),)
+    return (Note(problem.reason, problem.message, warning=True, facts=Facts("troubled")),)
 
 
 def _misgivings(view: View) -> tuple[Note, ...]:
@@ -211,7 +217,7 @@ def _misgivings(view: View) -> tuple[Note, ...]:
     said = view.observed.route.warnings
     if known & {warning.reason for warning in said} or view.installing or view.stable is None:
         return ()
-    return tuple(Note(warning.reason, warning.message, warning=True) for warning in said)
+    return tuple(Note(each.reason, each.message, warning=True, facts=Facts("troubled")) for each in said)
 
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:

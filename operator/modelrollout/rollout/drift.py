@@ -6,7 +6,8 @@ from modelrollout.api import conditions as say
 from modelrollout.api.times import unix
 from modelrollout.rollout.advance import describe
 from modelrollout.rollout.changes import but
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import note
+from modelrollout.rollout.view import Change, View
 
 BACKOFF = 10.0
 """Seconds between two corrections: a controller that always writes back costs this much, not the API."""

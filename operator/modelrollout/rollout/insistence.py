@@ -12,8 +12,8 @@ from modelrollout.api import conditions as say
 from modelrollout.api.names import PREFIX
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
-from modelrollout.rollout.model import Author, Note
-from modelrollout.rollout.view import note
+from modelrollout.rollout.model import Author
+from modelrollout.rollout.notes import Note, note
 
 BY_HAND = frozenset({"kubectl-annotate", "kubectl-edit", "kubectl-patch"})
 """Writers that write only when somebody gives the command."""

@@ -6,7 +6,8 @@ from modelrollout.api import conditions as say
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.history import recorded
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import note
+from modelrollout.rollout.view import Change, View
 
 
 def find_stable(view: View) -> Change | None:

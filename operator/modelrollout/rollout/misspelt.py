@@ -9,8 +9,8 @@ from modelrollout.api import conditions as say
 from modelrollout.api.names import LAST_ORDER, PREFIX
 from modelrollout.api.printable import printable
 from modelrollout.rollout.commands import NAMES
-from modelrollout.rollout.model import Note
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import Note, note
+from modelrollout.rollout.view import Change, View
 
 OURS = frozenset({LAST_ORDER, *(PREFIX + name for name in NAMES)})
 MOST = 8

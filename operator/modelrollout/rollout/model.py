@@ -14,6 +14,7 @@ from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.names import Role
 from modelrollout.api.problem import Problem
 from modelrollout.api.status import MetricStatus, Status, TakenTraffic
+from modelrollout.rollout.notes import Note
 from modelrollout.traffic.router import Reading, Split
 
 
@@ -274,15 +275,6 @@ Action = (
     | Adopt
     | TakeOff
 )
-
-
-@dataclass(frozen=True)
-class Note:
-    """News for people, given once: it becomes an Event, a log line and a count."""
-
-    reason: str
-    message: str
-    warning: bool = False
 
 
 @dataclass(frozen=True)

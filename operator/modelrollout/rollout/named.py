@@ -13,7 +13,8 @@ from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.drift import AT_ONCE, BACKOFF
 from modelrollout.rollout.model import PointNamed
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import note
+from modelrollout.rollout.view import Change, View
 
 
 def named(view: View) -> list[PointNamed]:

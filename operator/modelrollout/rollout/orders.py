@@ -11,8 +11,9 @@ from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.commands import ORDERS, Said, answers, bind, given, mark, out_of_date
 from modelrollout.rollout.insistence import insisted, times_in_a_row, tolerated
-from modelrollout.rollout.model import Author, Note, TakeOff
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.model import Author, TakeOff
+from modelrollout.rollout.notes import Note, note
+from modelrollout.rollout.view import Change, View
 
 REST = 10.0
 """Seconds for which an order that nobody obeys is left on the object, so that a tool that always writes it

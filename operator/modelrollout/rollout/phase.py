@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from modelrollout.api import conditions as say
-from modelrollout.api.conditions import Reason
+from modelrollout.api.conditions import Reason, Transition
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Evaluate, Shift, Wait
@@ -31,11 +31,13 @@ class PhaseReport:
     reason: str
     message: str
     warning: bool = False
-    """Worth an Event of its own when it begins."""
+    """Worth a note of its own when it begins."""
+    transition: Transition = "troubled"
+    """What kind of change that note is about."""
 
 
 def _do(phase: Phase, reason: Reason, **facts: object) -> PhaseReport:
-    return PhaseReport(phase, reason.name, reason.say(**facts), reason.warning)
+    return PhaseReport(phase, reason.name, reason.say(**facts), reason.warning, reason.transition)
 
 
 def current_phase(view: View) -> PhaseReport:
@@ -66,7 +68,8 @@ def _installing(view: View) -> PhaseReport:
     if view.past(view.status.phase_since, limit):
         facts = {"revision": view.stable, "limit": limit, "ready": ready, "wanted": view.replicas}
         cause = f": {trouble[1]}" if trouble is not None else ""
-        return _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
+        what = _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
+        return replace(what, transition="troubled")  # nothing else serves, so nobody is sent back
     if trouble is not None and not _early(view, view.stable):
         return PhaseReport("Installing", *trouble, warning=True)
     waiting = view.observed.route.waiting_for
@@ -120,7 +123,7 @@ def _waiting_for_pods(view: View) -> PhaseReport:
     phase: Phase = "Starting" if view.desired == Split() else "Progressing"
     wanted, ready = view.pods, view.ready(view.canary)
     if view.desired != view.asked and (unmade := unreachable(view.spec, view.asked.canary)) is not None:
-        return PhaseReport("Paused", unmade.reason, unmade.message, warning=True)
+        return PhaseReport("Paused", unmade.reason, unmade.message, warning=True, transition="waiting")
     if ready >= wanted and (others := blockers(view)):
         return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
     trouble = _trouble(view, view.canary) if ready < wanted else None

@@ -8,8 +8,9 @@ from modelrollout.api.times import stamp
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
+from modelrollout.rollout.notes import note
 from modelrollout.rollout.steps import splits_by_pods
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Split
 
 

@@ -13,7 +13,8 @@ from modelrollout.api.status import OriginalService, Status, TakenTraffic
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.model import HandBack
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import note
+from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.registry import capabilities_of
 from modelrollout.traffic.router import Split
 

@@ -17,7 +17,8 @@ from modelrollout.rollout.gate import answer, asked
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
 from modelrollout.rollout.judge import evidence, late
-from modelrollout.rollout.view import Change, View, note
+from modelrollout.rollout.notes import note
+from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Split
 
 MOST_LOSSES = 3

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Unpack
 
-from modelrollout.api import conditions
 from modelrollout.api.names import Role
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Match as SpecMatch
@@ -18,7 +17,8 @@ from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import analysis_status
 from modelrollout.rollout.changes import StatusChanges, but
 from modelrollout.rollout.commands import Subject, pending
-from modelrollout.rollout.model import Fleet, Judgement, Note, Observed
+from modelrollout.rollout.model import Fleet, Judgement, Observed
+from modelrollout.rollout.notes import Note
 from modelrollout.traffic.requirements import as_matches
 from modelrollout.traffic.router import Split
 
@@ -32,10 +32,6 @@ class Change:
 
     status: Status
     notes: tuple[Note, ...] = ()
-
-
-def note(reason: conditions.Reason, **facts: object) -> Note:
-    return Note(reason.name, reason.say(**facts), reason.warning)
 
 
 @dataclass(frozen=True)

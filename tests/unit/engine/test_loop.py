@@ -26,7 +26,7 @@ def loop():
     looks = SimpleNamespace(forget=lambda at: None, findings=lambda at: None)
     cache = Cache(owner_of, trim)
     return Loop(
-        cluster=None, cache=cache, looks=looks, events=None, telemetry=Telemetry(), turn=asyncio.Lock()
+        cluster=None, cache=cache, looks=looks, announcer=None, telemetry=Telemetry(), turn=asyncio.Lock()
     )
 
 

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 
 from modelrollout.engine.one_pass import Kept, remade, scaled
-from modelrollout.rollout.model import EnsureRevision, Note, RestoreRevision, Scale
+from modelrollout.rollout.model import EnsureRevision, RestoreRevision, Scale
+from modelrollout.rollout.notes import Note
 
 STABLE = SimpleNamespace(revision="old")
 

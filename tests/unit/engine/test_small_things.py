@@ -1,12 +1,10 @@
-"""Backoff, joined Events, accelerators: small rules of the engine."""
+"""Backoff, pace, accelerators: small rules of the engine."""
 
 from itertools import pairwise
 
 import pytest
 
 from modelrollout.cluster.backoff import AT_ONCE, LONGEST, Backoff, Pace
-from modelrollout.engine.events import joined
-from modelrollout.rollout.model import Note
 from modelrollout.serving.accelerators import per_pod
 
 
@@ -51,21 +49,6 @@ def test_a_rest_allows_another_burst():
     for _ in range(1000):
         pace.pause(100.0)
     assert pace.pause(100.0 + 1000 * Pace.EVERY) == 0.0
-
-
-def test_good_news_that_follow_each_other_are_one_event_named_after_the_last():
-    passed, entered = Note("StepPassed", "Step 1/2 is passed"), Note("StepEntered", "Step 2/2: 50 %")
-    assert joined(passed, entered) == Note("StepEntered", "Step 1/2 is passed. Step 2/2: 50 %")
-
-
-def test_a_warning_is_never_joined_with_anything():
-    bad, good = Note("AnalysisFailed", "worse", warning=True), Note("StepPassed", "passed")
-    assert joined(bad, good) is joined(good, bad) is joined(bad, bad) is None
-
-
-def test_news_are_not_joined_into_an_event_that_no_api_server_takes_whole():
-    long = Note("StepPassed", "x" * 600)
-    assert joined(long, long) is None
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from itertools import permutations
 from modelrollout.api.status import Status
 from modelrollout.rollout import decide
 from modelrollout.rollout.decide import GROUPS, Policy
-from modelrollout.rollout.model import Note
+from modelrollout.rollout.notes import Note
 from modelrollout.rollout.view import View
 from tests.unit.rollout.world import Operator
 
