@@ -23,15 +23,16 @@ from modelrollout.analysis.counters.halves import Halves, halves_of
 from modelrollout.analysis.counters.load import arrivals
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.counters.observe import observe
-from modelrollout.analysis.counters.recipe import Recipe, Resolved
+from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.inputs.metric import Metric
-from modelrollout.analysis.inputs.observation import Look, Observation
+from modelrollout.analysis.inputs.observation import Histogram, Look, Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.packs.catalogue import arrivals as arrivals_of
 from modelrollout.analysis.packs.catalogue import resolve
 from modelrollout.analysis.planning.calibration import calibrate
+from modelrollout.analysis.planning.settling import settled_after, settling
 from modelrollout.api import spec
 from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Server, Users
 
@@ -39,6 +40,10 @@ INTERVAL = 30.0
 HISTORY = 480
 """Looks of the past from which noise is learned."""
 REACH = 3 * SCRAPE
+MOMENTS = {
+    Moment.FIRST_TOKEN: "vllm:time_to_first_token_seconds",
+    Moment.END: "vllm:e2e_request_latency_seconds",
+}
 ARMS = Arms("ml", "chat", "chat", stable="old", canary="new")
 SETTLE = SCRAPE * 1.25
 
@@ -240,11 +245,12 @@ class Analysis:
         window = Window(look, look.start - REACH, look.start - 600.0, warm_up=30.0)
         facts = worlds.facts(rollout, self.arrivals.families())
         arrived = arrivals(self.arrivals, ARMS, facts, window)
-        load = arrived.load if arrived else None
+        load, begun = (arrived.load, arrived.canary) if arrived else (None, None)
         seen = {}
         for each in self.resolved:
             facts = worlds.facts(rollout, each.recipe.families())
-            seen[each.name] = replace(observe(each, ARMS, facts, window), load=load)
+            sooner = begun if self.arrivals.precedes(each.recipe) else None
+            seen[each.name] = replace(observe(each, ARMS, facts, window), load=load, begun=sooner)
         return seen
 
 
@@ -261,9 +267,25 @@ def learned(rng: np.random.Generator, service: Service, analysis: Analysis) -> t
         for each, r in itertools.product(analysis.resolved, range(8)):
             facts = worlds.facts(r, each.recipe.families())
             past.setdefault((each.name, r), []).extend(halves_of(each, ARMS, facts, [window]))
+    wait = settling(analysis.resolved, lasting(worlds.fleet))
     plan = Plan(analysis.metrics, planned_looks=200)
     pasts = {m.name: [halves for r in range(8) for halves in past[m.name, r]] for m in plan.metrics}
-    return tuple(calibrate(m, pasts[m.name], plan, 10**6).metric for m in plan.metrics)
+    found = (calibrate(m, pasts[m.name], plan, 10**6).metric for m in plan.metrics)
+    return tuple(replace(metric, settle=wait[metric.name]) for metric in found)
+
+
+def lasting(fleet: Fleet) -> dict[Moment, float]:
+    """Within how many seconds nearly all requests of the fleet got their first token, and ended."""
+    counted = fleet.counters.sum(0)
+    columns = dict(
+        zip(FAMILIES, (0, *itertools.accumulate(len(e) + 1 for e in FAMILIES.values())), strict=False)
+    )
+    found = {}
+    for moment, family in MOMENTS.items():
+        edges, first = FAMILIES[family], columns[family]
+        counts = tuple(counted[first : first + len(edges) + 1])
+        found[moment] = settled_after(Histogram(tuple(edges), counts))
+    return found
 
 
 def roll_out(

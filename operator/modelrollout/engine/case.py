@@ -8,7 +8,7 @@ from typing import assert_never
 
 from modelrollout.analysis.counters.matchers import Arms, Split
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
-from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve
 from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
@@ -143,6 +143,7 @@ def question_of(
         arms=arms,
         warm_up=float(seconds(analysis.warm_up)),
         arrivals=arrivals(analysis.metrics),
+        durations=durations(analysis.metrics),
         labels=tuple(sorted(analysis.prometheus.labels.items())),
     )
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.planning.calibration import calibrate
+from modelrollout.analysis.planning.settling import settling, unknown
 from modelrollout.sources.looks import LookSource, Question
 
 HISTORY = 480
@@ -20,7 +21,7 @@ class Learned:
     evidence: Evidence
     """Before the first look, with the control's shares and noise in it."""
     warnings: Mapping[str, str]
-    """By metric: why its tolerance can hardly be tested on this service."""
+    """By metric: why its tolerance can hardly be tested on this service, or what could not be learned."""
 
 
 async def learn(
@@ -32,10 +33,15 @@ async def learn(
         ProviderError: the past could not be read.
     """
     past = await source.history(question, until, interval, HISTORY)
+    lasting = await source.lasting(question, until)
+    wait = settling(question.metrics, lasting)
     found = [
         await asyncio.to_thread(calibrate, metric, past.get(metric.name, ()), plan, planned_looks)
         for metric in plan.metrics
     ]
-    learned = replace(plan, metrics=tuple(each.metric for each in found))
+    metrics = tuple(replace(each.metric, settle=wait[each.metric.name]) for each in found)
+    learned = replace(plan, metrics=metrics)
     warnings = {each.metric.name: each.warning for each in found if each.warning}
+    for name, text in unknown(question.metrics, lasting).items():
+        warnings[name] = f"{warnings[name]} {text}" if name in warnings else text
     return Learned(Evidence.fresh(learned), warnings)

@@ -20,7 +20,7 @@ from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.counters.load import Arrivals, arrivals
 from modelrollout.analysis.counters.matchers import Arms, By, Untold, matchers, scope
 from modelrollout.analysis.counters.observe import observe, scalar
-from modelrollout.analysis.counters.recipe import Recipe, Resolved
+from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.silence import explained
 from modelrollout.analysis.counters.targets import Target
@@ -29,6 +29,7 @@ from modelrollout.analysis.inputs.schedule import settle_time
 from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
+from modelrollout.sources.lasting import lasting
 from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.provider import NotAsked, Provider, ProviderError
 from modelrollout.sources.question import (
@@ -124,9 +125,14 @@ class LookSource:
         observed = await asyncio.gather(*(counting.observe(metric) for metric in question.metrics))
         arrived = await counting.arrivals()
         load = arrived.load if arrived is not None else None
-        loaded = (replace(observation, load=load) for observation in observed)
-        names = [metric.name for metric in question.metrics]
-        return Counted(look, explained(dict(zip(names, loaded, strict=True))), arrived)
+        begun = arrived.canary if arrived is not None else None
+        loaded = {
+            metric.name: replace(
+                observation, load=load, begun=begun if question.arrivals.precedes(metric.recipe) else None
+            )
+            for metric, observation in zip(question.metrics, observed, strict=True)
+        }
+        return Counted(look, explained(loaded), arrived)
 
     async def history(
         self, question: Question, until: float, interval: float, looks: int
@@ -138,6 +144,10 @@ class LookSource:
         ProviderError.
         """
         return await past(self._counters(question), question, until, interval, looks)
+
+    async def lasting(self, question: Question, until: float) -> dict[Moment, float]:
+        """See `sources.lasting`. Raises ProviderError."""
+        return await lasting(self._counters(question), question, until)
 
     async def close(self) -> None:
         await asyncio.gather(*self._leaving, *(counters.close() for counters in self._servers.values()))

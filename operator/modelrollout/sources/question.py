@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelrollout.analysis.counters.matchers import Arms, By, Scope, scope
-from modelrollout.analysis.counters.recipe import Recipe, Resolved
+from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place
 from modelrollout.analysis.counters.targets import Target, slowest
 from modelrollout.analysis.inputs.observation import Look
@@ -35,6 +35,8 @@ class Question:
     """Seconds for which a pod that begins to answer is left out."""
     arrivals: Recipe
     """See `packs.catalogue.arrivals`."""
+    durations: tuple[tuple[Moment, Recipe], ...] = ()
+    """See `packs.catalogue.durations`."""
     labels: Labels = ()
     """Labels that all its series have, beside those that tell the arms apart."""
     credentials: Credentials = NOBODY

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.analysis.betting.block import Margin
-from modelrollout.analysis.betting.ladder import StepTerms, settled_after, terms_of, widened, widened_edge
+from modelrollout.analysis.betting.ladder import StepTerms, terms_of, widened, widened_edge
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.inputs.observation import Histogram, Observation
+from modelrollout.analysis.inputs.observation import Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.latency import edges_of
 from tests.unit.analysis.given import ERRORS, latency_histogram, look, ratios
@@ -124,14 +124,6 @@ def test_the_terms_of_the_usual_plan() -> None:
     assert terms_of(0.25, load=0.21, load_before=None) == StepTerms(4.0, carry=False, alike=False)
     assert terms_of(0.5, load=1.0, load_before=0.2) == StepTerms(2.0, carry=False, alike=True)
     assert terms_of(1.0, load=1.0, load_before=1.0) == StepTerms(1.0, carry=True, alike=True)
-
-
-def test_looks_begin_once_nearly_all_requests_from_before_have_ended() -> None:
-    edges = (1.0, 5.0, 30.0, 60.0)
-    assert settled_after(None) == 0.0
-    assert settled_after(Histogram(edges, (50.0, 45.0, 4.5, 0.5, 0.0))) == 30.0
-    assert settled_after(Histogram(edges, (50.0, 40.0, 4.0, 1.0, 5.0))) == 600.0
-    assert settled_after(Histogram(edges, (50.0, 40.0, 4.0, 1.0, 5.0)), most=120.0) == 120.0
 
 
 def test_a_canary_beyond_the_tolerance_climbs_the_whole_ladder_in_at_most_one_of_twenty() -> None:

@@ -14,7 +14,6 @@ from statistics import NormalDist
 
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.inputs.metric import EdgeMargin, Kind, Metric
-from modelrollout.analysis.inputs.observation import Histogram
 
 ALIKE = 1.1
 """Ratio of the requests per pod up to which both arms carry the same load."""
@@ -82,18 +81,3 @@ def widened_edge(edge: EdgeMargin, scale: float, factor: float) -> Margin:
         moved *= math.log1p((scale - 1) * factor) / math.log(scale)
         ratio = (1 - _NORMAL.cdf(_NORMAL.inv_cdf(1 - share) - moved)) / share
     return Margin(max(ratio, edge.ratio), min(edge.absolute * factor, _WIDEST_SHARE))
-
-
-def settled_after(lasting: Histogram | None, most: float = 600.0) -> float:
-    """Seconds after a change of the split until what is counted when a request ends may be judged: until then
-    only the quick ones of the requests have ended. `lasting` is how long requests of the control take, from
-    begin to end; the answer is the edge of the bucket that holds their 99th percentile, at most `most`."""
-    total = sum(lasting.counts) if lasting is not None else 0.0
-    if lasting is None or total <= 0:
-        return 0.0
-    seen = 0.0
-    for edge, count in zip(lasting.edges, lasting.counts, strict=False):
-        seen += count
-        if seen >= 0.99 * total:
-            return min(edge, most)
-    return most

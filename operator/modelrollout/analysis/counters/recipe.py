@@ -21,6 +21,15 @@ class Known(StrEnum):
     FAILED_SCRAPES = "failed-scrapes"
 
 
+class Moment(StrEnum):
+    """When in a request's life it is counted. What is counted late shows only the quick ones of the requests
+    at first, after the split has changed."""
+
+    ARRIVAL = "arrival"
+    FIRST_TOKEN = "first-token"  # noqa: S105
+    END = "end"
+
+
 Sum = tuple[Term, ...]
 Part = Known | tuple[Sum, ...]
 """Alternatives, the preferred one first: the same quantity under the names that versions gave it."""
@@ -49,6 +58,8 @@ class Recipe:
     lazy: bool = True
     """The first part's series may be absent while they would be 0: made when something is first counted. Not
     so where a process makes all of them at once: then absent means that its version does not count it."""
+    counts_at: Moment = Moment.ARRIVAL
+    """When a request is counted; what is no request's (restarts) is counted as it happens."""
     expression: str | None = None
     """scalar: PromQL with $arm, one number per arm; instead of parts."""
 
@@ -56,6 +67,11 @@ class Recipe:
     def of_scrapes(self) -> bool:
         """Whether processes that do not answer are counted, too."""
         return Known.SCRAPES in self.parts.values()
+
+    def precedes(self, other: Recipe) -> bool:
+        """Whether it counts a request sooner than the other one does."""
+        order = list(Moment)
+        return order.index(self.counts_at) < order.index(other.counts_at)
 
     def sums(self) -> Iterator[Sum]:
         for part in self.parts.values():

@@ -29,15 +29,20 @@ from modelrollout.analysis.evidence.decision import (
     log_combined,
 )
 from modelrollout.analysis.inputs.metric import Metric
-from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.inputs.observation import Arm, Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading, Test
+from modelrollout.analysis.kinds.shares import SharesTest
 from modelrollout.analysis.kinds.tests_by_kind import fresh_test, load_test
 
 __all__ = ["AlreadyFolded", "Evidence", "MetricEvidence", "StateMismatch", "Verdict", "VerdictKind"]
 
-_VERSION = 2
+_VERSION = 3
+
+
+_ROUNDING = 0.001
+"""Seconds; ends of looks are sums of floats."""
 
 
 class AlreadyFolded(ValueError):
@@ -91,6 +96,8 @@ class _Entry:
     invalid: int = 0
     heard: int = 0
     """Looks of this step in which it counted traffic in both arms."""
+    settle: float = 0.0
+    """Seconds after a change of the split that it waits; stored, because it was measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,8 @@ class _Step:
     """Since promotion evidence began anew."""
 
     start: float | None = None
+    unbroken: float | None = None
+    """Begin of the looks that follow each other without a gap: the split was the same through all of them."""
     looks: int = 0
     dwell: float = 0.0
     terms: StepTerms = WHOLE
@@ -116,7 +125,9 @@ class Evidence:
 
     @classmethod
     def fresh(cls, plan: Plan) -> Evidence:
-        entries = {metric.name: _Entry(fresh_test(metric, plan)) for metric in plan.metrics}
+        entries = {
+            metric.name: _Entry(fresh_test(metric, plan), settle=metric.settle) for metric in plan.metrics
+        }
         return cls(plan, entries, None, 0, _Step(), None)
 
     def fold(self, look: Look, observations: Mapping[str, Observation]) -> tuple[Evidence, Verdict]:
@@ -126,17 +137,24 @@ class Evidence:
         """
         self._refuse(look, observations)
         entries, problems, remarks = {}, {}, {}
+        step = self._stepped(look)
+        age = look.start - (step.unbroken or 0.0)
         for metric in self.plan.metrics:
             seen = observations.get(metric.name)
-            entries[metric.name], problem = _fold(metric, self.entries[metric.name], seen)
+            entries[metric.name], problem = _fold(metric, self.entries[metric.name], seen, age)
             if problem is not None:
                 problems[metric.name] = problem
             elif seen is not None and (remark := load.remark(metric, seen.load)):
                 remarks[metric.name] = remark
-        start = look.start if self.step.start is None else self.step.start
-        step = replace(self.step, start=start, looks=self.step.looks + 1)
         after = replace(self, entries=entries, cursor=look.end, looks=self.looks + 1, step=step)
         return after._judge(problems, remarks)
+
+    def _stepped(self, look: Look) -> _Step:
+        """The step with one more look. A gap before it means that the split was changed meanwhile."""
+        step, follows = self.step, self.cursor is not None and look.start <= self.cursor + _ROUNDING
+        start = look.start if step.start is None else step.start
+        unbroken = look.start if step.unbroken is None or not follows else step.unbroken
+        return replace(step, start=start, unbroken=unbroken, looks=step.looks + 1)
 
     def _refuse(self, look: Look, observations: Mapping[str, Observation]) -> None:
         if not (math.isfinite(look.start) and math.isfinite(look.end) and look.start < look.end):
@@ -210,9 +228,21 @@ class Evidence:
             "plan": _fingerprint(self.plan),
             "cursor": self.cursor,
             "looks": self.looks,
-            "step": {"start": step.start, "looks": step.looks, "dwell": step.dwell, **asdict(step.terms)},
+            "step": {
+                "start": step.start,
+                "unbroken": step.unbroken,
+                "looks": step.looks,
+                "dwell": step.dwell,
+                **asdict(step.terms),
+            },
             "metrics": {
-                name: {"used": e.used, "invalid": e.invalid, "heard": e.heard, **e.test.dump()}
+                name: {
+                    "used": e.used,
+                    "invalid": e.invalid,
+                    "heard": e.heard,
+                    "settle": e.settle,
+                    **e.test.dump(),
+                }
                 for name, e in self.entries.items()
             },
         }
@@ -243,7 +273,11 @@ class Evidence:
             stored = state["metrics"][metric.name]
             test = load_test(metric, plan, stored)
             entries[metric.name] = _Entry(
-                test.resume_step(terms), int(stored["used"]), int(stored["invalid"]), int(stored["heard"])
+                test.resume_step(terms),
+                int(stored["used"]),
+                int(stored["invalid"]),
+                int(stored["heard"]),
+                float(stored["settle"]),
             )
         failed = state.get("failed")
         return cls(
@@ -253,6 +287,7 @@ class Evidence:
             int(state["looks"]),
             _Step(
                 None if step["start"] is None else float(step["start"]),
+                None if step["unbroken"] is None else float(step["unbroken"]),
                 int(step["looks"]),
                 float(step["dwell"]),
                 terms,
@@ -261,11 +296,16 @@ class Evidence:
         )
 
 
-def _fold(metric: Metric, entry: _Entry, observation: Observation | None) -> tuple[_Entry, Problem | None]:
+def _fold(
+    metric: Metric, entry: _Entry, observation: Observation | None, age: float
+) -> tuple[_Entry, Problem | None]:
+    """`age`: for how long the split had been as it is when the look began."""
     checked = checks.check(metric, observation)
     if isinstance(checked, Problem):
         invalid = entry.invalid + (checked.kind is ProblemKind.INVALID)
         return replace(entry, invalid=invalid), checked
+    if age < entry.settle:
+        return _unsettled(entry, checked, observation.begun if observation else None)
     blames = load.blames(metric, observation.load if observation else None)
     test = entry.test.fold(*checked, blames)
     if isinstance(test, Problem):
@@ -273,6 +313,17 @@ def _fold(metric: Metric, entry: _Entry, observation: Observation | None) -> tup
     silence = checks.silence(metric, *checked)
     heard = entry.heard + (silence is None)
     return replace(entry, test=test, used=entry.used + 1, heard=heard), silence
+
+
+def _unsettled(entry: _Entry, checked: tuple[Arm, Arm | None], begun: float | None) -> tuple[_Entry, Problem]:
+    """Too early to be judged; a breakdown shows even so."""
+    if isinstance(entry.test, SharesTest) and begun is not None:
+        entry = replace(entry, test=entry.test.fold_breakdown(*checked, begun))
+    message = (
+        f"The first {entry.settle:.0f} s after the split has changed are not judged: until then mostly the "
+        "quick ones of the requests have ended, and the pods are not yet as busy as they will be."
+    )
+    return entry, Problem(ProblemKind.DROPPED, message)
 
 
 def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:

@@ -104,6 +104,8 @@ class Metric:
     """No single look may multiply the evidence against the canary by more than falseRevertRisk^(-1/3)."""
     restart: bool = True
     """Half of the evidence waits for a regression that begins later."""
+    settle: float = 0.0
+    """Seconds after each change of the split in which nothing is judged by it, see `settling`."""
     load: bool | None = None
     """Whether it grows with the requests that a pod carries. Default: histograms (latency) do."""
     bounds: tuple[float, float] = (0.0, 1.0)
@@ -134,9 +136,17 @@ class Metric:
 
 def _fault(metric: Metric) -> str | None:
     rho, delta = metric.tolerance.ratio, metric.tolerance.absolute
-    numbers = [rho, delta, metric.weight, *metric.bounds, metric.phi or 1.0, metric.catastrophic or 0.5]
+    numbers = [
+        rho,
+        delta,
+        metric.weight,
+        *metric.bounds,
+        metric.settle,
+        metric.phi or 1.0,
+        metric.catastrophic or 0.5,
+    ]
     if not all(map(math.isfinite, numbers)):
-        return "tolerance, weight, bounds, phi and catastrophic must be finite numbers."
+        return "tolerance, weight, bounds, settle, phi and catastrophic must be finite numbers."
     if metric.weight <= 0:
         return f"its weight is {metric.weight:g}; a weight is greater than 0."
     if metric.phi is not None and metric.phi < 1:

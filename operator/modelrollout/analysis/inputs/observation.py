@@ -146,6 +146,8 @@ class Observation:
     problem: Problem | None = None
     load: float | None = None
     """Requests per pod of the canary over those of the control; None: not known."""
+    begun: float | None = None
+    """Requests that the canary got, where they are counted sooner than what the arms hold."""
 
 
 def _is_count(*numbers: float) -> bool:

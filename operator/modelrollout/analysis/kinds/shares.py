@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, WORSE, Margin, log_factors
+from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, WORSE, Block, Margin, log_factors
 from modelrollout.analysis.betting.information import detectable
 from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets, share_grid
 from modelrollout.analysis.betting.ladder import StepTerms, widened
@@ -81,14 +81,10 @@ class SharesTest:
     def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> SharesTest | Problem:
         block = checks.block(self.metric, canary, control)
         fixed, p0 = self.judged, self.evidence.control.share
+        catastrophe = self._broken(block) if blames else self.catastrophe
         alone = fixed.margin.ratio == 0
         pair = Pair(block.n1, block.x1, block.n0, block.x0, alone)
         phi = self._phi(pair.information)
-        catastrophe = self.catastrophe
-        if fixed.catastrophic is not None and blames:
-            at_once = self.running.noise.for_breakdowns
-            worse, _ = log_factors(block, p0, fixed.catastrophic, at_once, proves=False)
-            catastrophe = catastrophe.fold(worse, fixed.terms.schedule)
         ratio = 0.0 if alone else 1.0
         proof_phi = self.running.noise.for_proofs(phi)
         evidence = self.evidence.fold(
@@ -103,6 +99,20 @@ class SharesTest:
             control=self.control.add(block.n0, block.x0, _squares(block.x0, block.levels0)),
             interval=self.interval.fold(fixed.grid, share_bets(block, ratio, self._bet(p0), phi)),
         )
+
+    def fold_breakdown(self, canary: Arm, control: Arm | None, begun: float) -> SharesTest:
+        """A look in which most of the `begun` requests of the canary have not ended: those that fail at once
+        have. It says only whether so many of them failed that the canary has broken down."""
+        block = checks.block(self.metric, canary, control)
+        return replace(self, catastrophe=self._broken(block._replace(n1=max(block.n1, begun + block.x1))))
+
+    def _broken(self, block: Block) -> Mixture:
+        fixed, p0 = self.judged, self.evidence.control.share
+        if fixed.catastrophic is None:
+            return self.catastrophe
+        at_once = self.running.noise.for_breakdowns
+        worse, _ = log_factors(block, p0, fixed.catastrophic, at_once, proves=False)
+        return self.catastrophe.fold(worse, fixed.terms.schedule)
 
     def _phi(self, information: float | None = None) -> float:
         return self.running.phi(self.canary.variance, self.control.variance, information)

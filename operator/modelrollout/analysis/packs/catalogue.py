@@ -15,7 +15,7 @@ import yaml
 
 from modelrollout.analysis.counters.expression import ARM, Matcher, Selector, Term, Unreadable, read
 from modelrollout.analysis.counters.matchers import By
-from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Part, Recipe, Resolved
+from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Moment, Part, Recipe, Resolved
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Metric, Tolerance
 from modelrollout.api import spec
 from modelrollout.api.problem import Problem
@@ -55,6 +55,8 @@ class Pack:
     """Where it counts: a proxy sees requests that no pod answered."""
     arrivals: Recipe | None
     """Requests that began, for the proof that traffic is split as it was told."""
+    durations: Mapping[Moment, Recipe]
+    """Histograms of the seconds from a request's arrival until these moments of it."""
     cannot: str = ""
     """Why nothing of it can be judged; empty where it can."""
 
@@ -110,10 +112,18 @@ def arrivals(metrics: Sequence[spec.Metric]) -> Recipe:
     totals = (_own_total(metric) for metric in metrics)
     own = next((total for total in totals if total is not None), None)
     if own is not None:
-        return Recipe(parts={"arrivals": (own,)}, warm_up=False)
+        return Recipe(parts={"arrivals": (own,)}, warm_up=False, counts_at=Moment.END)
     default = packs()["vllm"].arrivals
     assert default is not None
     return default
+
+
+def durations(metrics: Iterable[spec.Metric]) -> tuple[tuple[Moment, Recipe], ...]:
+    """Where it can be seen how long requests take until these moments: in the packs of the metrics, and in
+    vLLM's, whatever is judged."""
+    used = (pack for metric in metrics if (pack := _pack_of(metric)) is not None)
+    found = {pack.name: pack for pack in (*used, packs()["vllm"])}
+    return tuple(each for pack in found.values() for each in pack.durations.items())
 
 
 def _pack_of(metric: spec.Metric) -> Pack | None:
@@ -244,13 +254,14 @@ def _own_recipe(metric: spec.Metric) -> tuple[Kind, Recipe]:
 
     if metric.ratio:
         parts = {"bad": counters(metric.ratio.bad), "total": counters(metric.ratio.total)}
-        return Kind.RATIO, Recipe(parts=parts)
+        return Kind.RATIO, Recipe(parts=parts, counts_at=Moment.END)
     if metric.histogram:
-        return Kind.HISTOGRAM, Recipe(parts={"buckets": counters(metric.histogram.buckets)})
+        buckets = {"buckets": counters(metric.histogram.buckets)}
+        return Kind.HISTOGRAM, Recipe(parts=buckets, counts_at=Moment.END)
     if metric.scalar:
         if ARM not in metric.scalar.value:
             raise Unreadable(f"{metric.scalar.value!r} gives both arms the same number: write {ARM} in it.")
-        return Kind.SCALAR, Recipe(expression=metric.scalar.value)
+        return Kind.SCALAR, Recipe(expression=metric.scalar.value, counts_at=Moment.END)
     raise Unresolvable(f"Metric {metric.effective_name}: write one of use, ratio, histogram and scalar.")
 
 
@@ -291,7 +302,7 @@ def _breakdown(kind: Kind, tolerance: Tolerance) -> float | None:
 
 _METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "load"}
 _METRIC_KEYS |= {"notes", "also"}
-_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy"}
+_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "countsAt"}
 
 
 def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
@@ -300,11 +311,20 @@ def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
     if vantage not in ("proxy", "pod"):
         raise ValueError(f"{name}: the vantage {vantage} is neither proxy nor pod.")
     if "cannot" in data:
-        return Pack(name, data["about"], {}, vantage, None, data["cannot"])
+        return Pack(name, data["about"], {}, vantage, None, {}, data["cannot"])
     by = By(data["arms"])
     entries = {key: _entry(f"{name}/{key}", by, value) for key, value in data["metrics"].items()}
     total: Part = (read(data["arrivals"]),)
-    return Pack(name, data["about"], entries, vantage, Recipe(by, {"arrivals": total}, warm_up=False))
+    arrived = Recipe(
+        by, {"arrivals": total}, warm_up=False, counts_at=Moment(data.get("arrivalsCountAt", Moment.ARRIVAL))
+    )
+    lasting = {Moment(key): _duration(by, value) for key, value in data.get("durations", {}).items()}
+    return Pack(name, data["about"], entries, vantage, arrived, lasting)
+
+
+def _duration(by: By, data: Mapping[str, Any]) -> Recipe:
+    parts = {"buckets": _part(data["buckets"])}
+    return Recipe(by, parts, factor=float(data.get("factor", 1)), warm_up=False)
 
 
 def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
@@ -333,6 +353,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
         # a proxy's age says nothing about the age of the pods behind it
         warm_up=bool(data.get("warmUp", by is By.REVISION)),
         lazy=bool(data.get("lazy", True)),
+        counts_at=Moment(data["countsAt"]),
     )
     return Entry(metric, recipe, data.get("notes", ""), tuple(data.get("also", ())))
 

@@ -53,6 +53,7 @@ def _written(metric: Metric) -> dict[str, Any]:
         "cap": metric.cap,
         "restart": metric.restart,
         "feelsLoad": metric.feels_load,
+        "settle": metric.settle,
         "bounds": list(metric.bounds),
         "unit": metric.unit,
     }
@@ -90,6 +91,8 @@ def _written_look(metric: Metric, observation: Observation | None) -> dict[str, 
         look["control"] = _written_arm(control)
     if metric.feels_load and observation is not None and observation.load is not None:
         look["load"] = observation.load
+    if metric.settle and metric.catastrophic and observation is not None and observation.begun is not None:
+        look["begun"] = observation.begun
     return look
 
 

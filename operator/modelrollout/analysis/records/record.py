@@ -11,9 +11,10 @@ Optional at the top: `about` (a line for people), `interval` (seconds per look, 
 ...], unix seconds), and `steps` ([{"look": 21, "dwell": 600, "margin": 2, "carry": true, "alike": true},
 ...]): a step begins before that look, with the terms of `ladder.StepTerms`; promotion evidence begins anew
 unless it is carried. Optional per metric: direction, critical, consequence, catastrophic, cap, restart,
-feelsLoad, bounds, unit, baseline, decidingEdges and margins (histogram); `phi`, a design effect to judge with
-as it is, or `phiHistory` (with phiShort, phiExposure and edgeNoise), one learned before the rollout that its
-own looks may raise. What is absent has the operator's default.
+feelsLoad, bounds, unit, baseline, decidingEdges and margins (histogram); `settle`, the seconds after each
+change of the split that are not judged; `phi`, a design effect to judge with as it is, or `phiHistory` (with
+phiShort, phiExposure and edgeNoise), one learned before the rollout that its own looks may raise. What is
+absent has the operator's default.
 
 An arm of a look is, by kind:
 
@@ -23,7 +24,8 @@ An arm of a look is, by kind:
     mean       {"values": [0, 0.5, 1], "counts": [2, 8, 10]} or {"sum": 14, "n": 20}
     scalar     {"value": 0.31} or {"sum": 31, "n": 100}
 
-A look of it may have "load": requests per pod of the canary over those of the control.
+A look of it may have "load": requests per pod of the canary over those of the control; and "begun": requests
+that the canary got, where they are counted sooner.
 A look that could not be used is {"problem": {"kind": "NoData", "message": "..."}}.
 """
 
@@ -139,6 +141,7 @@ def _metric(shape: Shape) -> Metric:
             cap=shape.flag("cap", True),
             restart=shape.flag("restart", True),
             load=shape.flag("feelsLoad", None),
+            settle=shape.number("settle", 0.0),
             bounds=_bounds(shape),
             unit=shape.text("unit", ""),
             **learned,
@@ -198,7 +201,8 @@ def _observation(metric: Metric, shape: Shape) -> Observation:
     alone = metric.kind in (Kind.RATIO, Kind.MEAN) and metric.tolerance.ratio == 0
     control = shape.shape("control", None) if alone else shape.shape("control")
     other = _arm(metric.kind, control) if control is not None else None
-    observation = Observation(canary, other, load=shape.number("load", None))
+    load, begun = shape.number("load", None), shape.number("begun", None)
+    observation = Observation(canary, other, load=load, begun=begun)
     refused = checks.check(metric, observation)
     if isinstance(refused, Problem) and refused.kind is ProblemKind.INVALID:
         raise Malformed(f'metric "{metric.name}", {shape.place.rpartition(": ")[2]}: {refused.message}')
