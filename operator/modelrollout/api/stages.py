@@ -1,22 +1,53 @@
 """The stages of a plan: each step of the wire, read once into the one thing that it is.
 
 A `Step` on the wire is a set of optional fields, as is the custom in Kubernetes, and a reader that forgets
-one of them passes over a step that it does not know. A stage is one of a closed set of types instead, and
-its readers `match` on it and end in `assert_never`: mypy names every place that forgets a new kind.
+one of them passes over a step that it does not know. A stage is one of a closed set of types instead.
+
+To add a kind, add its field to `Step` (api/spec.py) and its class here, to `Stage` and to `stage_of`. mypy
+then names the two places that decide by kind and end in `assert_never`: what passes it (rollout/judge.py)
+and what people read meanwhile (rollout/phase.py). Everybody else asks for what all kinds have.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Match, Step
 
 
+class _Kind(ABC):
+    """What every kind of stage has."""
+
+    stay: int | None
+    """The least seconds that it lasts; None: until a person passes it."""
+    judged: ClassVar[bool] = False
+    """Metrics judge it when there are any."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """Names it in a table: `weight 25 %`."""
+
+    @property
+    def shift(self) -> Shift | None:
+        """The traffic that it moves; None: it changes none."""
+        return None
+
+    @property
+    def opened_by(self) -> str:
+        """What ends it, for people, where neither its time nor a verdict of the metrics does; else empty."""
+        return ""
+
+
 @dataclass(frozen=True)
-class Shift:
+class Shift(_Kind):
     """Moves traffic. It lasts at least `stay` seconds, and metrics judge it when there are any."""
+
+    judged = True
 
     stay: int
     weight: int | None = None
@@ -26,22 +57,42 @@ class Shift:
     matches: tuple[Match, ...] = ()
     """Requests that go to the canary whole; empty: the matches stay as they are."""
 
+    @property
+    def title(self) -> str:
+        if self.weight is not None:
+            return f"weight {self.weight} %"
+        return f"mirror {self.mirror} %" if self.mirror else "match"
+
+    @property
+    def shift(self) -> Shift:
+        return self
+
 
 @dataclass(frozen=True)
-class Wait:
+class Wait(_Kind):
     """Changes no traffic and lasts `stay` seconds; None: until a person passes it."""
 
     stay: int | None
+    title = "pause"
+
+    @property
+    def opened_by(self) -> str:
+        return "a person" if self.stay is None else ""
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class Evaluate(_Kind):
     """Changes no traffic and lasts until an evaluation of the canary has passed. Nothing else opens it: no
     time, no verdict of the metrics, and no silence."""
 
     name: str
     """One of spec.evaluations."""
     stay: int = 0
+    opened_by = "the evaluation, whose time is not planned here"
+
+    @property
+    def title(self) -> str:
+        return f"evaluate {self.name}"
 
 
 Stage = Shift | Wait | Evaluate

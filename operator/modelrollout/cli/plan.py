@@ -7,7 +7,7 @@ import asyncio
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,7 +15,7 @@ from modelrollout.analysis.packs.catalogue import problems
 from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.analysis.planning.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
-from modelrollout.api.stages import Evaluate, Shift, Stage, Wait
+from modelrollout.api.stages import Stage
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.sources import forecast
 from modelrollout.sources.provider import ProviderError
@@ -94,7 +94,7 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
     lines = [f"{'step':<6}{'traffic':<16}{'takes about':<14}decided by"]
     for number, (stage, expected) in enumerate(forecasts, 1):
         takes = duration(expected.seconds)
-        lines.append(f"{number}/{len(forecasts):<4}{traffic(stage):<16}{takes:<14}{decides(stage, expected)}")
+        lines.append(f"{number}/{len(forecasts):<4}{stage.title:<16}{takes:<14}{decides(stage, expected)}")
         lines += [f"      {finding(metric)}" for metric in expected.metrics]
     total = sum(expected.seconds for _, expected in forecasts)
     waits = " and the time that a person takes" if any(stage.stay is None for stage, _ in forecasts) else ""
@@ -109,34 +109,13 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
     return [*lines, *(f"warning: {warning}" for warning in known.warnings)]
 
 
-def traffic(stage: Stage) -> str:
-    match stage:
-        case Shift(weight=weight) if weight is not None:
-            return f"weight {weight} %"
-        case Shift(mirror=mirror) if mirror:
-            return f"mirror {mirror} %"
-        case Shift():
-            return "match"
-        case Wait():
-            return "pause"
-        case Evaluate(name=name):
-            return f"evaluate {name}"
-        case _:
-            assert_never(stage)
-
-
 def decides(stage: Stage, expected: StageForecast) -> str:
-    match stage:
-        case Wait(stay=None):
-            return "a person"
-        case Evaluate():
-            return "the evaluation, whose time is not planned here"
-        case Shift() | Wait():
-            if not expected.comparable:
-                return "its time; nothing is compared"
-            return expected.slowest or "its shortest stay"
-        case _:
-            assert_never(stage)
+    """Say what ends the stage."""
+    if stage.opened_by:
+        return stage.opened_by
+    if not expected.comparable:
+        return "its time; nothing is compared"
+    return expected.slowest or "its shortest stay"
 
 
 def finding(metric: MetricForecast) -> str:

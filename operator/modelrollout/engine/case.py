@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import assert_never
 
 from modelrollout.analysis.counters.matchers import Arms, Split
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
@@ -13,8 +12,7 @@ from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec, Step
-from modelrollout.api.stages import Evaluate, Shift, Wait, stages
-from modelrollout.api.stages import Stage as PlanStage
+from modelrollout.api.stages import stages
 from modelrollout.api.times import unix
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure
@@ -160,16 +158,5 @@ def judgement_of(case: Case, question: Question, planned_looks: int) -> Evidence
 
 def planned_looks(steps: list[Step], analysis: Analysis) -> int:
     """Looks that the plan's shortest stays take, twice."""
-    dwell = sum(map(_judged_for, stages(steps)))
+    dwell = sum(stage.stay or 0 for stage in stages(steps) if stage.judged)
     return max(math.ceil(2 * dwell / seconds(analysis.interval)), FEWEST_PLANNED)
-
-
-def _judged_for(stage: PlanStage) -> int:
-    """The shortest time, in seconds, for which metrics judge this stage."""
-    match stage:
-        case Shift(stay=stay):
-            return stay
-        case Wait() | Evaluate():
-            return 0
-        case _:
-            assert_never(stage)

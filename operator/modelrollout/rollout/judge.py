@@ -21,13 +21,7 @@ def needs_verdict(view: View) -> bool:
     """There are metrics, and a control arm to compare with."""
     if view.spec.analysis is None or view.asked.canary >= 100:
         return False
-    match view.stage:
-        case Shift():
-            return True
-        case Wait() | Evaluate() | None:
-            return False
-        case stage:
-            assert_never(stage)
+    return view.stage is not None and view.stage.judged
 
 
 def evidence(view: View) -> Judgement | None:

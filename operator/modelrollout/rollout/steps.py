@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Curve, Pause, Spec, Step
-from modelrollout.api.stages import Evaluate, Shift, Wait, stage_of
+from modelrollout.api.stages import stage_of
 from modelrollout.rollout.capacity import needed
 from modelrollout.traffic.ratio import nearest
 from modelrollout.traffic.registry import capabilities_of
@@ -40,13 +39,8 @@ def expand(spec: Spec) -> list[Step]:
 
 def _is_move(step: Step) -> bool:
     """The step sends everybody to the canary."""
-    match stage_of(step):
-        case Shift(weight=weight):
-            return weight == 100
-        case Wait() | Evaluate():
-            return False
-        case stage:
-            assert_never(stage)
+    shift = stage_of(step).shift
+    return shift is not None and shift.weight == 100
 
 
 def _weights(curve: Curve) -> list[int]:
@@ -82,14 +76,9 @@ def split_at(plan: Steps, index: int) -> Split:
     """
     split = Split()
     for step in plan[: index + 1]:
-        match stage_of(step):
-            case Shift(weight=weight, mirror=mirror, matches=matches):
-                canary = split.canary if weight is None else weight
-                split = Split(canary, mirror, as_matches(matches) or split.matches)
-            case Wait() | Evaluate():
-                pass
-            case stage:
-                assert_never(stage)
+        if (shift := stage_of(step).shift) is not None:
+            canary = split.canary if shift.weight is None else shift.weight
+            split = Split(canary, shift.mirror, as_matches(shift.matches) or split.matches)
     return Split(100) if split.canary == 100 else split
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import assert_never
 
 from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.counters.halves import Halves
@@ -186,15 +185,10 @@ def steps_of(spec: Spec, known: Known) -> list[tuple[stages.Stage, StageForecast
 
 def _shares(stage: stages.Stage, terms: StepTerms) -> Stage:
     """The parts of the requests that each arm gets; nothing is compared in a wait or a match."""
-    match stage:
-        case stages.Shift(stay=stay, mirror=mirror) if mirror:
-            return Stage(mirror / 100, 1.0, float(stay), terms.margin, terms.alike)
-        case stages.Shift(stay=stay, weight=weight):
-            share = (weight or 0) / 100
-            return Stage(share, 1 - share, float(stay), terms.margin, terms.alike)
-        case stages.Wait(stay=stay):
-            return Stage(0.0, 1.0, float(stay or 0))
-        case stages.Evaluate():
-            return Stage(0.0, 1.0)
-        case _:
-            assert_never(stage)
+    stay, shift = float(stage.stay or 0), stage.shift
+    if shift is None:
+        return Stage(0.0, 1.0, stay)
+    if shift.mirror:
+        return Stage(shift.mirror / 100, 1.0, stay, terms.margin, terms.alike)
+    share = (shift.weight or 0) / 100
+    return Stage(share, 1 - share, stay, terms.margin, terms.alike)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import assert_never
 
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec, Strategy, Traffic
-from modelrollout.api.stages import Evaluate, Shift, Wait, stages
+from modelrollout.api.stages import Shift, stages
 from modelrollout.traffic import ratio
 from modelrollout.traffic.router import Match, Router, Split
 
@@ -63,13 +62,8 @@ def _shifts(strategy: Strategy) -> Iterator[Shift]:
     """The stages that move traffic."""
     canary, blue_green = strategy.canary, strategy.blue_green
     for stage in stages([*(canary.steps if canary else ()), *(blue_green.steps if blue_green else ())]):
-        match stage:
-            case Shift():
-                yield stage
-            case Wait() | Evaluate():
-                pass
-            case _:
-                assert_never(stage)
+        if stage.shift is not None:
+            yield stage.shift
 
 
 def refusal(spec: Spec, router: Router) -> Problem | None:
