@@ -14,9 +14,9 @@ from kubernetes.aio.config import ConfigException
 from modelrollout.analysis.records.export import write
 from modelrollout.api.names import RolloutKey
 from modelrollout.cli.manifest import Unreadable, read
+from modelrollout.cli.recount import Recounted, Unrecorded, recount
 from modelrollout.cluster.client import Cluster, connection
 from modelrollout.cluster.errors import ClusterError
-from modelrollout.engine.recount import Recounted, Unrecorded, recount
 from modelrollout.sources.provider import ProviderError
 
 ELSEWHERE = (

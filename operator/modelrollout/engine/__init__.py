@@ -1,1 +1,7 @@
-"""The loop: observe from cluster and sources, ask the brain, record, act."""
+"""When passes are made, and in which order each one observes, decides, records and acts.
+
+`loop` → `one_pass`: `observe` makes a `snapshot` of what the cache holds (`fetch` reads what is missing,
+`reader` parses, `gateways` looks at what a route points to) → `observed` and `obstacles` turn it into what
+the brain decides on → `status_writer` → `act` (`write` and `leave` are its hands) → `announce`. Beside them
+`looks` keeps one `trial` per `case` under judgement.
+"""

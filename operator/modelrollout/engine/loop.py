@@ -73,7 +73,7 @@ class Loop:
         self._announcer = announcer
         self._telemetry = telemetry
         self._clock = clock
-        self._observer = Observer(cluster, cache, policy)
+        self._observer = Observer(cluster, cache)
         self._observer.gateways.on_news = self.wake
         self._writer = StatusWriter(cluster, self.see, clock)
         self._one_pass = OnePass(
@@ -85,6 +85,7 @@ class Loop:
             telemetry=telemetry,
             turn=turn,
             clock=clock,
+            policy=policy,
         )
         self._kept: dict[RolloutKey, Kept] = collections.defaultdict(Kept)
         self._ending = False

@@ -20,11 +20,13 @@ from modelrollout.engine.act import Actor
 from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
+from modelrollout.engine.observed import observed_from
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.status_writer import StatusWriter
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Action, EnsureRevision, Plan, RestoreRevision, Scale, SetTraffic
 from modelrollout.rollout.notes import Note
+from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -86,7 +88,9 @@ class OnePass:
         telemetry: Telemetry,
         turn: asyncio.Lock,
         clock: Callable[[], float],
+        policy: Policy,
     ) -> None:
+        """`policy`: which pods may be made; see `serving/policy.py`."""
         self._observer = observer
         self._writer = writer
         self._actor = actor
@@ -95,6 +99,7 @@ class OnePass:
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
+        self._policy: Policy = policy
 
     async def make(self, at: RolloutKey, kept: Kept, deleting: bool) -> float | None:
         """Make a pass; seconds until the next is due without an event, None when only an event can matter.
@@ -107,16 +112,21 @@ class OnePass:
         await self._recount(at, kept)
         async with contextlib.nullcontext() if kept.called else self._turn:
             kept.called = False
-            view = self._observer.view(at)
+            view = self._observer.snapshot(at)
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
-            observed = self._observer.observed(
+            reading = self._observer.reading(view)
+            if not reading.settled:
+                self._observer.gateways.look_again(view)
+            observed = observed_from(
                 view,
+                reading,
                 self._looks.judgement(at),
                 self._looks.proof(at),
-                kept.setback,
-                kept.unmade,
+                setback=kept.setback,
+                unmade=kept.unmade,
                 left_behind=self._looks.left_behind(at),
+                policy=self._policy,
             )
             plan = decide(view.spec, view.status, observed, self._clock())
             self._follow(at, view, plan)
@@ -139,7 +149,7 @@ class OnePass:
             return
         kept.counted_at = time.monotonic()
         with contextlib.suppress(ClusterError):
-            if await self._observer.recount(at):
+            if await self._observer.fetcher.recount(at):
                 log.info("pods were listed anew, and the watches had not shown all")
 
     def _follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelrollout.api.names import Role, RolloutKey
+from modelrollout.api.names import REVISION_LABEL, ROLLOUT_LABEL, Role, RolloutKey
 from modelrollout.api.objects import Object, Ref
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic
 from modelrollout.rollout.model import Fleet
+from modelrollout.rollout.revision import content_hash
 from modelrollout.traffic.router import Router, Site
 
 
@@ -36,6 +37,8 @@ class Snapshot:
     """By revision."""
     fleets: Mapping[str, Fleet] = field(default_factory=dict)
     """By revision."""
+    endpoints: Mapping[Role, Mapping[str, int]] = field(default_factory=dict)
+    """Role -> revision -> ready endpoints that the role's Service lists."""
     elsewhere: TakenTraffic | None = None
     """Other objects that the spec has named since traffic is moved by those in `spec`."""
     rival: Problem | None = None
@@ -53,3 +56,19 @@ class Snapshot:
     def splits_by_pods(self) -> bool:
         """The Service itself is the router: its selector and the pod counts make the split."""
         return self.router.capabilities.splits_by_pods
+
+    def selected(self, role: Role) -> str | None:
+        """The revision whose pods the role's Service selects."""
+        return revision_behind(self.role_services.get(role), self.key.name)
+
+
+def revision_behind(service: Object | None, rollout: str) -> str | None:
+    """The revision of the rollout whose pods this Service selects."""
+    selector = ((service or {}).get("spec") or {}).get("selector") or {}
+    return selector.get(REVISION_LABEL) if selector.get(ROLLOUT_LABEL) == rollout else None
+
+
+def prompts_hash(prompts: Object | None) -> str | None:
+    if prompts is None:
+        return None
+    return content_hash(prompts.get("data") or {}, prompts.get("binaryData") or {})

@@ -17,8 +17,8 @@ from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.records.record import Record
 from modelrollout.analysis.records.replay import judged
 from modelrollout.api.spec import Analysis, Spec
+from modelrollout.cli.recount import step_starts
 from modelrollout.engine.case import Case, Stage, judgement_of, planned_looks
-from modelrollout.engine.recount import step_starts
 from modelrollout.engine.trial import Trial
 from modelrollout.rollout.exposure import Exposure, exposure
 from modelrollout.rollout.steps import expand

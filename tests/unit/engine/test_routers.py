@@ -139,7 +139,7 @@ def test_what_it_makes_is_owned_by_the_rollout_and_taken_away_again(tiny):
     actor = Actor(cluster, cache, observer, cache.see)
 
     async def split(weight):
-        await actor.do(observer.view(at), SetTraffic(Split(weight)))
+        await actor.do(observer.snapshot(at), SetTraffic(Split(weight)))
 
     asyncio.run(split(25))
     ((verb, name, made),) = cluster.sent

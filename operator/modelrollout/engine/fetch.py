@@ -1,0 +1,77 @@
+"""Reading from the API server what the watches have not shown, or may have lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from modelrollout.api.names import ROLLOUT_LABEL, RolloutKey
+from modelrollout.api.objects import DEPLOYMENT, ENDPOINT_SLICE, EVENT, POD, Object, Ref, name_of, named
+from modelrollout.cluster.cache import Cache
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import Refused
+from modelrollout.serving.trouble import waits_silently
+
+ASKED = 3
+"""Pods of a rollout whose Events are read; the others mostly wait for the same."""
+
+
+class Fetcher:
+    """Puts into the cache what it reads."""
+
+    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+        self._cluster = cluster
+        self._cache = cache
+        self._warnings: dict[RolloutKey, Mapping[str, str]] = {}
+
+    def warnings(self, at: RolloutKey) -> Mapping[str, str]:
+        """Name of a pod that waits for something -> its last Warning Event, as of the last recount."""
+        return self._warnings.get(at, {})
+
+    def forget(self, at: RolloutKey) -> None:
+        """The rollout is gone."""
+        self._warnings.pop(at, None)
+
+    async def read(self, ref: Ref, namespace: str) -> None:
+        body = await self._cluster.get(ref, namespace)
+        if body is None:
+            self._cache.forget(ref, namespace)
+        else:
+            self._cache.see(ref, namespace, body)
+
+    async def children(self, kind: Ref, at: RolloutKey) -> bool:
+        """Take in the rollout's children of one kind as they are now; whether any of it was news."""
+        before = list(self._cache.children(at.namespace, at.name, kind.resource))
+        listed = await self._cluster.list(kind, at.namespace, f"{ROLLOUT_LABEL}={at.name}")
+        names = {name_of(body) for body in listed}
+        seen = [self._cache.see(named(kind, name_of(body)), at.namespace, body) for body in listed]
+        gone = [known for known in before if name_of(known) not in names]
+        for known in gone:
+            ref = named(kind, name_of(known))
+            # something newer may have come while the list was on its way
+            if self._cache.get(ref, at.namespace) is known:
+                self._cache.forget(ref, at.namespace)
+        return any(seen) or bool(gone)
+
+    async def recount(self, at: RolloutKey) -> bool:
+        """List the rollout's Deployments, pods and endpoints anew; whether that was news.
+
+        A watch that has lost an event does not say so, and a rollout would wait for its pods for ever.
+        """
+        news = await asyncio.gather(*(self.children(kind, at) for kind in (DEPLOYMENT, POD, ENDPOINT_SLICE)))
+        silent = [
+            pod for pod in self._cache.children(at.namespace, at.name, POD.resource) if waits_silently(pod)
+        ]
+        said = {name_of(pod): await self._last_warning(pod) for pod in silent[:ASKED]}
+        before, self._warnings[at] = self.warnings(at), said
+        return any(news) or said != before
+
+    async def _last_warning(self, pod: Object) -> str:
+        """What the pod's last Warning Event says; empty where there is none, or Events may not be read."""
+        fields = f"involvedObject.uid={pod['metadata']['uid']},type=Warning"
+        try:
+            found = await self._cluster.list(EVENT, pod["metadata"]["namespace"], fields=fields)
+        except Refused:
+            return ""
+        latest = max(found, key=lambda each: each.get("lastTimestamp") or "", default=None)
+        return f"{latest.get('reason', '')}: {latest.get('message', '')}" if latest is not None else ""

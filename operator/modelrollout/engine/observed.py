@@ -1,0 +1,121 @@
+"""From a snapshot to the brain's `Observed`: pure, and the only place that knows both."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from modelrollout.analysis.evidence.split import SplitProof
+from modelrollout.api.names import FORM_ANNOTATION, ROLLOUT_LABEL
+from modelrollout.api.objects import Object, annotations_of
+from modelrollout.api.problem import Problem
+from modelrollout.engine.obstacles import obstacle
+from modelrollout.engine.snapshot import Snapshot, prompts_hash
+from modelrollout.rollout.authors import authors
+from modelrollout.rollout.commands import given
+from modelrollout.rollout.difference import difference
+from modelrollout.rollout.model import Judgement, Named, Observed
+from modelrollout.rollout.revision import describe, form_of
+from modelrollout.serving.context import shorter
+from modelrollout.serving.policy import Policy
+from modelrollout.serving.services import port_warning
+from modelrollout.traffic import ownership, selector
+from modelrollout.traffic.router import Reading
+
+
+def observed_from(
+    view: Snapshot,
+    reading: Reading,
+    judgement: Judgement | None,
+    proof: SplitProof | None,
+    *,
+    setback: Problem | None = None,
+    unmade: str | None = None,
+    left_behind: float | None = None,
+    policy: Policy = "any",
+) -> Observed:
+    """What the brain decides on.
+
+    Args:
+        reading: what the router read of the route.
+        policy: which pods may be made; see `serving/policy.py`.
+    """
+    at, metadata = view.key, view.resource["metadata"]
+    found = None
+    if view.status.original_traffic is None and all(map(view.objects.get, view.router.refs())):
+        found = view.router.remember(view.objects, view.site) or None
+    return Observed(
+        generation=int(metadata["generation"]),
+        revision=view.revision,
+        revision_model=describe(view.spec),
+        annotations=annotations_of(view.resource),
+        fleets=view.fleets,
+        services={role: view.selected(role) for role in view.role_services},
+        endpoints=view.endpoints,
+        route=_warned(view, reading),
+        problem=None if view.deleting else obstacle(view, policy),
+        setback=setback,
+        changed=_changed(view),
+        unmade=unmade,
+        judgement=judgement,
+        split_mismatch=proof.mismatch if proof is not None else None,
+        measured=proof.measured if proof is not None else None,
+        left_behind=left_behind,
+        found=found,
+        selector=f"{ROLLOUT_LABEL}={at.name}",
+        deleting=view.deleting,
+        named=_named(view),
+        version=str(metadata["resourceVersion"]),
+        authors=authors(view.resource, given(annotations_of(view.resource)).values()),
+        asked=view.elsewhere,
+        at_home=_at_home(view),
+        splits_by_pods=view.splits_by_pods,
+        released=frozenset(revision for revision, body in view.deployments.items() if _ownerless(body)),
+        ownerless=any(map(_ownerless, (*view.deployments.values(), *view.role_services.values()))),
+    )
+
+
+def _warned(view: Snapshot, reading: Reading) -> Reading:
+    """The route, with what may mislead about the Service's ports and the new revision's arguments."""
+    body = view.deployments.get(view.revision)
+    stable = view.deployments.get(view.status.stable.revision) if view.status.stable else None
+    found = [
+        port_warning(view.service, body) if body is not None and view.service is not None else None,
+        shorter(stable, body) if stable is not None and body is not None else None,
+    ]
+    if new := tuple(filter(None, found)):
+        return dataclasses.replace(reading, warnings=(*reading.warnings, *new))
+    return reading
+
+
+def _named(view: Snapshot) -> Named | None:
+    """The Service that people named, where it is none of the router's and selects pods at all."""
+    service = view.service
+    if not view.router.capabilities.by_services or service is None:
+        return None
+    if service["spec"].get("type") == "ExternalName":
+        return None
+    return Named(
+        selector.revision_selected(service, view.key.name),
+        selector.of(service),
+        ownership.writer(service, ("spec", "selector")),
+    )
+
+
+def _at_home(view: Snapshot) -> bool:
+    """What is to be given back of the route is as it was found already."""
+    original = view.status.original_traffic
+    return original is None or not view.router.hand_back(view.objects, view.site, original)
+
+
+def _ownerless(body: Object) -> bool:
+    return not body["metadata"].get("ownerReferences")
+
+
+def _changed(view: Snapshot) -> str:
+    """What spec asks for otherwise than what serves, as far as it is known how that was made."""
+    stable = view.status.stable
+    serving = view.deployments.get(stable.revision) if stable is not None else None
+    form = annotations_of(serving or {}).get(FORM_ANNOTATION)
+    if stable is None or form is None or view.revision == stable.revision:
+        return ""
+    return difference(form, form_of(view.spec, prompts_hash(view.prompts)))
