@@ -235,7 +235,7 @@ class Analysis:
 
     @classmethod
     def of(cls, metrics: Sequence[spec.Metric]) -> Analysis:
-        return cls(resolve(metrics), arrivals_of(metrics))
+        return cls(tuple(each.with_sum() for each in resolve(metrics)), arrivals_of(metrics))
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

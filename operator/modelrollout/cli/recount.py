@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -63,7 +63,8 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
         learned = await learn(
             source, kept.question, plan, kept.planned_looks, interval=kept.case.interval, until=until
         )
-        rows = await _counted(source, kept.question, kept.looked)
+        asked = replace(kept.question, metrics=tuple(m.with_sum() for m in kept.question.metrics))
+        rows = await _counted(source, asked, kept.looked)
     finally:
         await source.close()
     looks = tuple(look for run in kept.looked.runs for look in run.looks())

@@ -203,7 +203,7 @@ class Looks:
 
     async def _look(self, at: RolloutKey, trial: Trial) -> None:
         look = trial.next_look()
-        counted = await self._source.count(trial.question, look)
+        counted = await self._source.count(trial.asked(), look)
         async with self._turn:
             with self._telemetry.look_seconds.time():
                 folded = trial.fold(counted)

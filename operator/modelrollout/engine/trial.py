@@ -155,6 +155,14 @@ class Trial:
         """The look that is open now saw other traffic than was meant."""
         self.valid_from = max(self.valid_from, now)
 
+    def asked(self) -> Question:
+        """What is asked at the next look: also the sums of histograms whose buckets are too coarse."""
+        coarse = self.evidence.coarse if self.evidence is not None else frozenset()
+        if not coarse:
+            return self.question
+        metrics = self.question.metrics
+        return replace(self.question, metrics=tuple(m.with_sum() if m.name in coarse else m for m in metrics))
+
     def next_look(self) -> Look:
         """The next look that may be folded; in the past when looks have to be counted again.
 

@@ -18,7 +18,14 @@ from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.inputs.schedule import look_ending_by
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.planning.calibration import calibrate
-from modelrollout.analysis.planning.planner import Stage, StageForecast, bounds_of, demands, forecast
+from modelrollout.analysis.planning.planner import (
+    Stage,
+    StageForecast,
+    bounds_of,
+    demands,
+    forecast,
+    is_coarse,
+)
 from modelrollout.api import stages
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec
@@ -59,7 +66,7 @@ class Known:
 
     def is_planned(self, metric: Metric) -> bool:
         """Whether the forecasts know how long it takes; what cannot keep a step waiting needs none."""
-        timeless = not metric.is_critical or metric.kind is Kind.SCALAR
+        timeless = not metric.is_critical or metric.kind is Kind.SCALAR or is_coarse(metric)
         return timeless or (metric.name in self.units and bool(bounds_of(metric)))
 
 

@@ -13,11 +13,15 @@ from statistics import NormalDist
 import pytest
 
 from modelrollout.analysis.betting.edges import FLOOR, coarseness, edge_margins, exceedances
+from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Histogram, Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.latency import BASELINE_UNITS, edges_of
+from modelrollout.analysis.records.export import write
+from modelrollout.analysis.records.record import Record, read
+from modelrollout.analysis.records.replay import judged
 from tests.unit.analysis.given import TTFT, judge, latency_histogram, look
 
 NORMAL = NormalDist()
@@ -73,7 +77,7 @@ def narrow(rng: random.Random) -> float:
     return 0.013 * rng.lognormvariate(0, 0.1)
 
 
-def test_buckets_that_cannot_show_the_tolerance_never_prove_it_and_say_what_would() -> None:
+def test_buckets_that_cannot_show_the_tolerance_never_prove_it_without_the_sum_of_the_values() -> None:
     """13 ms plus 15 % stays inside the bucket from 10 to 20 ms: nothing was shown, so nothing passes."""
     metric = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1), unit="seconds")
     rows = [
@@ -83,10 +87,59 @@ def test_buckets_that_cannot_show_the_tolerance_never_prove_it_and_say_what_woul
     evidence, verdicts = judge(Plan((metric,), planned_looks=40), rows)
     assert {verdict.kind for verdict in verdicts} == {VerdictKind.INSUFFICIENT}
     assert verdicts[-1].reason == "NotComparable"
-    assert "between 0.01 and 0.02 seconds" in verdicts[-1].message
-    assert "Judge the mean instead" in verdicts[-1].message
+    assert "inside one bucket, from 0.01 to 0.02 seconds" in verdicts[-1].message
+    assert "the mean is judged instead" in verdicts[-1].message
     again, _ = Evidence.from_state(evidence.plan, evidence.to_state()).fold(look(99), rows[0])
     assert again == evidence.fold(look(99), rows[0])[0]
+
+
+def summed(draw: Callable[[random.Random], float], n: int, factor: float, seed: int) -> Histogram:
+    """With the sum of the values, as a server counts it."""
+    rng = random.Random(seed)
+    values = [factor * draw(rng) for _ in range(n)]
+    return replace(drawn(draw, n, factor, seed), total=sum(values))
+
+
+def narrowly(factor: float, looks: int) -> list[dict[str, Observation]]:
+    return [
+        {"ttft": Observation(summed(narrow, 100, factor, t), summed(narrow, 100, 1.0, 1000 + t))}
+        for t in range(2, 2 + looks)
+    ]
+
+
+def test_where_the_buckets_are_too_coarse_the_mean_is_judged_and_says_so() -> None:
+    metric = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1), unit="seconds")
+    plan = Plan((metric,), planned_looks=40)
+    evidence, verdicts = judge(plan, narrowly(1.0, 24))
+    assert verdicts[-1].kind is VerdictKind.PASS
+    assert "so the mean is judged: 0.013" in verdicts[-1].message
+    assert verdicts[-1].metrics["ttft"].reason == "Proven"
+    assert evidence.coarse == {"ttft"}
+    assert Evidence.from_state(plan, evidence.to_state()).to_state() == evidence.to_state()
+
+
+@pytest.mark.parametrize("factor", [1.1, 1.15])
+def test_a_mean_on_the_margin_or_beyond_it_does_not_pass(factor: float) -> None:
+    metric = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1))
+    kinds = {verdict.kind for verdict in judge(Plan((metric,), planned_looks=40), narrowly(factor, 60))[1]}
+    assert kinds == {VerdictKind.INSUFFICIENT}
+
+
+@pytest.mark.parametrize(("carry", "looks"), [(True, 25), (False, 1)])
+def test_what_the_mean_has_shown_is_carried_only_to_a_step_of_the_same_load(carry: bool, looks: int) -> None:
+    metric = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1))
+    evidence, _ = judge(Plan((metric,), planned_looks=40), narrowly(1.0, 24))
+    stepped, _ = evidence.restart_promotion(terms=StepTerms(carry=carry)).fold(look(99), narrowly(1.0, 1)[0])
+    assert f"in {looks} looks" in stepped.standings()["ttft"].summary
+
+
+def test_a_record_holds_the_sums_of_histograms() -> None:
+    metric, rows = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1)), narrowly(1.0, 22)
+    plan = Plan((metric,), planned_looks=40)
+    evidence, _ = judge(plan, rows)
+    record = Record(plan, tuple(map(look, range(1, 23))), tuple(rows))
+    again = judged(read(write(record))).standings()["ttft"]
+    assert again.summary == evidence.standings()["ttft"].summary
 
 
 def test_coarse_buckets_still_object() -> None:

@@ -68,3 +68,5 @@ def test_looks_count_through_the_operators_own_counting_what_the_pods_served() -
     assert isinstance(seen.control, Histogram)
     assert sum(seen.canary.counts) == pytest.approx(120, rel=0.35)
     assert sum(seen.control.counts) == pytest.approx(120, rel=0.35)
+    middle = sum(n * edge for n, edge in zip(seen.control.counts, TTFT, strict=False))
+    assert 0.3 * middle < (seen.control.total or 0.0) < middle  # below the upper edges of their buckets

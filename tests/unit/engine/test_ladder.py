@@ -12,7 +12,7 @@ from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.metric import Kind, Prior
-from modelrollout.analysis.inputs.observation import Observation, Ratio
+from modelrollout.analysis.inputs.observation import Histogram, Observation, Ratio
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.records.record import Record
 from modelrollout.analysis.records.replay import judged
@@ -23,7 +23,7 @@ from modelrollout.engine.trial import Trial
 from modelrollout.rollout.exposure import Exposure, exposure
 from modelrollout.rollout.steps import expand
 from modelrollout.sources.looks import Counted, Question
-from tests.unit.analysis.given import latency_histogram
+from tests.unit.analysis.given import TTFT, latency_histogram
 
 ERRORS, LATENCY = "vllm/success-rate", "vllm/time-to-first-token"
 ANALYSIS = {
@@ -81,6 +81,18 @@ def begun(stage):
     plan = judgement_of(CASE, trial.question, trial.planned_looks)
     trial.begin(Evidence.fresh(replace(plan, metrics=learned)), {})
     return trial
+
+
+def test_the_sum_of_a_histogram_is_asked_for_where_its_buckets_are_too_coarse():
+    trial = begun(stage_at(0, 0.0))
+    assert trial.asked() == trial.question
+    one = Histogram(TTFT, tuple(5000.0 * (edge == 0.5) for edge in (*TTFT, 0)))
+    plan = trial.evidence.plan
+    narrow = tuple(replace(m, baseline=one) if m.kind is Kind.HISTOGRAM else m for m in plan.metrics)
+    trial.begin(Evidence.fresh(replace(plan, metrics=narrow)), {})
+    families = {m.name: m.recipe.families() for m in trial.asked().metrics}
+    assert "vllm:time_to_first_token_seconds_sum" in families[LATENCY]
+    assert families[ERRORS] == {"vllm:request_success_total"}
 
 
 def seen(rng, rate, weight, slow=1.0):

@@ -52,9 +52,10 @@ class Coarse:
 
     def sentence(self, scale: float, unit: str) -> str:
         return (
-            f"Most values lie between {self.low:g} and {self.high:g} {unit}".rstrip()
-            + f", in one bucket: {100 * (scale - 1):g} % slower cannot be seen there. Judge the mean instead "
-            "(sum and count as a scalar), give the server finer buckets, or widen the tolerance."
+            f"{100 * (scale - 1):.3g} % of most values lies inside one bucket, from {self.low:g} to "
+            f"{self.high:g} {unit}".rstrip()
+            + ", so the buckets cannot show it; the mean is judged instead, which takes 20 looks and holds "
+            "rather than reverts. Finer buckets on the server, or a wider tolerance, let the buckets judge."
         )
 
 

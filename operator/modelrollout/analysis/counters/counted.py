@@ -6,12 +6,12 @@ import math
 from collections.abc import Collection, Iterator
 from itertools import pairwise
 
-from modelrollout.analysis.counters.expression import Term
+from modelrollout.analysis.counters.expression import Selector, Term
 from modelrollout.analysis.counters.gather import Facts, Gathered, Process, gather
 from modelrollout.analysis.counters.growth import Window, pod_seconds, restarts
 from modelrollout.analysis.counters.matchers import Arms, Side
 from modelrollout.analysis.counters.patterns import MOST_VALUES, TooLong
-from modelrollout.analysis.counters.recipe import PER, Known, Part, Recipe
+from modelrollout.analysis.counters.recipe import PER, Known, Part, Recipe, sum_of
 from modelrollout.analysis.counters.recipe import Sum as Terms
 from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
 
@@ -135,7 +135,19 @@ class Counted:
         beyond = [total[edge] for edge in edges]
         counts = [beyond[0], *(b - a for a, b in pairwise(beyond))]
         scale = self.scale(recipe, beyond[-1])
-        return Histogram(tuple(edges[:-1]), tuple(count * scale for count in counts))
+        summed = self._summed(terms) if recipe.with_sum else None
+        return Histogram(
+            tuple(edges[:-1]),
+            tuple(count * scale for count in counts),
+            None if summed is None else summed * scale,
+        )
+
+    def _summed(self, terms: Terms) -> float | None:
+        """The sum of the values that lie in these buckets; None where a process does not count it."""
+        wanted = tuple(
+            Term(term.sign, Selector(sum_of(term.selector.family), term.selector.matchers)) for term in terms
+        )
+        return self.amount((wanted,))
 
     def missing(self, recipe: Recipe) -> Problem:
         names = " or ".join(sorted(recipe.families() - self._live)) or "a counter"

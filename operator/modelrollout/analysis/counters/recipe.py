@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelrollout.analysis.counters.expression import Term
@@ -58,6 +58,8 @@ class Recipe:
     lazy: bool = True
     """The first part's series may be absent while they would be 0: made when something is first counted. Not
     so where a process makes all of them at once: then absent means that its version does not count it."""
+    with_sum: bool = False
+    """histogram: count the sum of the values, too; it is judged where the buckets are too coarse."""
     counts_at: Moment = Moment.ARRIVAL
     """When a request is counted; what is no request's (restarts) is counted as it happens."""
     expression: str | None = None
@@ -80,7 +82,13 @@ class Recipe:
 
     def families(self) -> frozenset[str]:
         """All names under which its counters may be found."""
-        return frozenset(term.selector.family for terms in self.sums() for term in terms)
+        named = frozenset(term.selector.family for terms in self.sums() for term in terms)
+        return named | frozenset(map(sum_of, named)) if self.with_sum else named
+
+
+def sum_of(buckets: str) -> str:
+    """The family that has the sum of the values of a histogram, from the name of its buckets."""
+    return f"{buckets.removesuffix('_bucket')}_sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +101,9 @@ class Resolved:
     @property
     def name(self) -> str:
         return self.metric.name
+
+    def with_sum(self) -> Resolved:
+        """The same; of a histogram the sum is counted, too."""
+        if self.metric.kind is not Kind.HISTOGRAM:
+            return self
+        return replace(self, recipe=replace(self.recipe, with_sum=True))

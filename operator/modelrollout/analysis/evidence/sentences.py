@@ -19,7 +19,8 @@ def summary(metric: Metric, reading: Reading) -> str:
         return _counting(metric, reading)
     if metric.kind is Kind.SCALAR:
         return _scalar(metric, reading)
-    return _shares(metric, reading)
+    text = _shares(metric, reading)
+    return f"{text}; {reading.note}" if reading.note else text
 
 
 def plain(metric: Metric, reading: Reading) -> str:

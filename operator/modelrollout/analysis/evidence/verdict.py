@@ -32,6 +32,7 @@ from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.inputs.observation import Arm, Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.latency import LatencyTest
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading, Test
 from modelrollout.analysis.kinds.shares import SharesTest
 from modelrollout.analysis.kinds.tests_by_kind import fresh_test, load_test
@@ -213,6 +214,15 @@ class Evidence:
             for name, entry in self.entries.items()
         }
         return replace(self, entries=entries, step=_Step(dwell=dwell, terms=terms))
+
+    @property
+    def coarse(self) -> frozenset[str]:
+        """The histograms whose buckets are too coarse, so that their means must be counted."""
+        return frozenset(
+            name
+            for name, entry in self.entries.items()
+            if isinstance(entry.test, LatencyTest) and entry.test.coarse is not None
+        )
 
     @property
     def asked(self) -> tuple[str, ...]:

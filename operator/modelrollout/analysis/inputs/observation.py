@@ -64,6 +64,8 @@ class Histogram:
 
     edges: tuple[float, ...]
     counts: tuple[float, ...]
+    total: float | None = None
+    """The sum of all values, where it was counted as well."""
 
     def fault(self) -> str | None:
         if not _are_edges(self.edges):
@@ -73,6 +75,8 @@ class Histogram:
             return f"{wanted - 1} bucket edges need {wanted} counts, there are {found}."
         if not _is_count(*self.counts):
             return "The bucket counts must be finite and at least 0."
+        if self.total is not None and not math.isfinite(self.total):
+            return "The sum of the values must be finite."
         return None
 
 

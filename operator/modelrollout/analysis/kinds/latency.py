@@ -28,6 +28,7 @@ from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, Pr
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading
+from modelrollout.analysis.kinds.scalar import Series
 from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
 from modelrollout.analysis.noise.noise import Noise
 from modelrollout.analysis.packing import pack, single, unpack
@@ -35,6 +36,7 @@ from modelrollout.analysis.packing import pack, single, unpack
 BASELINE_UNITS = 200.0
 """Observations of the control that make a baseline when none was given."""
 _LEAST_UNIT = 0.002
+_NO_LOOKS = Series()
 _POINTS = len(difference_grid(_LEAST_UNIT))
 
 
@@ -111,7 +113,12 @@ class LatencyTest:
     """Sum over looks of information * difference at the shown edge."""
     interval: Interval
     coarse: Coarse | None = None
-    """Where the buckets cannot show the tolerance: then they may object, and prove nothing."""
+    """Where the buckets cannot show the tolerance: then they may object, and the mean has to prove."""
+    excess: Series = _NO_LOOKS
+    """Where the buckets are too coarse: by how much the canary's mean is beyond what is tolerated, by look,
+    since the pods carry the load that they carry now."""
+    means: tuple[float, float] = (0.0, 0.0)
+    """Sums over these looks of the means of (canary, control)."""
     margin: float = 1.0
     """How many tolerances this step has to prove."""
 
@@ -179,6 +186,7 @@ class LatencyTest:
             )
         )
         shown = edges.shown
+        excess, means = self._mean(slow, base)
         p0 = self.evidence[shown].control.share
         bet = (min(max(p0 + self._difference(5.0), 1e-6), 0.999), p0)
         return replace(
@@ -190,7 +198,17 @@ class LatencyTest:
             beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),
             weighted=self.weighted + _weighted(blocks[shown]),
             interval=self.interval.fold(edges.grid, share_bets(blocks[shown], 1.0, bet, phi)),
+            excess=excess,
+            means=means,
         )
+
+    def _mean(self, slow: Histogram, base: Histogram) -> tuple[Series, tuple[float, float]]:
+        n1, n0 = sum(slow.counts), sum(base.counts)
+        if self.coarse is None or slow.total is None or base.total is None or not (n1 and n0):
+            return self.excess, self.means
+        y1, y0 = slow.total / n1, base.total / n0
+        excess = self.excess.add(y1 - self.metric.tolerance.ratio * y0)
+        return excess, (self.means[0] + y1, self.means[1] + y0)
 
     def _learn(self, base: Histogram) -> LatencyTest | Problem:
         seen = base
@@ -213,7 +231,8 @@ class LatencyTest:
 
     def begin_step(self, step: StepTerms) -> LatencyTest:
         evidence = tuple(test.begin_step(step) for test in self.evidence)
-        return replace(self, evidence=evidence, margin=step.margin)
+        begun = replace(self, evidence=evidence, margin=step.margin)
+        return begun if step.carry else replace(begun, excess=_NO_LOOKS, means=(0.0, 0.0))
 
     def resume_step(self, step: StepTerms) -> LatencyTest:
         return replace(self, margin=step.margin)
@@ -239,17 +258,32 @@ class LatencyTest:
             estimate=self._difference() if n1 and n0 else None,
             interval95=self.interval.ends(self.edges.grid, -1.0) if n1 else None,
             log_revert=log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE),
-            log_promote=min(self.evidence[i].log_promote for i in self.edges.proving),
+            log_promote=self.excess.log_e(-1.0)
+            if self.excess.looks
+            else min(self.evidence[i].log_promote for i in self.edges.proving),
             phi=phi,
             limit=min(margin.limit(p0), 1.0),
             tolerated=min(margin.limit(p0), 1.0) - p0,
             detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
             waiting=self._too_coarse(),
             about=f"{side} {_turned(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
+            note=self._judged_by_mean(),
+        )
+
+    def _judged_by_mean(self) -> str:
+        looks = self.excess.looks
+        if not looks:
+            return ""
+        y1, y0 = (total / looks for total in self.means)
+        limit = self.metric.tolerance.ratio * y0
+        return (
+            "the buckets are too coarse to show what is tolerated, so the mean is judged: "
+            f"{y1:.4g} beside {y0:.4g} {self.metric.unit}".rstrip()
+            + f" in {looks} looks, tolerated up to {limit:.4g}"
         )
 
     def _too_coarse(self) -> Problem | None:
-        if self.coarse is None:
+        if self.coarse is None or self.excess.looks:
             return None
         low, high = sorted(_turned(self.metric, edge) for edge in (self.coarse.low, self.coarse.high))
         sentence = Coarse(low, high).sentence(self.metric.tolerance.ratio, self.metric.unit)
@@ -278,7 +312,9 @@ class LatencyTest:
         singles = [*self.running.dump_singles(), *own, *self.interval.dump()]
         packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
         if self.coarse is not None:
-            packed["coarse"] = pack((self.coarse.low, self.coarse.high), "d")
+            packed["coarse"] = pack(
+                (self.coarse.low, self.coarse.high, *self.means, *self.excess.dump()), "d"
+            )
         return state | {"edges": edges, "margins": margins} | packed
 
     @classmethod
@@ -288,13 +324,19 @@ class LatencyTest:
         if "edges" not in state:
             running = Running.fresh(Noise.load(metric, iter(unpack(state["phi"], "d"))))
             learned = [unpack(text, "d") for text in state.get("learning", ())]
-            return replace(blank, running=running, learning=Histogram(*learned) if learned else None)
+            return replace(
+                blank, running=running, learning=Histogram(learned[0], learned[1]) if learned else None
+            )
         margins = iter(unpack(state["margins"], "f"))
         frozen = Edges.of(
             EdgeMargin(edge, *(next(margins) for _ in range(4))) for edge in unpack(state["edges"], "d")
         )
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         running = Running.load(metric, doubles, singles)
+        coarse = iter(unpack(state["coarse"], "d")) if "coarse" in state else None
+        if coarse is not None:
+            blank = replace(blank, coarse=Coarse(next(coarse), next(coarse)))
+            blank = replace(blank, means=(next(coarse), next(coarse)), excess=Series.load(coarse))
         return replace(
             blank,
             edges=frozen,
@@ -305,7 +347,6 @@ class LatencyTest:
             weighted=next(doubles),
             evidence=_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
             interval=Interval.load(singles, _POINTS),
-            coarse=Coarse(*unpack(state["coarse"], "d")) if "coarse" in state else None,
         )
 
 

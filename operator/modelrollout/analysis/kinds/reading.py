@@ -41,6 +41,8 @@ class Reading:
     """The smallest difference beyond the limit that would be found with the traffic seen so far."""
     about: str = ""
     """What `bad` counts, when the metric's name does not say it: "slower than 2.5"."""
+    note: str = ""
+    """What else is to be known of it, as the end of a sentence."""
     waiting: Problem | None = None
     """Why the test cannot bet yet, although it was given counts."""
 

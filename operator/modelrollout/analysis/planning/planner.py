@@ -16,7 +16,7 @@ from modelrollout.analysis.betting.ladder import StepTerms, widened, widened_edg
 from modelrollout.analysis.inputs.metric import Kind, Metric
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
-from modelrollout.analysis.kinds.latency import edges_of
+from modelrollout.analysis.kinds.latency import coarse_of, edges_of
 from modelrollout.analysis.kinds.scalar import LEAST_LOOKS
 from modelrollout.analysis.noise.noise import Noise
 
@@ -101,6 +101,8 @@ def bounds_of(metric: Metric, margin: float = 1.0) -> tuple[tuple[Margin, float]
         usual = Margin(metric.tolerance.ratio, metric.tolerance.absolute)
         return ((widened(metric, margin) or usual, rate),)
     if metric.kind is Kind.HISTOGRAM and metric.baseline is not None:
+        if is_coarse(metric):
+            return ()
         edges = edges_of(metric, checks.histogram(metric, metric.baseline))
         proving = [edges.margins[i] for i in edges.proving]
         scale = metric.tolerance.ratio
@@ -109,6 +111,13 @@ def bounds_of(metric: Metric, margin: float = 1.0) -> tuple[tuple[Margin, float]
         ]
         return tuple(zip(lines, (m.exceedance for m in proving), strict=True))
     return ()
+
+
+def is_coarse(metric: Metric) -> bool:
+    """Whether its mean is judged, because the control's buckets cannot show what is tolerated."""
+    if metric.kind is not Kind.HISTOGRAM or metric.baseline is None:
+        return False
+    return coarse_of(metric, checks.histogram(metric, metric.baseline)) is not None
 
 
 def forecast(

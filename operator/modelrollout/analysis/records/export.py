@@ -102,8 +102,9 @@ def _written_arm(arm: Arm) -> dict[str, Any]:
             return {"bad": bad, "total": total}
         case Events(count, exposure):
             return {"count": count, "exposure": exposure}
-        case Histogram(edges, counts):
-            return {"edges": list(edges), "counts": list(counts)}
+        case Histogram(edges, counts, total):
+            summed = {} if total is None else {"sum": total}
+            return {"edges": list(edges), "counts": list(counts)} | summed
         case Levels(values, counts):
             return {"values": list(values), "counts": list(counts)}
         case Sum(total, n):

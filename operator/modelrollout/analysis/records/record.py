@@ -20,7 +20,8 @@ An arm of a look is, by kind:
 
     ratio      {"bad": 3, "total": 100}
     counting   {"count": 1, "exposure": 1800}
-    histogram  {"edges": [0.1, 0.5], "counts": [60, 30, 10]}, one count more than edges, not cumulative
+    histogram  {"edges": [0.1, 0.5], "counts": [60, 30, 10]}, one count more than edges, not cumulative;
+               "sum": 61.5, the sum of the values, is judged where the buckets are too coarse
     mean       {"values": [0, 0.5, 1], "counts": [2, 8, 10]} or {"sum": 14, "n": 20}
     scalar     {"value": 0.31} or {"sum": 31, "n": 100}
 
@@ -217,7 +218,7 @@ def _arm(kind: Kind, shape: Shape) -> Arm:
     elif kind is Kind.COUNTING:
         arm = Events(shape.number("count"), shape.number("exposure"))
     elif kind is Kind.HISTOGRAM:
-        arm = Histogram(shape.numbers("edges"), shape.numbers("counts"))
+        arm = Histogram(shape.numbers("edges"), shape.numbers("counts"), shape.number("sum", None))
     elif "n" in shape:
         arm = Sum(shape.number("sum"), shape.number("n"))
     elif kind is Kind.MEAN:
