@@ -38,6 +38,8 @@ ROOMS = {
 LONGEST = 60
 """Seconds after which a mutant that never ends counts as noticed."""
 NEVER = frozenset({"__repr__", "__str__"})
+CHECKS = frozenset({"strict"})
+"""Arguments that only assert what is so anyway, as in `zip(…, strict=True)`: nothing depends on them."""
 
 Code = tuple[str, str]
 """File name and qualified name of a function."""
@@ -79,8 +81,9 @@ def wrong(node: ast.AST) -> Iterator[ast.AST]:
         case ast.Call(func=func, args=args, keywords=keywords):
             if isinstance(func, ast.Name) and func.id in ("min", "max"):
                 yield ast.Call(ast.Name("max" if func.id == "min" else "min", ast.Load()), args, keywords)
-            for left_out in range(len(keywords)):
-                yield ast.Call(func, args, keywords[:left_out] + keywords[left_out + 1 :])
+            for left_out, keyword in enumerate(keywords):
+                if keyword.arg not in CHECKS:
+                    yield ast.Call(func, args, keywords[:left_out] + keywords[left_out + 1 :])
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,9 @@ def mutants(path: Path) -> Iterator[Mutant]:
     tree = ast.parse(path.read_text())
     for name, function in functions(tree):
         body = {id(node) for statement in function.body for node in walk(statement)}  # and no annotations
+        body -= {
+            id(each.value) for each in walk(function) if isinstance(each, ast.keyword) and each.arg in CHECKS
+        }
         for place, node in enumerate(walk(function)):
             for after in wrong(node) if id(node) in body else ():
                 ast.copy_location(after, node)
