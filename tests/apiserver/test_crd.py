@@ -37,6 +37,9 @@ ACCEPTED = {
     "blue/green with a canary before the move": blue_green({"mirror": 10}, {"weight": 10}),
     "istio with subsets": but(traffic__gateway=REMOVE, traffic__istio=ISTIO | {"destinationRule": "chat"}),
     "a query match in an HTTPRoute": steps({"match": [{"query": "beta", "value": "1"}]}),
+    "a cookie of all characters, with pods": steps(
+        {"match": [{"cookie": "__Host-a.b", "value": "!#$%&'()*+-./09:<=>?@AZ[]^_`az{|}~"}], "pods": 3}
+    ),
     "a header match in a GRPCRoute": steps(BETA, traffic__gateway={"grpcRoute": "a", "rule": "b"}),
     "sticky users": but(traffic__sticky={"header": "x-cohort"}),
     "weights that 4 pods make exactly": pods(20, 50, 100),

@@ -63,11 +63,11 @@ REFUSED = {
     ),
     "a match on nothing": (
         steps({"match": [{"value": "yes"}]}),
-        "write exactly one of header and query",
+        "write exactly one of header, query and cookie",
     ),
     "a match on two things": (
         steps({"match": [{"header": "a", "query": "b", "value": "yes"}]}),
-        "write exactly one of header and query",
+        "write exactly one of header, query and cookie",
     ),
     "a step shorter than a look": (
         steps({"weight": 5, "for": "20s"}),
@@ -124,6 +124,22 @@ REFUSED = {
         pods(20, traffic__sticky={"header": "x-cohort"}),
         "sticky needs a route to match the header in",
     ),
+    "a cookie with another behind it": (
+        steps({"match": [{"cookie": "canary", "value": "always; x=1"}]}),
+        "no browser sends such a value in a cookie",
+    ),
+    "a cookie's name with its value": (
+        steps({"match": [{"cookie": "canary=always", "value": "yes"}]}),
+        "write the cookie's name alone",
+    ),
+    "a cookie in a GRPCRoute": (
+        steps(
+            {"match": [{"cookie": "canary", "value": "yes"}]},
+            traffic__gateway={"grpcRoute": "a", "rule": "b"},
+        ),
+        "gRPC requests have no query parameters and no cookies",
+    ),
+    "pods of a weight": (steps({"weight": 5, "pods": 2}), "pods belongs to a match step"),
     "connections of a route": (
         but(traffic__closeConnectionsAfter="1m"),
         "a route moves each request, whatever connection it comes by: leave closeConnectionsAfter out",

@@ -44,6 +44,7 @@ FORMATS: Mapping[str, str] = {
     ),
     spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
     spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
+    spec.COOKIE_PATTERN: "write the cookie's name alone, in letters, digits and dashes, such as canary",
     spec.PATH_PATTERN: "write a path that begins with a slash, such as /v1/embeddings",
     spec.HTTP_PATTERN: (
         "write http:// or https://, a host, and if need be a port and a path, such as "
@@ -78,6 +79,8 @@ def at_least(duration: str, least: str) -> str:
     return f"(!{duration}.matches({_DURATION}) || duration({duration}) >= {least})"
 
 
+COOKIE_VALUE = r"^[!#-+\x2d-:<-\[\]-~]*$"
+"""RFC 6265, cookie-octet."""
 _FRACTION = literal(quantities.FRACTION_PATTERN)
 _DURATION = literal(quantities.DURATION_PATTERN)
 
@@ -86,7 +89,7 @@ BLUE_GREEN = (
     "!has(self.strategy.blueGreen) || !has(self.strategy.blueGreen.steps) || self.strategy.blueGreen.steps"
 )
 ROUTED = "has(self.traffic.gateway) || has(self.traffic.istio)"
-NO_QUERY = "all(s, !has(s.match) || s.match.all(m, !has(m.query)))"
+NO_QUERY = "all(s, !has(s.match) || s.match.all(m, !has(m.query) && !has(m.cookie)))"
 LOOK = f"""(has(self.analysis.interval) && self.analysis.interval.matches({_DURATION})
     ? duration(self.analysis.interval) : duration('30s'))"""
 LONG_ENOUGH = f"all(s, !has(s.__for__) || {at_least('s.__for__', LOOK)})"
@@ -183,14 +186,23 @@ ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
     ),
     spec.Match: (
         Rule(
-            exactly_one("header", "query"),
-            "write exactly one of header and query: where the request carries the value",
+            exactly_one("header", "query", "cookie"),
+            "write exactly one of header, query and cookie: where the request carries the value",
+        ),
+        Rule(
+            f"!has(self.cookie) || self.value.matches({literal(COOKIE_VALUE)})",
+            "no browser sends such a value in a cookie: write it without blanks, quotes, commas, semicolons "
+            "and backslashes",
         ),
     ),
     spec.Step: (
         Rule(
             exactly_one("mirror", "weight", "match", "pause"),
             "a step is exactly one of mirror, weight, match and pause: make a step of each",
+        ),
+        Rule(
+            "!has(self.pods) || has(self.match)",
+            "pods belongs to a match step: how many pods a weight or a mirror takes is known without it",
         ),
         Rule(
             "!has(self.pause) || !has(self.__for__)",
@@ -269,7 +281,7 @@ ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
         Rule(
             f"""!has(self.traffic.gateway) || !has(self.traffic.gateway.grpcRoute)
                 || ({CANARY}.{NO_QUERY}) && ({BLUE_GREEN}.{NO_QUERY})""",
-            "gRPC requests have no query parameters: match a header instead",
+            "gRPC requests have no query parameters and no cookies: match a header instead",
         ),
         Rule(
             f"!has(self.analysis) || ({CANARY}.{LONG_ENOUGH}) && ({BLUE_GREEN}.{LONG_ENOUGH})",

@@ -23,6 +23,7 @@ URI_PATTERN = (
 VISIBLE_PATTERN = r"^[^\p{Cc}\p{Cf}]*$"
 PACK_METRIC_PATTERN = r"^[a-z0-9-]+/[a-z0-9-]+$"
 HTTP_PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?$"
+COOKIE_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 PATH_PATTERN = r"^/[!-~]*$"
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
@@ -181,14 +182,16 @@ class Traffic(Wire):
 
 
 class Match(Wire):
-    """Requests that carry this header or query parameter with exactly this value go to the canary."""
+    """Requests that carry this header, query parameter or cookie with exactly this value go to the canary."""
 
     header: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Name of a request header."""
     query: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Name of a query parameter."""
+    cookie: Annotated[str, Field(min_length=1, max_length=128, pattern=COOKIE_PATTERN)] | None = None
+    """Name of a cookie. Other cookies may be beside it."""
     value: Annotated[str, Field(min_length=1, max_length=256)]
-    """The whole value that the header or parameter must have."""
+    """The whole value that the header, parameter or cookie must have."""
 
 
 class Pause(Wire):
@@ -207,6 +210,9 @@ class Step(Wire):
     """Percent of requests that the new revision answers."""
     match: Annotated[list[Match], Field(min_length=1, max_length=8)] | None = None
     """Requests that go to the new revision whole, whatever the weight."""
+    pods: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Pods of the new revision for those who match, at most spec.replicas. Only beside match, because nobody
+    knows how many will match: without it they get one pod."""
     pause: Pause | None = None
     """Waits for a person, or for a while."""
     evaluate: SkipJsonSchema[Name | None] = None

@@ -56,6 +56,8 @@ class Shift(_Kind):
     """Percent of requests copied to the canary."""
     matches: tuple[Match, ...] = ()
     """Requests that go to the canary whole; empty: the matches stay as they are."""
+    pods: int | None = None
+    """Of the canary, for those who match; None: the user did not say."""
 
     @property
     def title(self) -> str:
@@ -110,7 +112,7 @@ def stage_of(step: Step) -> Stage:
     if step.mirror is not None:
         return Shift(stay, mirror=step.mirror)
     if step.match is not None:
-        return Shift(stay, matches=tuple(step.match))
+        return Shift(stay, matches=tuple(step.match), pods=step.pods)
     return Wait(None)
 
 

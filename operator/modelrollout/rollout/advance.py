@@ -30,7 +30,7 @@ def fit(view: View) -> bool:
     """The canary's Service lists every pod that the step's split needs, and nothing else is in the mix."""
     if view.selected("canary") != view.canary or blockers(view):
         return False
-    return view.listed("canary") >= steps.pods_for(view.asked, view.spec)
+    return view.listed("canary") >= view.pods_for(view.asked)
 
 
 def blockers(view: View) -> list[str]:
@@ -64,7 +64,7 @@ def _kept(view: View) -> bool:
     listed = view.listed("canary") if view.selected("canary") == view.canary else 0
     if steps.splits_by_pods(view.spec) and 0 < view.desired.canary < 100:
         return listed > 0  # the share shrinks with the pods by itself
-    needs = steps.pods_for(view.desired, view.spec)
+    needs = view.pods_for(view.desired)
     if view.step is not None and view.step.carried_by:
         needs = min(needs, view.step.carried_by)
     return enough(listed, needs)
@@ -81,7 +81,7 @@ def enter(view: View) -> Change | None:
     if view.asked.canary < view.desired.canary and not _carries_the_rest(view):
         return None
     said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
-    step = but(view.step, started_at=None, carried_by=steps.pods_for(view.asked, view.spec))
+    step = but(view.step, started_at=None, carried_by=view.pods_for(view.asked))
     return view.change(said, weight=view.weighed(view.asked), step=step)
 
 

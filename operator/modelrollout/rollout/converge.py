@@ -122,7 +122,7 @@ def _canary_target(view: View, stable: str) -> str:
     if view.reverting and view.canary is not None:
         return now or stable
     if view.rolling and view.canary is not None:
-        if now == view.canary or view.ready(view.canary) >= steps.pods_for(view.asked, view.spec):
+        if now == view.canary or view.ready(view.canary) >= view.pods_for(view.asked):
             return view.canary
     elif view.previous is not None:
         return view.previous

@@ -84,16 +84,24 @@ def split_at(plan: Steps, index: int) -> Split:
 
 def pods(plan: Steps, index: int, spec: Spec) -> int:
     """The canary pods that this step needs. Those of earlier steps are kept, because a model loads slowly."""
-    return max(pods_for(split_at(plan, i), spec) for i in range(min(index, len(plan) - 1) + 1))
+    return max(pods_for(split_at(plan, i), plan, spec) for i in range(min(index, len(plan) - 1) + 1))
 
 
-def pods_for(split: Split, spec: Spec) -> int:
-    """The canary pods that must be ready before the route may hold this split."""
+def pods_for(split: Split, plan: Steps, spec: Spec) -> int:
+    """The canary pods that must be ready before the route may hold this split of the plan."""
     if spec.strategy.blue_green is not None:
         return spec.replicas
     if split.canary and split.canary < 100 and splits_by_pods(spec):
         return nearest(spec.replicas, split.canary).pods
-    return max(1, needed(min(100, split.canary + split.mirror), spec.replicas))
+    shared = needed(min(100, split.canary + split.mirror), spec.replicas)
+    return max(1, min(spec.replicas, _for_matches(split, plan) + shared))
+
+
+def _for_matches(split: Split, plan: Steps) -> int:
+    """Pods that the plan gives to those who match in this split."""
+    shifts = (shift for step in plan if (shift := stage_of(step).shift) is not None)
+    given = (each.pods or 0 for each in shifts if as_matches(each.matches) == split.matches)
+    return max(given, default=0) if split.matches else 0
 
 
 def splits_by_pods(spec: Spec) -> bool:

@@ -180,6 +180,10 @@ class View:
         """Canary pods that the step in progress needs."""
         return steps.pods(self.status.plan, self.index, self.spec)
 
+    def pods_for(self, split: Split) -> int:
+        """Canary pods that must be ready before the route may hold this split."""
+        return steps.pods_for(split, self.status.plan, self.spec)
+
     @cached_property
     def asked(self) -> Split:
         """The split that the step in progress is about."""
@@ -244,12 +248,7 @@ class View:
 
     def weighed(self, split: Split) -> WeightStatus:
         """The intent to make this the split."""
-        matches = [
-            SpecMatch(value=m.value, header=m.name)
-            if m.kind == "header"
-            else SpecMatch(value=m.value, query=m.name)
-            for m in split.matches
-        ]
+        matches = [SpecMatch.model_validate({m.kind: m.name, "value": m.value}) for m in split.matches]
         return but(
             self.status.weight, desired=split.canary, mirror=split.mirror, matches=matches, since=self.at
         )

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from modelrollout.api.names import Role
 from modelrollout.api.objects import Object, Objects, Ref
 from modelrollout.api.problem import Problem
+from modelrollout.traffic import cookies
 from modelrollout.traffic.router import Capabilities, Match, Site
 
 Rule = dict[str, Any]
@@ -28,6 +29,19 @@ class Condition:
     name: str
     value: str
     pattern: bool = False
+
+
+def condition_of(match: Match) -> Condition:
+    """What a request must carry that is among those who match."""
+    if match.kind == "cookie":
+        return Condition("header", cookies.HEADER, cookies.pattern(match.name, match.value), pattern=True)
+    return Condition(match.kind, match.name, match.value)
+
+
+def match_of(kind: str, name: str, value: str, pattern: str) -> Match:
+    """The match behind a condition as a route has it, with either a `value` or a `pattern`."""
+    cookie = cookies.read(pattern) if kind == "header" and name.lower() == cookies.HEADER else None
+    return cookie or Match(kind, name, value)
 
 
 class Dialect(ABC):

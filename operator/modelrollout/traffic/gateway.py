@@ -25,7 +25,7 @@ from modelrollout.api.objects import (
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.traffic import gateway_status, neighbours
-from modelrollout.traffic.dialect import Backend, Condition, Rule, service_of
+from modelrollout.traffic.dialect import Backend, Condition, Rule, match_of, service_of
 from modelrollout.traffic.requirements import Needs, needs
 from modelrollout.traffic.router import Capabilities, Match, Site, Unroutable
 from modelrollout.traffic.rules import EXPERIMENT_HEADER, MODEL_HEADER, RuleRouter, retries
@@ -66,6 +66,7 @@ class GatewayRouter(RuleRouter):
         mirror=True,
         header_match=True,
         query_match=True,
+        cookie_match=True,
         sticky=True,
         per_arm_headers=True,
         by_services=True,
@@ -185,7 +186,9 @@ class GatewayRouter(RuleRouter):
             base = (named.get("matches") or [self.every_request])[0]
             for kind, key in LIST_KEYS.items():
                 for added in (match.get(key) or [])[len(base.get(key) or []) :]:
-                    found.append(Match(kind, added.get("name", ""), added.get("value", "")))
+                    exact = added.get("type") != "RegularExpression"
+                    value, name = added.get("value", ""), added.get("name", "")
+                    found.append(match_of(kind, name, value, "" if exact else value))
         return tuple(found) or None
 
     # ── headers ──────────────────────────────────────────────────────────────────────────────────

@@ -14,7 +14,7 @@ from modelrollout.api.names import Role
 from modelrollout.api.objects import ISTIO_API, Object, Objects, Ref
 from modelrollout.api.problem import Problem
 from modelrollout.traffic import neighbours
-from modelrollout.traffic.dialect import Backend, Condition, Rule, service_of
+from modelrollout.traffic.dialect import Backend, Condition, Rule, match_of, service_of
 from modelrollout.traffic.hosts import host_of
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import Capabilities, Match, Site, Unroutable
@@ -32,6 +32,7 @@ class IstioRouter(RuleRouter):
         mirror=True,
         header_match=True,
         query_match=True,
+        cookie_match=True,
         sticky=True,
         per_arm_headers=True,
         by_services=True,
@@ -172,7 +173,7 @@ class IstioRouter(RuleRouter):
         # what is found here is only believed when writing it again gives the same route
         bases = named.get("match") or [{}]
         found = [
-            Match(kind, name, test.get("exact", ""))
+            match_of(kind, name, test.get("exact", ""), test.get("regex", ""))
             for match in (own.get("match") or [])[:: len(bases)]
             for kind, key in MAP_KEYS.items()
             for name, test in (match.get(key) or {}).items()

@@ -51,10 +51,10 @@ def needs(traffic: Traffic, strategy: Strategy) -> Needs:
 def as_matches(matches: Iterable[SpecMatch]) -> tuple[Match, ...]:
     """The spec's matches as the routers write them."""
     return tuple(
-        Match("header", each.header, each.value)
-        if each.header is not None
-        else Match("query", each.query or "", each.value)
+        Match(kind, name, each.value)
         for each in matches
+        for kind, name in (("header", each.header), ("query", each.query), ("cookie", each.cookie))
+        if name is not None
     )
 
 
@@ -81,6 +81,12 @@ def refusal(spec: Spec, router: Router) -> Problem | None:
             any(m.kind == "query" for m in asked.matches),
             capabilities.query_match,
             "match query parameters",
+            "match a header instead",
+        ),
+        (
+            any(m.kind == "cookie" for m in asked.matches),
+            capabilities.cookie_match,
+            "match cookies",
             "match a header instead",
         ),
         (asked.sticky, capabilities.sticky, "keep users on their side (sticky)", "leave traffic.sticky out"),

@@ -18,9 +18,9 @@ from modelrollout.api.problem import Problem
 
 @dataclass(frozen=True)
 class Match:
-    """Requests whose header or query parameter `name` equals `value` go to the canary whole."""
+    """Requests whose header, query parameter or cookie `name` equals `value` go to the canary whole."""
 
-    kind: str  # "header" | "query"
+    kind: str  # "header" | "query" | "cookie"
     name: str
     """A header's name is kept in lower case, for HTTP takes `X-Beta` and `x-beta` for the same."""
     value: str
@@ -100,6 +100,7 @@ class Capabilities:
     mirror: bool = False
     header_match: bool = False
     query_match: bool = False
+    cookie_match: bool = False
     sticky: bool = False
     per_arm_headers: bool = False
     splits_by_pods: bool = False

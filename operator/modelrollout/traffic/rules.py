@@ -17,7 +17,7 @@ from modelrollout.api.names import Role
 from modelrollout.api.objects import Object, Objects, Ref
 from modelrollout.api.problem import Problem
 from modelrollout.traffic import cohorts, neighbours, ownership, shares
-from modelrollout.traffic.dialect import Condition, Dialect, Rule
+from modelrollout.traffic.dialect import Condition, Dialect, Rule, condition_of
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import Match, Patch, Reading, Site, Split, Unroutable
 
@@ -143,8 +143,8 @@ class RuleRouter(Dialect):
         return Problem(
             "CookieMatchedWhole",
             "A step matches the header Cookie, and a match is on the whole of it: a browser that sends a "
-            "second cookie is not among those who match. Match a header that the client or an edge proxy "
-            "sets for this, such as x-beta.",
+            "second cookie is not among those who match. Write `cookie:` with the cookie's name instead of "
+            "`header: Cookie`.",
         )
 
     def obstacle(self, objects: Objects, site: Site) -> Problem | None:
@@ -198,7 +198,7 @@ class RuleRouter(Dialect):
     def _own_rules(self, rule: Rule, site: Site, split: Split) -> list[Rule]:
         own = []
         if split.matches:
-            found = [Condition(match.kind, match.name, match.value) for match in split.matches]
+            found = [condition_of(match) for match in split.matches]
             own.append(self._own(rule, MATCHED, found, "canary", site))
         if self.needs.sticky and 0 < split.canary < 100:
             # who sends no cohort falls through to the named rule and is split by weight

@@ -233,7 +233,10 @@ def test_pods_that_share_one_service_carry_the_same():
         ([{"mirror": 20}, {"weight": 10}], [0.1, 1.0]),
         ([{"weight": 10}, {"mirror": 50}, {"pause": {}}, {"weight": 40}], [0.4, 0.4, 0.4, 1.0]),
         ([{"weight": 50}, {"weight": 25}], [1.0, 1.0]),
-        ([{"weight": 10}, {"match": [{"name": "x-beta", "value": "yes"}]}, {"weight": 20}], [1.0, 1.0, 1.0]),
+        (
+            [{"weight": 10}, {"match": [{"header": "x-beta", "value": "yes"}]}, {"weight": 20}],
+            [1.0, 1.0, 1.0],
+        ),
         ([{"weight": 10}, {"weight": 10}, {"weight": 20}], [0.2, 0.2, 1.0]),
     ],
     ids=["a copy", "through a pause", "fewer users", "nobody knows who matches", "the same weight twice"],

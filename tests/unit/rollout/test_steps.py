@@ -96,6 +96,19 @@ PODS: dict[str, tuple[Spec, list[int]]] = {
     "one pod carries any share of one": (with_steps({"weight": 5}, replicas=1), [1, 1]),
     "a mirror is carried like users": (with_steps({"mirror": 60}, replicas=10), [6, 10]),
     "a match takes one pod": (with_steps(BETA, replicas=10), [1, 10]),
+    "a match takes the pods that it says": (with_steps({**BETA, "pods": 3}, replicas=10), [3, 10]),
+    "a match takes no more pods than there are of stable": (
+        with_steps({**BETA, "pods": 9}, replicas=4),
+        [4, 4],
+    ),
+    "who matches keeps the pods when others come, who get their own": (
+        with_steps({**BETA, "pods": 3}, {"weight": 20}, {"weight": 90}, replicas=10),
+        [3, 5, 10, 10],
+    ),
+    "other matches have pods of their own, and loaded ones are kept": (
+        with_steps({**BETA, "pods": 3}, {"match": [{"query": "a", "value": "b"}]}, replicas=10),
+        [3, 3, 10],
+    ),
     "a pause before traffic loads one pod to look at": (with_steps({"pause": {}}), [1, 4]),
     "what a mirror loaded is kept for the smaller weight": (
         with_steps({"mirror": 100}, {"weight": 5}, replicas=4),

@@ -22,7 +22,12 @@ SPLITS = st.builds(
     mirror=st.sampled_from([0, 1, 20, 100]),
     matches=st.lists(
         st.sampled_from(
-            [Match("header", "X-Beta", "yes"), Match("header", "tier", "a b"), Match("query", "b", "1")]
+            [
+                Match("header", "X-Beta", "yes"),
+                Match("header", "tier", "a b"),
+                Match("query", "b", "1"),
+                Match("cookie", "c", "a=b.c"),
+            ]
         ),
         max_size=2,
         unique=True,

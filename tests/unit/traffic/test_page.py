@@ -22,7 +22,8 @@ ANY = {"status": {"parents": [{"controllerName": "example.com/gateway"}]}}
 
 def row(name, router):
     can = router.capabilities
-    able = [can.mirror, can.header_match, can.query_match, can.sticky, can.per_arm_headers]
+    able = [can.mirror, can.header_match, can.query_match, can.cookie_match]
+    able += [can.sticky, can.per_arm_headers]
     weights = "any" if hasattr(router, "keeps_zero") else "what pod counts make"
     if not hasattr(router, "keeps_zero"):
         zero = "not selected"

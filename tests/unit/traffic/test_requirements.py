@@ -15,6 +15,7 @@ from tests.unit.traffic import situations as sit
 MIRROR = [{"mirror": 20}]
 HEADER = [{"match": [{"header": "x-beta", "value": "yes"}]}]
 QUERY = [{"match": [{"query": "beta", "value": "1"}]}]
+COOKIE = [{"match": [{"cookie": "canary", "value": "always"}]}]
 STICKY = {"sticky": {"header": "x-cohort"}}
 
 
@@ -43,6 +44,7 @@ def refused(traffic, steps, replicas=4):
         ({}, HEADER, "Service chat cannot match headers: leave the match steps out."),
         ({}, QUERY, "Service chat cannot match query parameters: match a header instead."),
         (sit.GRPC, QUERY, "GRPCRoute chat cannot match query parameters: match a header instead."),
+        (sit.GRPC, COOKIE, "GRPCRoute chat cannot match cookies: match a header instead."),
         (STICKY, [], "Service chat cannot keep users on their side (sticky): leave traffic.sticky out."),
         (
             sit.GRPC | {"armHeaders": True},
@@ -71,6 +73,8 @@ def test_a_plan_is_refused(traffic, steps, message):
     [
         (sit.GATEWAY | STICKY | {"armHeaders": True}, [*MIRROR, *HEADER, {"weight": 1}]),
         (sit.GATEWAY, QUERY),
+        (sit.GATEWAY | STICKY, COOKIE),
+        (sit.SUBSETS, COOKIE),
         (sit.HOSTS | STICKY | {"armHeaders": True}, [*MIRROR, *HEADER, *QUERY, {"weight": 1}]),
         (sit.GRPC | STICKY, [*MIRROR, *HEADER, {"weight": 1}]),
         ({}, [{"weight": 20}, {"weight": 35}, {"weight": 100}]),
