@@ -15,9 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from modelrollout.api.quantities import Duration, seconds
+from modelrollout.serving.evaluation import JobSettings, PodSettings
 from modelrollout.serving.policy import Policy
 from modelrollout.sources.access import Access
 
@@ -58,6 +59,19 @@ class Settings(BaseModel):
     scalar_queries: Literal["allow", "refuse"] = "allow"
     """Whether rollouts may send PromQL of their own (`scalar`), which can read every series of the server."""
 
+    evaluation_image: str = ""
+    """The image of the Jobs that run evaluations, which is the operator's own or one made from it; none: no
+    evaluation is run."""
+    evaluation_pod: str = "{}"
+    """JSON for the pods of these Jobs, with any of resources, nodeSelector, tolerations, imagePullSecrets,
+    imagePullPolicy, labels and annotations."""
+
+    @field_validator("evaluation_pod")
+    @classmethod
+    def _pod_settings(cls, given: str) -> str:
+        PodSettings.model_validate_json(given)
+        return given
+
     @model_validator(mode="after")
     def _lease_times_in_order(self) -> Settings:
         if not seconds(self.lease_duration) > seconds(self.renew_deadline) > seconds(self.retry_period) > 0:
@@ -70,6 +84,11 @@ class Settings(BaseModel):
 
 LISTS = {"namespace": "NS", "prometheus_allowed": "HOST[:PORT]", "prometheus_credentials": "ADDRESS=FOLDER"}
 """Flags that may be given several times, and in the environment as one text with commas."""
+
+
+def jobs_of(settings: Settings) -> JobSettings:
+    """How evaluations are run."""
+    return JobSettings(settings.evaluation_image, PodSettings.model_validate_json(settings.evaluation_pod))
 
 
 def access_of(settings: Settings) -> Access:

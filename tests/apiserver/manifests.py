@@ -29,6 +29,7 @@ OWN = {
     "tolerate": {"absolute": "0.01"},
 }
 BETA = {"match": [{"header": "x-beta", "value": "yes"}]}
+GOLDEN = {"name": "golden", "policy": {"configMap": "quality"}}
 REMOVE = object()
 
 

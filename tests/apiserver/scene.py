@@ -78,6 +78,18 @@ def rollout(name="chat", *, steps=STEPS, traffic=None, replicas=2, service="chat
     }
 
 
+def policy(name="quality", text=None):
+    """A ConfigMap with the policy of an evaluation and its golden set."""
+    given = text or (
+        "dataset: golden.jsonl\n"
+        "scorers: [{name: correct, kind: contains}]\n"
+        "gates: [{score: correct, atMostWorse: 10%}]\n"
+    )
+    case = json.dumps({"id": "france", "prompt": "The capital of France?", "expected": "Paris"})
+    data = {"quality.yaml": given, "golden.jsonl": f"{case}\n"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
 PATHS = {
     "Service": "/api/v1/namespaces/{}/services",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",
@@ -88,6 +100,7 @@ PATHS = {
     "VirtualService": "/apis/networking.istio.io/v1/namespaces/{}/virtualservices",
     "DestinationRule": "/apis/networking.istio.io/v1/namespaces/{}/destinationrules",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
     "Pod": "/api/v1/namespaces/{}/pods",
     "Event": "/api/v1/namespaces/{}/events",
     KIND: f"/apis/{GROUP}/{VERSION}/namespaces/{{}}/{RESOURCE}",

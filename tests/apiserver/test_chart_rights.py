@@ -8,7 +8,7 @@ import pytest
 
 from tests.apiserver.helm import CHART, OPERATOR, RELEASE, flags, helm, rendered
 from tests.apiserver.process import Operator
-from tests.apiserver.scene import IMAGE, KIND, Scene, http_route, rollout, service, virtual_service
+from tests.apiserver.scene import IMAGE, KIND, Scene, http_route, policy, rollout, service, virtual_service
 from tests.apiserver.world import World
 from tests.bed import pieces
 from tests.bed.control_plane import ControlPlane
@@ -21,6 +21,9 @@ UNSEEN = {
     ("services", "create"): "server-side apply of a Service that is not there is recorded as patch",
     ("modelrollouts", "get"): "when a write met a newer version than the watch had shown",
     ("deployments", "get"): "when a Deployment was made just before a crash",
+    ("jobs", "get"): "when a Job was made just before a crash",
+    ("jobs", "delete"): "when a revision leaves in the middle of an evaluation",
+    ("pods/log", "get"): "when an evaluation has run for a while",
     ("controllerrevisions", "get"): "when somebody has deleted the Deployment that serves",
     ("events", "list"): "when a pod waits for a volume for half a minute",
     ("configmaps", "get"): "when a copy was made just before a crash",
@@ -117,15 +120,26 @@ def serves(model):
 def test_a_rollouts_whole_life_needs_these_rights_and_no_others(scene, release):
     prompts = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "words"}, "data": {"a": "b"}}
     scene.add(
-        prompts, service("chat"), http_route("chat"), service("search"), virtual_service("search", "search")
+        policy(),
+        prompts,
+        service("chat"),
+        http_route("chat"),
+        service("search"),
+        virtual_service("search", "search"),
     )
     brief = {"image": IMAGE, "drain": {"timeout": "1s"}}
-    scene.install(rollout("chat", runtime=brief, prompts={"configMap": "words"}))
+    golden = {"name": "golden", "policy": {"configMap": "quality"}, "when": "beforeTraffic"}
+    words = {"configMap": "words"}
+    scene.install(rollout("chat", runtime=brief, prompts=words, evaluations=[golden]))
     istio = {"istio": {"virtualService": "search", "route": "completions"}}
     scene.install(rollout("search", runtime=brief, traffic=istio, service="search"))
     for name in ("chat", "search"):
         scene.change_model("hf://test/two", name)
+    scene.wait(lambda status: scene.list("Job"), name="chat")
+    scene.say("promote", "step", "chat")
+    for name in ("chat", "search"):
         scene.wait(serves("test/two"), name=name)
+    scene.patch(KIND, {"spec": {"evaluations": []}}, "chat")
     scene.change_model("hf://test/three", "chat")
     scene.wait(serves("test/three"), name="chat")
     deadline = time.monotonic() + 60

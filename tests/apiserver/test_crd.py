@@ -9,6 +9,7 @@ from modelrollout.api.crd import crd
 from modelrollout.api.names import GROUP, RESOURCE
 from tests.apiserver.manifests import (
     BETA,
+    GOLDEN,
     GOOD,
     ISTIO,
     LIVING,
@@ -30,6 +31,13 @@ ACCEPTED = {
     "any step without analysis": steps({"weight": 5, "for": "1s"}, analysis=REMOVE),
     "a curve": but(strategy__canary={"curve": {"shape": "exponential", "for": "1m30s"}}),
     "blue/green": blue_green(),
+    "evaluations before any traffic, and after some": steps(
+        {"evaluate": "golden"}, BETA, {"weight": 5}, {"evaluate": "golden"}, {"weight": 50},
+        evaluations=[GOLDEN, GOLDEN | {"name": "safety", "when": "beforeTraffic"}],
+    ),
+    "an evaluation before the one move that a Service makes": blue_green(
+        {"evaluate": "golden"}, traffic__gateway=REMOVE, evaluations=[GOLDEN]
+    ),
     "blue/green by the Service, with a gate": blue_green({"pause": {}}, traffic__gateway=REMOVE),
     "blue/green by the Service that ends old connections": blue_green(
         traffic__gateway=REMOVE, traffic__closeConnectionsAfter="1m"

@@ -8,6 +8,7 @@ import pytest
 from modelrollout.api import rules
 from tests.apiserver.manifests import (
     BETA,
+    GOLDEN,
     ISTIO,
     LIVING,
     OWN,
@@ -47,10 +48,36 @@ REFUSED = {
         but(strategy__canary__curve={"shape": "linear"}),
         "write exactly one of steps (at least one) and curve",
     ),
-    "an empty step": (steps({}), "a step is exactly one of mirror, weight, match and pause"),
+    "an empty step": (steps({}), "a step is exactly one of mirror, weight, match, pause and evaluate"),
     "a step of two kinds": (
         steps({"weight": 5, "mirror": 20}),
-        "a step is exactly one of mirror, weight, match and pause",
+        "a step is exactly one of mirror, weight, match, pause and evaluate",
+    ),
+    "an evaluation and a weight in one step": (
+        steps({"evaluate": "golden", "weight": 5}, evaluations=[GOLDEN]),
+        "a step is exactly one of mirror, weight, match, pause and evaluate",
+    ),
+    "an evaluation with `for`": (
+        steps({"evaluate": "golden", "for": "10m"}, evaluations=[GOLDEN]),
+        "an evaluation lasts until it has passed, so it takes no `for`",
+    ),
+    "a step that waits for an evaluation of another name": (
+        steps({"evaluate": "goldne"}, evaluations=[GOLDEN]),
+        "give it the name of one in spec.evaluations",
+    ),
+    "an evaluation before the move of blue/green that does not exist": (
+        blue_green({"evaluate": "golden"}),
+        "give it the name of one in spec.evaluations",
+    ),
+    "two evaluations of one name": (but(evaluations=[GOLDEN, GOLDEN]), "Duplicate value"),
+    "an evaluation without a policy": (but(evaluations=[{"name": "golden"}]), "policy: Required value"),
+    "an evaluation that nothing can end in time": (
+        but(evaluations=[GOLDEN | {"timeout": "5s"}]),
+        "an evaluation gets at least a minute: write 1m or more",
+    ),
+    "a policy in a key that no ConfigMap can have": (
+        but(evaluations=[{"name": "golden", "policy": {"configMap": "quality", "key": "a/b"}}]),
+        "write the key of a ConfigMap",
     ),
     "a pause with `for`": (steps({"pause": {}, "for": "10m"}), "write pause: {duration: 10m}"),
     "a mirror after users were split": (

@@ -29,6 +29,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ $tag }}{{ end }}
 {{- end }}
 
+{{/* What the pods of evaluations get, as JSON. */}}
+{{- define "modelrollout.evaluationPod" -}}
+{{- $given := .Values.evaluations -}}
+{{- $pod := dict "imagePullPolicy" .Values.image.pullPolicy "imagePullSecrets" .Values.imagePullSecrets -}}
+{{- $pod = merge (dict "resources" $given.resources "nodeSelector" $given.nodeSelector) $pod -}}
+{{- $pod = merge (dict "tolerations" $given.tolerations "labels" $given.podLabels) $pod -}}
+{{- merge (dict "annotations" $given.podAnnotations) $pod | toJson -}}
+{{- end }}
+
 {{/* Subjects of every binding. */}}
 {{- define "modelrollout.subjects" -}}
 - kind: ServiceAccount
@@ -65,6 +74,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+# Evaluations run as Jobs; how far one is, it says in its log.
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
 # A Service that gets back that it had no selector must list no pods any more.
 - apiGroups: [""]
   resources: [endpoints]

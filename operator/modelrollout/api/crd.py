@@ -66,39 +66,38 @@ def keyed(*keys: str) -> Override:
     return lambda given: given | {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys)}
 
 
+def variables(given: Schema) -> Schema:
+    """A list of Kubernetes EnvVar objects."""
+    name = {"type": "string", "maxLength": 253, "description": "The variable's name."}
+    item = OPEN | {"description": "A Kubernetes EnvVar.", "required": ["name"], "properties": {"name": name}}
+    return keyed("name")(given) | {"items": item}
+
+
+RESOURCES: Override = described(
+    {
+        "type": "object",
+        "properties": {
+            "limits": QUANTITIES | {"description": "The most that a pod gets, such as nvidia.com/gpu: 1."},
+            "requests": QUANTITIES | {"description": "What is reserved for a pod."},
+            "claims": {
+                "type": "array",
+                "maxItems": 16,
+                "items": OPEN | {"description": "A Kubernetes ResourceClaim."},
+                "description": "Devices that are allocated dynamically.",
+            },
+        },
+    }
+)
+"""Kubernetes ResourceRequirements."""
+
 FIELDS: Fields = {
     # the scale subresource answers an error while there is no value, so this default is stored
     ("Spec", "replicas"): lambda given: given | {"default": 1},
     ("Model", "adapters"): keyed("name"),
-    ("Runtime", "env"): lambda given: (
-        keyed("name")(given)
-        | {
-            "items": OPEN
-            | {
-                "description": "A Kubernetes EnvVar.",
-                "required": ["name"],
-                "properties": {
-                    "name": {"type": "string", "maxLength": 253, "description": "The variable's name."}
-                },
-            }
-        }
-    ),
-    ("Runtime", "resources"): described(
-        {
-            "type": "object",
-            "properties": {
-                "limits": QUANTITIES
-                | {"description": "The most that a pod gets, such as nvidia.com/gpu: 1."},
-                "requests": QUANTITIES | {"description": "What is reserved for a pod."},
-                "claims": {
-                    "type": "array",
-                    "maxItems": 16,
-                    "items": OPEN | {"description": "A Kubernetes ResourceClaim."},
-                    "description": "Devices that are allocated dynamically.",
-                },
-            },
-        }
-    ),
+    ("Runtime", "env"): variables,
+    ("Runtime", "resources"): RESOURCES,
+    ("Evaluation", "env"): variables,
+    ("Evaluation", "resources"): RESOURCES,
     ("Runtime", "podTemplate"): described(
         {
             "type": "object",
@@ -116,6 +115,7 @@ FIELDS: Fields = {
             },
         }
     ),
+    ("Spec", "evaluations"): keyed("name"),
     ("OriginalService", "selector"): described(TEXTS),
     ("Status", "conditions"): keyed("type"),
 }

@@ -31,6 +31,11 @@ Immutable on a pod, unlike a role: relabelling pods at promotion would start new
 ROLE_LABEL = PREFIX + "role"
 """On the role Services only."""
 
+EVALUATION_LABEL = PREFIX + "evaluation"
+"""On an evaluation's Job and its pods: which evaluation."""
+JOB_LABEL = PREFIX + "evaluation-job"
+"""On the pods of an evaluation, which never have the rollout's label: some Services select by that alone."""
+
 # ── annotations ─────────────────────────────────────────────────────────────────────────────────────
 
 FORM_ANNOTATION = PREFIX + "form"
@@ -39,6 +44,10 @@ RESTARTED_ANNOTATION = PREFIX + "restarted-at"
 """On a pod template: when the pods were restarted to end the connections to them."""
 WEIGHT_ANNOTATION = PREFIX + "weight"
 """On a Service that splits: percent that was asked for, while it takes both revisions."""
+RUN_ANNOTATION = PREFIX + "run"
+"""On an evaluation's Job: what it was started for."""
+ATTEMPT_ANNOTATION = PREFIX + "attempt"
+"""On an evaluation's Job: how many Jobs this run has had, with this one."""
 LAST_ORDER = PREFIX + "last-order"
 """On a ModelRollout: the mark of the order that the operator took off last."""
 

@@ -47,6 +47,7 @@ ENDPOINTS = Ref("v1", "endpoints", "")
 """The older form of EndpointSlices."""
 ENDPOINT_SLICE = Ref("discovery.k8s.io/v1", "endpointslices", "")
 EVENT = Ref("v1", "events", "")
+JOB = Ref("batch/v1", "jobs", "")
 LEASE = Ref("coordination.k8s.io/v1", "leases", "")
 POD = Ref("v1", "pods", "")
 SECRET = Ref("v1", "secrets", "")
@@ -58,6 +59,7 @@ _KINDS = {
     CONTROLLER_REVISION: "ControllerRevision",
     DEPLOYMENT: "Deployment",
     EVENT: "Event",
+    JOB: "Job",
     LEASE: "Lease",
     SERVICE: SERVICE_KIND,
 }

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelrollout.api import quantities, spec
+from modelrollout.api import evaluations, quantities, spec, wire
 from modelrollout.api.names import PREFIX
 
 
@@ -36,12 +36,13 @@ class Rule:
 FORMATS: Mapping[str, str] = {
     quantities.DURATION_PATTERN: "write a duration in hours, minutes and seconds, such as 30s, 10m or 1h30m",
     quantities.FRACTION_PATTERN: 'write a decimal number in quotes, such as "0.01" or "1.10"',
-    spec.NAME_PATTERN: "write lower-case letters, digits and dashes, with a letter or digit at both ends",
+    wire.NAME_PATTERN: "write lower-case letters, digits and dashes, with a letter or digit at both ends",
     spec.URI_PATTERN: (
         "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket/path, "
         "gs://bucket/path, pvc://claim/path or file:///path; "
         "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
     ),
+    evaluations.KEY_PATTERN: "write the key of a ConfigMap: letters, digits, dashes, dots and underscores",
     spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
     spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
     spec.COOKIE_PATTERN: "write the cookie's name alone, in letters, digits and dashes, such as canary",
@@ -93,6 +94,8 @@ NO_QUERY = "all(s, !has(s.match) || s.match.all(m, !has(m.query) && !has(m.cooki
 LOOK = f"""(has(self.analysis.interval) && self.analysis.interval.matches({_DURATION})
     ? duration(self.analysis.interval) : duration('30s'))"""
 LONG_ENOUGH = f"all(s, !has(s.__for__) || {at_least('s.__for__', LOOK)})"
+EVALUATED = """all(s, !has(s.evaluate)
+    || has(self.evaluations) && self.evaluations.exists(e, e.name == s.evaluate))"""
 TOO_SHORT = "shorter than one look: write a `for` of at least analysis.interval (30s unless you set it)"
 TOLERANCE = "(has(self.traffic.tolerance) ? self.traffic.tolerance : 5)"
 
@@ -123,7 +126,7 @@ STEP_LIST = (
         "weights must grow from step to step: write each larger than the one before, such as 5, 25, 50",
     ),
     Rule(
-        "self.filter(s, !has(s.pause)).map(s, has(s.weight) ? 1 : 0).isSorted()",
+        "self.filter(s, !has(s.pause) && !has(s.evaluate)).map(s, has(s.weight) ? 1 : 0).isSorted()",
         "mirror and match come before users are split: move these steps before the first weight",
     ),
 )
@@ -144,7 +147,7 @@ def ours(flag: str, field: str) -> Rule:
     )
 
 
-ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
+ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
     spec.Model: (
         Rule(
             "!has(self.servedName) || !has(self.adapters) || self.adapters.all(a, a.name != self.servedName)",
@@ -197,8 +200,13 @@ ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
     ),
     spec.Step: (
         Rule(
-            exactly_one("mirror", "weight", "match", "pause"),
-            "a step is exactly one of mirror, weight, match and pause: make a step of each",
+            exactly_one("mirror", "weight", "match", "pause", "evaluate"),
+            "a step is exactly one of mirror, weight, match, pause and evaluate: make a step of each",
+        ),
+        Rule(
+            "!has(self.evaluate) || !has(self.__for__)",
+            "an evaluation lasts until it has passed, so it takes no `for`: leave it out, or put a "
+            "pause step before it",
         ),
         Rule(
             "!has(self.pods) || has(self.match)",
@@ -274,9 +282,13 @@ ON_MODELS: Mapping[type[spec.Wire], tuple[Rule, ...]] = {
             "traffic.gateway or traffic.istio, or leave the mirror and match steps out",
         ),
         Rule(
-            f"{ROUTED} || {BLUE_GREEN}.all(s, has(s.pause))",
+            f"{ROUTED} || {BLUE_GREEN}.all(s, has(s.pause) || has(s.evaluate))",
             "without a route blueGreen moves all users at once: name traffic.gateway or traffic.istio, or "
-            "keep only pause steps",
+            "keep only pause and evaluate steps",
+        ),
+        Rule(
+            f"({CANARY}.{EVALUATED}) && ({BLUE_GREEN}.{EVALUATED})",
+            "a step waits for an evaluation that does not exist: give it the name of one in spec.evaluations",
         ),
         Rule(
             f"""!has(self.traffic.gateway) || !has(self.traffic.gateway.grpcRoute)
@@ -305,7 +317,10 @@ def placed(query: str) -> Rule:
     )
 
 
-ON_FIELDS: Mapping[tuple[type[spec.Wire], str], tuple[Rule, ...]] = {
+ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
+    (evaluations.Evaluation, "timeout"): (
+        Rule(at_least("self", "duration('1m')"), "an evaluation gets at least a minute: write 1m or more"),
+    ),
     (spec.Canary, "steps"): STEP_LIST,
     (spec.BlueGreen, "steps"): STEP_LIST,
     (spec.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
@@ -360,7 +375,7 @@ def of_spec(cel: str) -> str:
 
 ON_RESOURCE: tuple[Rule, ...] = (
     Rule(
-        f"size(self.metadata.name) <= {NAME_LENGTH} && self.metadata.name.matches('{spec.NAME_PATTERN}')",
+        f"size(self.metadata.name) <= {NAME_LENGTH} && self.metadata.name.matches('{wire.NAME_PATTERN}')",
         f"Deployments are named after the rollout and its revision: use a name of at most {NAME_LENGTH} "
         "lower-case letters, digits and dashes",
     ),

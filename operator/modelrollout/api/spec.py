@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.alias_generators import to_camel
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import Field
 
+from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.quantities import Duration, Fraction
+from modelrollout.api.wire import Name, Wire
 
-NAME_PATTERN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 URI_PATTERN = (
     r"^(hf://[^/\s:@\p{Cc}\p{Cf}]+/[^/\s:@\p{Cc}\p{Cf}]+"
     r"|(s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+)$"
@@ -26,23 +25,10 @@ HTTP_PATTERN = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?(/[
 COOKIE_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 PATH_PATTERN = r"^/[!-~]*$"
 
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=NAME_PATTERN)]
 Uri = Annotated[str, Field(max_length=512, pattern=URI_PATTERN)]
 ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=VISIBLE_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
 Percent = Annotated[int, Field(ge=0, le=100)]
-
-
-class Wire(BaseModel):
-    """camelCase on the wire, snake_case here, never changed after reading."""
-
-    model_config = ConfigDict(
-        extra="ignore",
-        frozen=True,
-        alias_generator=to_camel,
-        populate_by_name=True,
-        use_attribute_docstrings=True,  # they are what `kubectl explain` shows
-    )
 
 
 # ── what makes pods answer differently ──────────────────────────────────────────────────────────
@@ -202,7 +188,7 @@ class Pause(Wire):
 
 
 class Step(Wire):
-    """One entry of the plan: exactly one of mirror, weight, match, pause."""
+    """One entry of the plan: exactly one of mirror, weight, match, pause, evaluate."""
 
     mirror: Annotated[int, Field(ge=1, le=100)] | None = None
     """Percent of requests that are copied to the new revision; users get the answers of stable."""
@@ -215,8 +201,8 @@ class Step(Wire):
     knows how many will match: without it they get one pod."""
     pause: Pause | None = None
     """Waits for a person, or for a while."""
-    evaluate: SkipJsonSchema[Name | None] = None
-    """Not in the CRD: the operator does not run evaluations yet, and the API server drops unknown fields."""
+    evaluate: Name | None = None
+    """Waits until the evaluation of this name, one of spec.evaluations, has passed the new revision."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
     """The shortest stay; the step also waits for a Pass verdict when there are metrics."""
 
@@ -407,6 +393,8 @@ class Spec(Wire):
     """How a new revision meets the users."""
     analysis: Analysis | None = None
     """What a new revision is judged by. Without it steps pass by time alone."""
+    evaluations: Annotated[list[Evaluation], Field(max_length=8)] = Field(default_factory=list)
+    """Golden sets that judge a revision's answers, each run by a Job. docs/quality.md says how."""
     rollback_window: Duration = "1h"
     """How long the old revision stays warm after promotion."""
     deletion: Deletion = "orphan"

@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modelrollout.api.spec import GatewayTraffic, IstioTraffic, Match, Step, Traffic, Wire
+from modelrollout.api.evaluations import EvaluationStatus
+from modelrollout.api.spec import GatewayTraffic, IstioTraffic, Match, Step, Traffic
+from modelrollout.api.wire import Wire
 
 Phase = Literal[
     "Invalid",  # not accepted; nothing was touched
@@ -262,6 +264,8 @@ class Status(Wire):
     """Label selector of the pods that serve, for the scale subresource."""
     analysis: AnalysisStatus | None = None
     """What the metrics said last, figures included."""
+    evaluations: Annotated[list[EvaluationStatus], Field(max_length=16)] = Field(default_factory=list)
+    """The last run of each evaluation. A run that passed or failed a revision is never run again."""
     evidence: dict[str, Any] | None = None
     """The engine's state at the last checkpoint; looks since then are counted again after a restart."""
     original_traffic: dict[str, Any] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from modelrollout.evaluate.outcome import line
 from modelrollout.evaluate.planning import Forecast
 from modelrollout.evaluate.reports import document
 from modelrollout.sources.quality.run import Progress
@@ -38,29 +39,29 @@ class ProgressBar:
         self._last = now
         if self._summary is not None:
             write_atomically(self._summary, document.progress(progress.trial))
-        if not self._quiet:
-            end = "\r" if self._out.isatty() else "\n"
-            print(
-                f"\x1b[K{_line(progress)}" if end == "\r" else _line(progress),
-                end=end,
-                file=self._out,
-                flush=True,
-            )
-            self._drawn = end == "\r"
+        if self._quiet:
+            return
+        self._drawn = self._out.isatty()
+        if self._drawn:
+            print(f"\x1b[K{_bar(progress)}", end="\r", file=self._out, flush=True)
+        else:
+            print(f"{line(progress.trial)}{_left(progress)}", file=self._out, flush=True)
 
     def end(self) -> None:
         if self._drawn:
             print(file=self._out)
 
 
-def _line(progress: Progress) -> str:
-    part = progress.asked / progress.total
-    bar = ("#" * round(_WIDTH * part)).ljust(_WIDTH, ".")
-    text = f"[{bar}] {progress.asked:,}/{progress.total:,} cases"
-    if progress.fresh and progress.asked < progress.total:
-        left = progress.seconds / progress.fresh * (progress.total - progress.asked)
-        text += f", at most {_span(left)} left"
-    return text
+def _bar(progress: Progress) -> str:
+    bar = ("#" * round(_WIDTH * progress.asked / progress.total)).ljust(_WIDTH, ".")
+    return f"[{bar}] {progress.asked:,}/{progress.total:,} cases{_left(progress)}"
+
+
+def _left(progress: Progress) -> str:
+    if not progress.fresh or progress.asked >= progress.total:
+        return ""
+    left = progress.seconds / progress.fresh * (progress.total - progress.asked)
+    return f", at most {_span(left)} left"
 
 
 def _span(seconds: float) -> str:

@@ -25,7 +25,7 @@ from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.secrets import secrets_of
 from modelrollout.engine.sinks.registry import sinks
-from modelrollout.settings import Settings, access_of, parse
+from modelrollout.settings import Settings, access_of, jobs_of, parse
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -119,6 +119,7 @@ async def _lead(
         telemetry=telemetry,
         turn=turn,
         policy=settings.pod_policy,
+        jobs=jobs_of(settings),
     )
     looks.on_news = loop.wake
     telemetry.synced = loop.synced

@@ -118,6 +118,12 @@ class Cluster:
         """The same at once."""
         return [body async for body in self.each(ref, namespace, labels, fields)]
 
+    async def log(self, ref: Ref, namespace: str, container: str, *, lines: int, most_bytes: int) -> str:
+        """The last lines that a pod's container has written, cut after so many bytes."""
+        query = {"container": container, "tailLines": str(lines), "limitBytes": str(most_bytes)}
+        data = await self._send("GET", ref, namespace, query=query, subresource="log")
+        return data.decode(errors="replace")
+
     # ── writing our own objects ─────────────────────────────────────────────────────────────────
 
     async def create(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Body:
@@ -203,7 +209,11 @@ class Cluster:
             self.fence()
         return await self._call(verb, ref, namespace, **how)
 
-    async def _call(
+    async def _call(self, verb: str, ref: Ref, namespace: str | None, **how: Any) -> Body:
+        data = await self._send(verb, ref, namespace, **how)
+        return json.loads(data) if data else {}
+
+    async def _send(
         self,
         verb: str,
         ref: Ref,
@@ -215,10 +225,11 @@ class Cluster:
         subresource: str = "",
         urgent: bool = False,
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - one timeout for the wire, not around our own waits
-    ) -> Body:
+    ) -> bytes:
         if ref.namespace is not None:
             namespace = ref.namespace or None
         what = f"{verb.lower()} {ref.resource}{'/' + ref.name if ref.name else ''}"
+        what += f"/{subresource}" if subresource == "log" else ""
         what += f" in {namespace}" if namespace else ""
         lane = self._urgent if urgent else self._normal
         started = time.monotonic()
@@ -242,7 +253,7 @@ class Cluster:
                 self._on_call(verb.lower(), ref.resource, status, time.monotonic() - started)
         if not 200 <= status < 300:
             raise error_for(status, what, data)
-        return json.loads(data) if data else {}
+        return data
 
 
 class _Lane:

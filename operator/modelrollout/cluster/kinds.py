@@ -10,6 +10,7 @@ from modelrollout.api.objects import (
     CONFIG_MAP,
     DEPLOYMENT,
     ENDPOINT_SLICE,
+    JOB,
     POD,
     SERVICE,
     Object,
@@ -19,7 +20,7 @@ from modelrollout.api.objects import (
 )
 from modelrollout.traffic import registry
 
-OWN = (DEPLOYMENT, POD, SERVICE, CONFIG_MAP, ENDPOINT_SLICE)
+OWN = (DEPLOYMENT, POD, SERVICE, CONFIG_MAP, ENDPOINT_SLICE, JOB)
 
 
 def children() -> tuple[Ref, ...]:
@@ -27,7 +28,7 @@ def children() -> tuple[Ref, ...]:
     return tuple(dict.fromkeys((*OWN, *registry.kinds())))
 
 
-LABELS = dict.fromkeys((DEPLOYMENT, POD, ENDPOINT_SLICE), ROLLOUT_LABEL)
+LABELS = dict.fromkeys((DEPLOYMENT, POD, ENDPOINT_SLICE, JOB), ROLLOUT_LABEL)
 """Kinds of which only our children matter: the API server sends us no others."""
 
 

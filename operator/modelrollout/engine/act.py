@@ -26,6 +26,7 @@ from modelrollout.api.objects import (
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
+from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.leave import Leaver
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.obstacles import is_ours
@@ -62,9 +63,12 @@ log = structlog.get_logger()
 
 
 class Actor:
-    def __init__(self, cluster: Cluster, cache: Cache, observer: Observer, see: See) -> None:
+    def __init__(
+        self, cluster: Cluster, cache: Cache, observer: Observer, evaluations: Evaluations, see: See
+    ) -> None:
         """`see` is shown each object as it was written."""
         self._cluster = cluster
+        self._evaluations = evaluations
         self._cache = cache
         self._observer = observer
         self._writer = Writer(cluster, cache, see)
@@ -102,8 +106,8 @@ class Actor:
                 await self._leaver.do(view, action)
             case TakeOff(annotation, value, mark):
                 await self._take_off(view, annotation, value, mark)
-            case RunEvaluation(name):
-                raise Refused(f"Evaluation {name} cannot be run: this version of the operator runs none.")
+            case RunEvaluation():
+                await self._evaluations.run(view, action)
             case _:
                 assert_never(action)
 

@@ -27,16 +27,21 @@ from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLead
 from modelrollout.cluster.initial_list import list_everything, listed
 from modelrollout.engine.act import Actor
 from modelrollout.engine.announce import Announcer
+from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
 from modelrollout.engine.status_writer import StatusWriter, not_understood, pass_failed, stalled
 from modelrollout.rollout.notes import Note
+from modelrollout.serving.evaluation import JobSettings
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
 from modelrollout.traffic.router import Unroutable
 
 log = structlog.get_logger()
+
+NO_JOBS = JobSettings()
+"""An operator that was told no image runs no evaluation."""
 
 
 class Stop(Protocol):
@@ -61,8 +66,9 @@ class Loop:
         turn: asyncio.Lock,
         clock: Callable[[], float] = time.time,
         policy: Policy = "any",
+        jobs: JobSettings = NO_JOBS,
     ) -> None:
-        """`policy`: which pods tenants may have.
+        """`policy`: which pods tenants may have. `jobs`: how evaluations are run.
 
         `turn`: held while something long is computed, so that the event loop turns in between. A hundred
         rollouts close their looks at one instant, and a person's abort must not wait for all of them.
@@ -75,12 +81,15 @@ class Loop:
         self._clock = clock
         self._observer = Observer(cluster, cache)
         self._observer.gateways.on_news = self.wake
+        self._evaluations = Evaluations(cluster, cache, self.see, jobs, clock)
+        self._evaluations.snapshot, self._evaluations.on_news = self._observer.snapshot, self.wake
         self._writer = StatusWriter(cluster, self.see, clock)
         self._one_pass = OnePass(
             observer=self._observer,
             writer=self._writer,
-            actor=Actor(cluster, cache, self._observer, self.see),
+            actor=Actor(cluster, cache, self._observer, self._evaluations, self.see),
             looks=looks,
+            evaluations=self._evaluations,
             announcer=announcer,
             telemetry=telemetry,
             turn=turn,
@@ -130,6 +139,7 @@ class Loop:
         self._cache.forget(at.ref, at.namespace)
         self._cache.drop(at.namespace, at.name)
         self._looks.forget(at)
+        self._evaluations.forget(at)
         self._telemetry.forget(at.namespace, at.name)
         self._writer.forget(at)
         if (kept := self._kept.pop(at, None)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.api.names import FORM_ANNOTATION, ROLLOUT_LABEL
@@ -13,7 +14,7 @@ from modelrollout.engine.snapshot import Snapshot, prompts_hash
 from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.difference import difference
-from modelrollout.rollout.model import Judgement, Named, Observed
+from modelrollout.rollout.model import Gate, Judgement, Named, Observed
 from modelrollout.rollout.revision import describe, form_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.policy import Policy
@@ -30,6 +31,7 @@ def observed_from(
     *,
     setback: Problem | None = None,
     unmade: str | None = None,
+    gates: Mapping[str, Gate] | None = None,
     left_behind: float | None = None,
     policy: Policy = "any",
 ) -> Observed:
@@ -57,6 +59,7 @@ def observed_from(
         changed=_changed(view),
         unmade=unmade,
         judgement=judgement,
+        gates=gates or {},
         split_mismatch=proof.mismatch if proof is not None else None,
         measured=proof.measured if proof is not None else None,
         left_behind=left_behind,

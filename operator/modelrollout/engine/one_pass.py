@@ -18,6 +18,7 @@ from modelrollout.api.status import Status
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.act import Actor
 from modelrollout.engine.announce import Announcer
+from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.observed import observed_from
@@ -84,6 +85,7 @@ class OnePass:
         writer: StatusWriter,
         actor: Actor,
         looks: Looks,
+        evaluations: Evaluations,
         announcer: Announcer,
         telemetry: Telemetry,
         turn: asyncio.Lock,
@@ -96,6 +98,7 @@ class OnePass:
         self._actor = actor
         self._looks = looks
         self._announcer = announcer
+        self._evaluations = evaluations
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
@@ -110,6 +113,8 @@ class OnePass:
         """
         await self._observer.fetch(at)
         await self._recount(at, kept)
+        if not kept.called:
+            await self._evaluations.fetch(at)
         async with contextlib.nullcontext() if kept.called else self._turn:
             kept.called = False
             view = self._observer.snapshot(at)
@@ -125,6 +130,7 @@ class OnePass:
                 self._looks.proof(at),
                 setback=kept.setback,
                 unmade=kept.unmade,
+                gates=self._evaluations.gates(at),
                 left_behind=self._looks.left_behind(at),
                 policy=self._policy,
             )

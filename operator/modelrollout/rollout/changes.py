@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
-from modelrollout.api.spec import Match, Step, Wire
+from modelrollout.api.evaluations import EvaluationStatus
+from modelrollout.api.spec import Match, Step
 from modelrollout.api.status import (
     AnalysisStatus,
     CommandStatus,
@@ -22,6 +23,7 @@ from modelrollout.api.status import (
     Verdict,
     WeightStatus,
 )
+from modelrollout.api.wire import Wire
 
 M = TypeVar("M", bound=Wire)
 
@@ -51,6 +53,7 @@ class StatusChanges(TypedDict, total=False):
     replicas: int
     selector: str
     analysis: AnalysisStatus | None
+    evaluations: list[EvaluationStatus]
     evidence: dict[str, Any] | None
     original_traffic: dict[str, Any] | None
     taken: TakenTraffic | None

@@ -8,6 +8,7 @@ from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
 from modelrollout.rollout import carry, connections, drift, judge, named, orders, revert
 from modelrollout.rollout.drain import ROUTE_LAG, drained
+from modelrollout.rollout.gate import answer
 from modelrollout.rollout.view import SLOW, View
 
 
@@ -59,6 +60,8 @@ def _step(view: View) -> Iterator[float]:
     started = unix(view.step.started_at)
     if stage.stay is not None:
         yield started + stage.stay
+    if (gate := answer(view)) is not None and gate.again_at is not None:
+        yield gate.again_at
     if (awaited := judge.awaited(view)) is not None:
         yield awaited
     if analysis is not None and judge.needs_verdict(view):

@@ -1,35 +1,96 @@
 """Evaluations: steps that only a passed evaluation of the canary opens.
 
 The plan of a pass asks for a run; the engine runs it and reports its state in `Observed.gates`. An answer
-counts only for the run that was asked for: one revision, in one stay at one step.
+counts only for the run that was asked for: one revision, in one stay at one step. A verdict that passed or
+failed the revision is kept in status, so that it outlives the Job that found it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
+from modelrollout.api.evaluations import EvaluationStatus, Found
+from modelrollout.api.printable import printable
 from modelrollout.api.stages import Evaluate
+from modelrollout.api.status import StepStatus
 from modelrollout.rollout.model import Gate, RunEvaluation
 from modelrollout.rollout.view import View
+
+State = Literal["running", "passed", "failed", "error", "insufficient"]
+
+VERDICTS: Mapping[State, Found | None] = {
+    "running": None,
+    "passed": "Pass",
+    "failed": "Fail",
+    "insufficient": "Insufficient",
+    "error": "ProviderError",
+}
+"""State of a run -> the verdict that status says."""
+DECIDED: Mapping[Found | None, State] = {"Pass": "passed", "Fail": "failed"}
+"""Verdicts that nothing can change any more."""
+MOST = 16
+"""Evaluations that status has room for."""
+
+
+def run_of(step: StepStatus) -> str | None:
+    """The name of the run that belongs to this stay at a step; None before its clock has started."""
+    return f"{step.index}@{step.started_at}" if step.started_at is not None else None
 
 
 def asked(view: View) -> RunEvaluation | None:
     """The run that the step in progress waits for. None: it waits for none, or its clock has not started."""
     step, canary = view.step, view.canary
-    if not isinstance(view.stage, Evaluate) or canary is None or step is None or step.started_at is None:
+    if not isinstance(view.stage, Evaluate) or canary is None or step is None:
         return None
-    return RunEvaluation(view.stage.name, canary, step.index, run=f"{step.index}@{step.started_at}")
+    run = run_of(step)
+    return RunEvaluation(view.stage.name, canary, step.index, run) if run is not None else None
 
 
 def answer(view: View) -> Gate | None:
     """What is known of that run; None when nothing is. The answer to an older run is not an answer to it."""
     if (wanted := asked(view)) is None:
         return None
+    for each in view.status.evaluations:
+        same = (each.name, each.revision, each.run) == (wanted.name, wanted.revision, wanted.run)
+        if same and (state := DECIDED.get(each.verdict)) is not None:
+            return Gate(each.revision, each.run, state, each.message, each.attempt, each.job)
     gate = view.observed.gates.get(wanted.name)
     return gate if gate is not None and (gate.revision, gate.run) == (wanted.revision, wanted.run) else None
 
 
 def runs(view: View) -> tuple[RunEvaluation, ...]:
-    """The run to be started now. A paused rollout starts none."""
-    wanted = asked(view)
-    if wanted is None or view.paused or answer(view) is not None:
+    """The run to be started now, or once more after an error. A paused rollout starts none."""
+    wanted, gate = asked(view), answer(view)
+    if wanted is None or view.paused:
         return ()
-    return (wanted,)
+    if gate is None:
+        return (wanted,)
+    if gate.state != "error" or gate.again_at is None or view.now < gate.again_at:
+        return ()
+    return (RunEvaluation(wanted.name, wanted.revision, wanted.step, wanted.run, gate.attempt + 1),)
+
+
+def known(view: View) -> list[EvaluationStatus]:
+    """The last run of each evaluation for status. One that is not heard of any more stays as it was."""
+    found = {each.name: each for each in view.status.evaluations}
+    for name, gate in sorted(view.observed.gates.items()):
+        before = found.get(name)
+        now = EvaluationStatus(
+            name=name,
+            revision=gate.revision,
+            run=gate.run,
+            job=gate.job,
+            attempt=gate.attempt,
+            verdict=VERDICTS[gate.state],
+            message=printable(gate.sentence)[:1024],
+            at=view.at,
+        )
+        found[name] = before if before is not None and _same(before, now) else now
+    return list(found.values())[-MOST:]
+
+
+def _same(before: EvaluationStatus, now: EvaluationStatus) -> bool:
+    """It is no news. A verdict that has been reached is kept, whatever is seen of its Job later."""
+    one_run = (before.name, before.revision, before.run) == (now.name, now.revision, now.run)
+    return one_run and (before.verdict in DECIDED or now.model_copy(update={"at": before.at}) == before)

@@ -95,6 +95,12 @@ class Gate:
     state: Literal["running", "passed", "failed", "error", "insufficient"]
     sentence: str = ""
     """For people: how far it is, or what it found."""
+    attempt: int = 1
+    """How many times the run was started."""
+    job: str = ""
+    """What runs it, or ran it last, for people."""
+    again_at: float | None = None
+    """Unix seconds: when a run that ended in an error is to be started once more."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +229,8 @@ class RunEvaluation:
     step: int
     run: str
     """Names the run: a step that begins again, or a second trial of the revision, asks for another."""
+    attempt: int = 1
+    """An attempt that ended in an error is followed by another one."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.connections import changed_much, requests_left
 from modelrollout.rollout.drift import drifting, unwritten
+from modelrollout.rollout.gate import known
 from modelrollout.rollout.phase import PhaseReport
 from modelrollout.rollout.view import View
 
@@ -40,6 +41,7 @@ def report(view: View, what: PhaseReport, problem: Problem | None) -> Status:
         replicas=view.replicas if problem is None else view.wanted(view.stable),
         selector=f"{observed.selector},{REVISION_LABEL}={view.stable}" if view.stable else "",
         analysis=analysis,
+        evaluations=known(view),
         verdict=analysis.verdict if analysis is not None and view.canary is not None else None,
     )
     after = View(view.spec, fresh, observed, view.now)

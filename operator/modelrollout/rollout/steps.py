@@ -17,7 +17,8 @@ Steps = Sequence[Step]
 
 
 def expand(spec: Spec) -> list[Step]:
-    """The steps of a rollout in full; the last traffic step is always weight 100."""
+    """The steps of a rollout in full. Evaluations before any traffic come first; the last traffic step is
+    always weight 100."""
     strategy = spec.strategy
     if strategy.blue_green is not None:
         steps = list(strategy.blue_green.steps)
@@ -34,7 +35,9 @@ def expand(spec: Spec) -> list[Step]:
         steps = []
     if not any(_is_move(step) for step in steps):
         steps.append(Step(weight=100))
-    return steps
+    placed = {step.evaluate for step in steps}
+    first = [each.name for each in spec.evaluations if each.when == "beforeTraffic"]
+    return [*(Step(evaluate=name) for name in first if name not in placed), *steps]
 
 
 def _is_move(step: Step) -> bool:

@@ -59,6 +59,8 @@ def test_no_node_says_what_a_structural_schema_has_no_word_for():
 def test_only_what_kubernetes_or_the_engine_defines_keeps_unknown_fields():
     kept = {path for path, node in SCHEMA.items() if "x-kubernetes-preserve-unknown-fields" in node}
     assert kept == {
+        ".spec.evaluations[].env[]",
+        ".spec.evaluations[].resources.claims[]",
         ".spec.runtime.env[]",
         ".spec.runtime.podTemplate.spec",
         ".spec.runtime.probe.body",
@@ -109,6 +111,8 @@ def test_every_list_says_how_it_merges():
         if node["x-kubernetes-list-type"] == "map"
     }
     assert keyed == {
+        ".spec.evaluations": ["name"],
+        ".spec.evaluations[].env": ["name"],
         ".spec.model.adapters": ["name"],
         ".spec.runtime.env": ["name"],
         ".status.conditions": ["type"],

@@ -47,8 +47,3 @@ def test_a_stage_says_what_it_is_what_ends_it_and_whether_metrics_judge_it(
 def test_a_step_that_this_version_cannot_read_waits_for_a_person_and_never_passes_by_itself() -> None:
     """A newer version's kind of step is left in status after a downgrade; its field is not known here."""
     assert stage_of(Step.model_validate({"kindOfTheFuture": {"name": "golden"}, "for": "1m"})) == Wait(None)
-
-
-def test_the_crd_does_not_offer_an_evaluation_before_the_operator_runs_any() -> None:
-    assert "evaluate" in Step.model_fields
-    assert "evaluate" not in Step.model_json_schema()["properties"]

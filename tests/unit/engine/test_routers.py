@@ -13,8 +13,10 @@ from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.initial_list import listed
 from modelrollout.cluster.kinds import children, owner_of, trim
 from modelrollout.engine.act import Actor
+from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.observe import Observer
 from modelrollout.rollout.model import SetTraffic
+from modelrollout.serving.evaluation import JobSettings
 from modelrollout.traffic import registry
 from modelrollout.traffic.requirements import refusal
 from modelrollout.traffic.router import Split
@@ -136,7 +138,7 @@ def test_what_it_makes_is_owned_by_the_rollout_and_taken_away_again(tiny):
         "ml",
         service("tiny") | {"metadata": {"name": "tiny", "namespace": "ml"}},
     )
-    actor = Actor(cluster, cache, observer, cache.see)
+    actor = Actor(cluster, cache, observer, Evaluations(cluster, cache, cache.see, JobSettings()), cache.see)
 
     async def split(weight):
         await actor.do(observer.snapshot(at), SetTraffic(Split(weight)))

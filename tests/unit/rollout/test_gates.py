@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.api.problem import Problem
-from modelrollout.rollout.model import Gate, RunEvaluation
+from modelrollout.rollout.model import Gate, RunEvaluation, SetTraffic
+from modelrollout.rollout.steps import expand
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
@@ -181,3 +182,59 @@ def test_an_evaluation_of_a_canary_that_lost_its_pods_is_run_anew_once_they_are_
     operator.world.evaluate("passed")
     operator.settle()
     assert at(operator) == "3/4"
+
+
+def test_an_error_holds_until_it_is_time_and_then_the_next_attempt_is_started() -> None:
+    operator = at_the_gate()
+    again = operator.world.now + 40
+    gate = replace(operator.world.gates["golden"], state="error", sentence="Evicted.", again_at=again)
+    operator.world.gates["golden"] = gate
+    operator.wait(39)
+    assert [run.attempt for run in runs(operator)] == [1]
+    operator.wait(2)
+    assert [run.attempt for run in runs(operator)] == [1, 2]
+    assert runs(operator)[0].run == runs(operator)[1].run
+    assert at(operator) == "2/4"
+
+
+@pytest.mark.parametrize(("state", "phase"), [("passed", "Progressing"), ("failed", "Reverted")])
+def test_a_verdict_that_was_written_outlives_its_job(state: Verdict, phase: str) -> None:
+    operator = at_the_gate()
+    command(operator, "pause")
+    operator.settle()
+    operator.world.evaluate(state, "91 of 100 answers are as good")
+    operator.run_once()
+    operator.world.gates = {}
+    command(operator, "pause", None)
+    operator.wait(60)
+    assert len(runs(operator)) == 1
+    assert operator.status.phase == phase
+
+
+def test_the_last_run_of_each_evaluation_is_in_status() -> None:
+    operator = at_the_gate()
+    operator.world.evaluate("running", "142/300 cases, correct 91.2 % beside 92.0 %")
+    operator.run_once()
+    (seen,) = operator.status.evaluations
+    assert (seen.name, seen.revision, seen.verdict) == ("golden", SECOND, None)
+    assert seen.message == "142/300 cases, correct 91.2 % beside 92.0 %"
+    operator.world.evaluate("passed", "All is well")
+    operator.settle()
+    (seen,) = operator.status.evaluations
+    assert (seen.verdict, seen.message) == ("Pass", "All is well")
+
+
+def test_an_evaluation_before_traffic_is_the_first_step_and_nobody_is_sent_to_what_fails_it() -> None:
+    given = [{"name": "golden", "policy": {"configMap": "quality"}, "when": "beforeTraffic"}]
+    operator = on_trial(with_steps({"weight": 25}, {"weight": 50}, evaluations=given))
+    assert [step.evaluate for step in operator.status.plan] == ["golden", None, None, None]
+    operator.world.evaluate("failed", "40 of 100 answers are worse")
+    operator.wait(60)
+    assert operator.status.phase == "Reverted"
+    assert all(call.split == Split() for call in operator.world.calls if isinstance(call, SetTraffic))
+
+
+def test_an_evaluation_that_a_step_names_is_not_put_first_as_well() -> None:
+    given = [{"name": "golden", "policy": {"configMap": "quality"}, "when": "beforeTraffic"}]
+    plan = expand(with_steps({"mirror": 20}, {"evaluate": "golden"}, evaluations=given))
+    assert [step.evaluate for step in plan] == [None, "golden", None]

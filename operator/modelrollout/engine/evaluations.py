@@ -1,0 +1,420 @@
+"""Evaluations in the cluster: one Job for each attempt at a run, and what became of it.
+
+The Jobs are the memory. Their names follow from what was asked, so that a successor finds them again and none
+is started twice. A Job that ends without a verdict says nothing about the model: it is an error, which holds,
+and the run is started once more after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from modelrollout.api.evaluations import Evaluation
+from modelrollout.api.names import (
+    ATTEMPT_ANNOTATION,
+    EVALUATION_LABEL,
+    JOB_LABEL,
+    REVISION_LABEL,
+    RUN_ANNOTATION,
+    RolloutKey,
+)
+from modelrollout.api.objects import CONFIG_MAP, JOB, POD, Object, named
+from modelrollout.api.times import unix
+from modelrollout.cluster.cache import Cache, See
+from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.errors import ClusterError
+from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.write import Writer
+from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.outcome import Outcome, last_line, outcome
+from modelrollout.evaluate.policy import read
+from modelrollout.rollout.gate import run_of
+from modelrollout.rollout.model import Gate, RunEvaluation
+from modelrollout.serving.evaluation import (
+    CONTAINER,
+    DatasetVolume,
+    JobSettings,
+    Task,
+    evaluation_job,
+    service_port,
+)
+
+POLL = 15.0
+"""Seconds between two looks at a run that goes on."""
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 900.0
+"""Seconds until a run that ended in an error is started once more; each time twice as long."""
+LOG_LINES, LOG_BYTES = 5, 16_384
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a Job."""
+
+    outcome: Outcome
+    at: float
+
+
+class Evaluations:
+    def __init__(
+        self,
+        cluster: Cluster,
+        cache: Cache,
+        see: See,
+        settings: JobSettings,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`see` is shown each Job as it was written."""
+        self._cluster = cluster
+        self._cache = cache
+        self._writer = Writer(cluster, cache, see)
+        self._settings = settings
+        self._clock = clock
+        self._ended: dict[str, Ended] = {}
+        """By the uid of the Job."""
+        self._progress: dict[str, str] = {}
+        self._mistakes: dict[RolloutKey, dict[str, Gate]] = {}
+        """What keeps a run from being started, by the evaluation's name."""
+        self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
+        self.snapshot: Callable[[RolloutKey], Snapshot | None] = lambda _: None
+        self.on_news: Callable[[RolloutKey], None] = lambda _: None
+
+    # ── what is known ───────────────────────────────────────────────────────────────────────────
+
+    def gates(self, at: RolloutKey) -> dict[str, Gate]:
+        """The newest attempt of each evaluation, or what kept the next one from being started."""
+        found = {}
+        for job in sorted(self._jobs(at), key=_age):
+            gate = self._gate(job)
+            if gate is not None:
+                found[job["metadata"]["labels"][EVALUATION_LABEL]] = gate
+        return {**found, **self._mistakes.get(at, {})}
+
+    def _jobs(self, at: RolloutKey) -> list[Object]:
+        jobs = self._cache.children(at.namespace, at.name, "jobs")
+        return [job for job in jobs if EVALUATION_LABEL in job["metadata"]["labels"]]
+
+    def _gate(self, job: Object) -> Gate | None:
+        metadata = job["metadata"]
+        revision, run, attempt = _asked(job)
+        if "deletionTimestamp" in metadata:
+            return None
+        ended = self._ended.get(metadata["uid"])
+        if ended is None:
+            said = self._progress.get(metadata["uid"], f"Job {metadata['name']} was started")
+            return Gate(revision, run, "running", said, attempt, metadata["name"])
+        again = ended.at + pause(attempt) if ended.outcome.state == "error" else None
+        sentence = ended.outcome.sentence
+        return Gate(revision, run, ended.outcome.state, sentence, attempt, metadata["name"], again)
+
+    async def look(self, at: RolloutKey) -> bool:
+        """Read what became of the Jobs that have ended, and how far the others are; whether that was news.
+
+        A Job that nobody waits for any more is ended: its revision has left, or its step has begun anew.
+        """
+        if not (jobs := self._jobs(at)):
+            return False
+        view, news = self.snapshot(at), False
+        for job in jobs:
+            uid = job["metadata"]["uid"]
+            if uid in self._ended or "deletionTimestamp" in job["metadata"]:
+                continue
+            if condition(job) is None and view is not None and not (view.deleting or _awaited(view, job)):
+                await self._cluster.delete(named(JOB, job["metadata"]["name"]), at.namespace)
+                continue
+            pods = await self._pods(job)
+            ended = what_became(job, pods, self._clock())
+            if ended is not None:
+                self._ended[uid] = ended
+                self._progress.pop(uid, None)
+                news = True
+                continue
+            said = await self._how_far(pods)
+            news = news or (said is not None and said != self._progress.get(uid))
+            if said is not None:
+                self._progress[uid] = said
+        return news
+
+    async def _pods(self, job: Object) -> list[Object]:
+        metadata = job["metadata"]
+        labels = f"{JOB_LABEL}={metadata['name']}"
+        return [
+            pod
+            for pod in await self._cluster.list(POD, metadata["namespace"], labels)
+            if any(owner["uid"] == metadata["uid"] for owner in pod["metadata"].get("ownerReferences") or ())
+        ]
+
+    async def _how_far(self, pods: list[Object]) -> str | None:
+        """From the log of the pod that runs, or why it does not; None when nothing can be said."""
+        pod = max(pods, key=lambda each: each["metadata"]["creationTimestamp"], default=None)
+        if pod is None:
+            return None
+        if (hindered := waiting(pod)) is not None:
+            return hindered
+        ref = named(POD, pod["metadata"]["name"])
+        try:
+            said = await self._cluster.log(
+                ref, pod["metadata"]["namespace"], CONTAINER, lines=LOG_LINES, most_bytes=LOG_BYTES
+            )
+        except ClusterError:
+            return None
+        return last_line(said)
+
+    def follow(self, at: RolloutKey) -> None:
+        """Look again and again behind the passes' back, until every Job has ended: an abort must not wait for
+        an answer."""
+        if at in self._tasks or not any(_unread(job, self._ended) for job in self._jobs(at)):
+            return
+        task = self._tasks[at] = asyncio.create_task(self._follow(at))
+        task.add_done_callback(lambda _: self._tasks.pop(at, None))
+
+    async def _follow(self, at: RolloutKey) -> None:
+        while any(_unread(job, self._ended) for job in self._jobs(at)):
+            await asyncio.sleep(POLL)
+            with contextlib.suppress(ClusterError):
+                if await self.look(at):
+                    self.on_news(at)
+
+    def forget(self, at: RolloutKey) -> None:
+        """The rollout is gone."""
+        self._mistakes.pop(at, None)
+        if task := self._tasks.pop(at, None):
+            task.cancel()
+
+    async def fetch(self, at: RolloutKey) -> None:
+        """Before a pass: what became of the Jobs that have ended meanwhile, and an end to those that nobody
+        waits for any more."""
+        unread = [job for job in self._jobs(at) if _unread(job, self._ended)]
+        if not unread:
+            return
+        view = self.snapshot(at)
+        if any(_left(job) or not (view is None or _awaited(view, job)) for job in unread):
+            with contextlib.suppress(ClusterError):
+                await self.look(at)
+        self.follow(at)
+
+    # ── starting ────────────────────────────────────────────────────────────────────────────────
+
+    async def run(self, view: Snapshot, action: RunEvaluation) -> None:
+        """Start this attempt, unless it was started already.
+
+        What a person has to put right is not raised but kept as the run's error: it holds the step and says
+        so there. Raises ClusterError.
+        """
+        try:
+            task = await self._task(view, action)
+        except Mistaken as error:
+            self._mistaken(view.key, action, " ".join(error.sentences))
+            return
+        self._mistakes.get(view.key, {}).pop(action.name, None)
+        body = evaluation_job(view.resource, task, self._settings)
+        await self._writer.create(view, named(JOB, task.job), body)
+        await self._clear(view.key, action.name, task.job)
+        self.follow(view.key)
+
+    def _mistaken(self, at: RolloutKey, action: RunEvaluation, sentence: str) -> None:
+        """Looked at again after a while, as the same attempt."""
+        again = self._clock() + FIRST_PAUSE
+        gate = Gate(action.revision, action.run, "error", sentence, action.attempt - 1, "", again)
+        self._mistakes.setdefault(at, {})[action.name] = gate
+        self.on_news(at)
+
+    async def _task(self, view: Snapshot, action: RunEvaluation) -> Task:
+        """What the Job needs. Raises Mistaken with what a person has to put right."""
+        found = [each for each in view.spec.evaluations if each.name == action.name]
+        service = view.spec.traffic.service
+        port = service_port(view.service, view.spec.runtime.port) if view.service is not None else None
+        if not self._settings.image:
+            raise Mistaken(
+                ["This operator was started without --evaluation-image, so it can run no evaluation."]
+            )
+        if not found:
+            raise Mistaken([f"spec.evaluations has no evaluation {action.name}."])
+        if port is None:
+            raise Mistaken([f"Service {service} has no port on which the model could be asked."])
+        return Task(
+            evaluation=found[0],
+            rollout=view.key.name,
+            namespace=view.key.namespace,
+            service=service,
+            port=port,
+            revision=action.revision,
+            run=action.run,
+            attempt=action.attempt,
+            dataset=await self._dataset(view, found[0]),
+        )
+
+    async def _dataset(self, view: Snapshot, evaluation: Evaluation) -> DatasetVolume | None:
+        """Where the policy's cases are; None: beside the policy, or behind a URL."""
+        source = evaluation.policy
+        keys = await self._keys(view, source.config_map)
+        if source.key not in keys:
+            known = ", ".join(sorted(keys)) or "nothing"
+            raise Mistaken([f"ConfigMap {source.config_map} has no {source.key}; it has {known}."])
+        dataset = (await asyncio.to_thread(read, keys[source.key], source.key)).dataset
+        if dataset.file is not None and dataset.file not in keys:
+            raise Mistaken(
+                [
+                    f"{source.key}: The dataset {dataset.file} is not in ConfigMap {source.config_map}: put "
+                    "it there, or name a configMap, a pvc or a url."
+                ]
+            )
+        if dataset.config_map is not None:
+            return await self._in_config_map(view, dataset.config_map, dataset.key)
+        if dataset.pvc is not None:
+            path = (dataset.path or "").lstrip("/")
+            if ".." in path.split("/"):
+                raise Mistaken([f"{source.key}: The dataset's path {path} leads out of its volume."])
+            return DatasetVolume(path, claim=dataset.pvc)
+        return None
+
+    async def _in_config_map(self, view: Snapshot, name: str, key: str | None) -> DatasetVolume:
+        keys = await self._keys(view, name)
+        if key is None and len(keys) != 1:
+            raise Mistaken([f"ConfigMap {name} has {len(keys)} files: name the dataset's by `key`."])
+        if (wanted := key or next(iter(keys))) not in keys:
+            raise Mistaken([f"ConfigMap {name} has no {wanted}, which the policy names as its dataset."])
+        return DatasetVolume(wanted, config_map=name)
+
+    async def _keys(self, view: Snapshot, name: str) -> Mapping[str, str]:
+        body = await self._cluster.get(named(CONFIG_MAP, name), view.key.namespace)
+        if body is None:
+            raise Mistaken([f"There is no ConfigMap {name} in namespace {view.key.namespace}."])
+        return {**dict.fromkeys(body.get("binaryData") or {}, ""), **(body.get("data") or {})}
+
+    async def _clear(self, at: RolloutKey, evaluation: str, kept: str) -> None:
+        """Of each evaluation the last Job stays, for people to read its log."""
+        for job in self._jobs(at):
+            metadata = job["metadata"]
+            if metadata["labels"][EVALUATION_LABEL] == evaluation and metadata["name"] != kept:
+                await self._cluster.delete(named(JOB, metadata["name"]), at.namespace)
+                self._ended.pop(metadata["uid"], None)
+                self._progress.pop(metadata["uid"], None)
+
+
+# ── what a Job and its pods say ─────────────────────────────────────────────────────────────────
+
+
+def pause(attempt: int) -> float:
+    """Seconds between the end of this attempt and the next one."""
+    return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), LONGEST_PAUSE)
+
+
+def what_became(job: Object, pods: list[Object], now: float) -> Ended | None:
+    """What became of the Job; None while it goes on. Only a verdict that its container has left behind, with
+    the exit code that belongs to it, is an answer; every other end is an error."""
+    for pod in pods:
+        ended = terminated(pod)
+        if ended is None:
+            continue
+        code = int(ended.get("exitCode", -1))
+        found = outcome(ended.get("message") or "", code) or Outcome("error", _no_verdict(job, pod, ended))
+        return Ended(found, unix(ended["finishedAt"]) if ended.get("finishedAt") else now)
+    if (failed := condition(job)) is None:
+        return None
+    at = unix(failed["lastTransitionTime"]) if failed.get("lastTransitionTime") else now
+    return Ended(Outcome("error", _without_pod(job, pods, failed)), at)
+
+
+def condition(job: Object) -> Mapping[str, Any] | None:
+    """The condition by which the Job has ended."""
+    for each in (job.get("status") or {}).get("conditions") or ():
+        if each["type"] in ("Complete", "Failed") and each["status"] == "True":
+            return dict(each)
+    return None
+
+
+def terminated(pod: Object) -> Mapping[str, Any] | None:
+    """How the evaluation's container has ended; a sidecar may go on for ever."""
+    for each in (pod.get("status") or {}).get("containerStatuses") or ():
+        if each["name"] == CONTAINER:
+            return (each.get("state") or {}).get("terminated")
+    return None
+
+
+def waiting(pod: Object) -> str | None:
+    """Why the pod does not run."""
+    status = pod.get("status") or {}
+    for each in status.get("containerStatuses") or ():
+        state = (each.get("state") or {}).get("waiting") or {}
+        if state.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
+            return f"its pod does not start: {state['reason']}: {state.get('message', '')}".rstrip(": ")
+    for each in status.get("conditions") or ():
+        if each["type"] == "PodScheduled" and each["status"] == "False":
+            return f"its pod finds no node: {each.get('message', '')}".rstrip(": ")
+    return None
+
+
+def _no_verdict(job: Object, pod: Object, ended: Mapping[str, Any]) -> str:
+    name, reason = job["metadata"]["name"], ended.get("reason")
+    if (pod.get("status") or {}).get("reason") == "Evicted":
+        return _evicted(job, pod)
+    if reason == "OOMKilled":
+        return f"Job {name} ran out of memory: give it more by `resources`."
+    if (failed := condition(job)) is not None and failed.get("reason") == "DeadlineExceeded":
+        return _late(job)
+    return (
+        f"The container of Job {name} ended with exit code {ended.get('exitCode')} and left no verdict; see "
+        f"kubectl logs job/{name}."
+    )
+
+
+def _without_pod(job: Object, pods: list[Object], failed: Mapping[str, Any]) -> str:
+    evicted = next((pod for pod in pods if (pod.get("status") or {}).get("reason") == "Evicted"), None)
+    if evicted is not None:
+        return _evicted(job, evicted)
+    if failed.get("reason") == "DeadlineExceeded":
+        return _late(job)
+    name = job["metadata"]["name"]
+    return f"The pod of Job {name} is gone and left no verdict: it was deleted, or its node went away."
+
+
+def _late(job: Object) -> str:
+    name, limit = job["metadata"]["name"], job["spec"].get("activeDeadlineSeconds")
+    return f"Job {name} was not done after {limit} s: give it more by `timeout`, or ask fewer cases."
+
+
+def _evicted(job: Object, pod: Object) -> str:
+    said = pod["status"].get("message", "")
+    return f"The pod of Job {job['metadata']['name']} was evicted: {said}".rstrip(": .") + "."
+
+
+def _asked(job: Object) -> tuple[str, str, int]:
+    """Revision, run and attempt of a Job."""
+    metadata = job["metadata"]
+    annotations = metadata.get("annotations") or {}
+    attempt = annotations.get(ATTEMPT_ANNOTATION, "1")
+    return (
+        metadata["labels"].get(REVISION_LABEL, ""),
+        annotations.get(RUN_ANNOTATION, ""),
+        int(attempt) if attempt.isdigit() else 1,
+    )
+
+
+def _age(job: Object) -> tuple[str, int]:
+    return job["metadata"]["creationTimestamp"], _asked(job)[2]
+
+
+def _awaited(view: Snapshot, job: Object) -> bool:
+    """The rollout is still in the stay at a step that this Job was started for."""
+    step, canary = view.status.step, view.status.canary
+    revision, run, _ = _asked(job)
+    return step is not None and canary is not None and (canary.revision, run_of(step)) == (revision, run)
+
+
+def _unread(job: Object, ended: Mapping[str, Ended]) -> bool:
+    return job["metadata"]["uid"] not in ended and "deletionTimestamp" not in job["metadata"]
+
+
+def _left(job: Object) -> bool:
+    """A pod of it has ended."""
+    status = job.get("status") or {}
+    return condition(job) is not None or bool(status.get("failed") or status.get("succeeded"))
