@@ -46,7 +46,7 @@ def test_restored_evidence_goes_on_bit_for_bit(seed: int, before: int, after: in
         kept, verdict = kept.fold(look(number), row)
         restored, again = restored.fold(look(number), row)
         assert again == verdict
-    kept, restored = kept.restart_promotion(60), restored.restart_promotion(60)
+    kept, restored = kept.restart_promotion(), restored.restart_promotion()
     assert restored.to_state() == kept.to_state()
 
 
@@ -191,13 +191,13 @@ def test_a_step_is_proven_anew_and_evidence_against_goes_on() -> None:
     assert before.promote_e != pytest.approx(1.0)
 
 
-def test_a_step_lasts_its_dwell_and_three_looks() -> None:
-    evidence = Evidence.fresh(PLAN).restart_promotion(dwell=120.0)
+def test_a_step_lasts_three_looks() -> None:
+    evidence = Evidence.fresh(PLAN).restart_promotion()
     seen = []
     for number in range(1, 6):
         evidence, verdict = evidence.fold(look(number), {"errors": ratios(0, 5000, 25, 5000)})
         seen.append(verdict.reason)
-    assert seen == ["TooFewLooks", "TooFewLooks", "Dwell", "NotWorse", "NotWorse"]
+    assert seen == ["TooFewLooks", "TooFewLooks", "NotWorse", "NotWorse", "NotWorse"]
 
 
 def test_the_state_of_a_large_rollout_fits() -> None:

@@ -35,7 +35,7 @@ def test_what_is_written_is_read_and_judged_alike() -> None:
     rows = [draw(rng, plan, 1.5) for _ in range(6)]
     lost = Observation(problem=Problem(ProblemKind.PROVIDER_ERROR, "Prometheus did not answer."))
     rows[2] = rows[2] | {"errors": lost, "cost": Observation(), "slo": ratios(float("nan"), 1, 0, 1)}
-    record = Record(plan, tuple(look(i) for i in range(1, 7)), tuple(rows), (StepStart(4, 60.0),))
+    record = Record(plan, tuple(look(i) for i in range(1, 7)), tuple(rows), (StepStart(4),))
     text = json.dumps(write(record), allow_nan=False)
     again = read(json.loads(text))
     assert again.plan.metrics[0].prior == plan.metrics[0].prior

@@ -59,11 +59,9 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class StepProgress:
-    """How long the step has lasted."""
+    """How many looks the step in progress has had, and what it has to prove."""
 
     looks: int
-    seconds: float
-    dwell: float
     terms: StepTerms = WHOLE
 
 
@@ -196,11 +194,6 @@ def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -
     if step.looks < plan.minimum_looks:
         message = f"Every metric is proven, after {step.looks} of at least {plan.minimum_looks} looks."
         return Decision(VerdictKind.INSUFFICIENT, "TooFewLooks", message)
-    if step.seconds < step.dwell:
-        message = (
-            f"Every metric is proven; the step lasts {step.dwell:g} s, {step.seconds:g} s have been judged."
-        )
-        return Decision(VerdictKind.INSUFFICIENT, "Dwell", message)
     exempt = sorted(set(plan.critical) - set(asked))
     if (unheard := _unheard(plan, standings, exempt)) is not None:
         return unheard

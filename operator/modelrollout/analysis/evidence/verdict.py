@@ -109,7 +109,6 @@ class _Step:
     unbroken: float | None = None
     """Begin of the looks that follow each other without a gap: the split was the same through all of them."""
     looks: int = 0
-    dwell: float = 0.0
     terms: StepTerms = WHOLE
 
 
@@ -191,8 +190,7 @@ class Evidence:
 
     def _judge(self, problems: Mapping[str, Problem], remarks: Mapping[str, str]) -> tuple[Evidence, Verdict]:
         standings = self.standings(problems, remarks)
-        seconds = (self.cursor or 0.0) - (self.step.start or 0.0)
-        progress = StepProgress(self.step.looks, seconds, self.step.dwell, self.step.terms)
+        progress = StepProgress(self.step.looks, self.step.terms)
         decision = self.failed or decide(self.plan, standings, progress)
         failed = decision if decision.kind is VerdictKind.FAIL else None
         verdict = Verdict(
@@ -206,14 +204,14 @@ class Evidence:
         )
         return replace(self, failed=failed), verdict
 
-    def restart_promotion(self, dwell: float = 0.0, terms: StepTerms = WHOLE) -> Evidence:
-        """Begin a step: `terms` say what it has to prove and whether evidence for the canary goes on; it
-        lasts at least `dwell` seconds. Evidence against the canary goes on, at the tolerance itself."""
+    def restart_promotion(self, terms: StepTerms = WHOLE) -> Evidence:
+        """Begin a step: `terms` say what it has to prove and whether evidence for the canary goes on.
+        Evidence against the canary goes on, at the tolerance itself."""
         entries = {
             name: replace(entry, test=entry.test.begin_step(terms), heard=0)
             for name, entry in self.entries.items()
         }
-        return replace(self, entries=entries, step=_Step(dwell=dwell, terms=terms))
+        return replace(self, entries=entries, step=_Step(terms=terms))
 
     @property
     def coarse(self) -> frozenset[str]:
@@ -242,7 +240,6 @@ class Evidence:
                 "start": step.start,
                 "unbroken": step.unbroken,
                 "looks": step.looks,
-                "dwell": step.dwell,
                 **asdict(step.terms),
             },
             "metrics": {
@@ -299,7 +296,6 @@ class Evidence:
                 None if step["start"] is None else float(step["start"]),
                 None if step["unbroken"] is None else float(step["unbroken"]),
                 int(step["looks"]),
-                float(step["dwell"]),
                 terms,
             ),
             Decision(VerdictKind.FAIL, failed["reason"], failed["message"]) if failed else None,

@@ -30,9 +30,7 @@ def write(record: Record) -> dict[str, Any]:
         top["plannedLooks"] = plan.planned_looks
     top["times"] = [[look.start, look.end] for look in record.looks]
     if record.steps:
-        top["steps"] = [
-            {"look": step.look, "dwell": step.dwell, **asdict(step.terms)} for step in record.steps
-        ]
+        top["steps"] = [{"look": step.look, **asdict(step.terms)} for step in record.steps]
     top["metrics"] = [
         _written(metric)
         | {"looks": [_written_look(metric, row.get(metric.name)) for row in record.observations]}

@@ -8,7 +8,7 @@ The operator exports it (see `export`) and `modelrollout replay` reads it. JSON:
                   "looks": [{"canary": {"bad": 3, "total": 100}, "control": {"bad": 0, "total": 100}}]}]}
 
 Optional at the top: `about` (a line for people), `interval` (seconds per look, 30) or `times` ([[start, end],
-...], unix seconds), and `steps` ([{"look": 21, "dwell": 600, "margin": 2, "carry": true, "alike": true},
+...], unix seconds), and `steps` ([{"look": 21, "margin": 2, "carry": true, "alike": true},
 ...]): a step begins before that look, with the terms of `ladder.StepTerms`; promotion evidence begins anew
 unless it is carried. Optional per metric: direction, critical, consequence, catastrophic, cap, restart,
 feelsLoad, bounds, unit, baseline, decidingEdges and margins (histogram); `settle`, the seconds after each
@@ -71,7 +71,6 @@ class StepStart:
     """A step begins before this look, counted from 1."""
 
     look: int
-    dwell: float = 0.0
     terms: StepTerms = WHOLE
 
 
@@ -256,6 +255,6 @@ def _step(shape: Shape, count: int) -> StepStart:
     look = shape.whole("look")
     if not 1 <= look <= max(count, 1):
         raise Malformed(f"{shape.place}: look is {look}; looks are counted from 1 to {count}.")
-    step = StepStart(look, shape.number("dwell", 0.0), _terms(shape))
+    step = StepStart(look, _terms(shape))
     shape.done()
     return step

@@ -27,7 +27,7 @@ def _folded(record: Record) -> Iterator[tuple[Evidence, Verdict]]:
     pairs = zip(record.looks, record.observations, strict=True)
     for number, (look, observations) in enumerate(pairs, start=1):
         if (step := begins.get(number)) is not None:
-            evidence = evidence.restart_promotion(step.dwell, step.terms)
+            evidence = evidence.restart_promotion(step.terms)
         evidence, verdict = evidence.fold(look, observations)
         yield evidence, verdict
 
