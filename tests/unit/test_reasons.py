@@ -8,7 +8,6 @@ from modelrollout.api import conditions
 from modelrollout.cluster.errors import Refused, RevisionRefused
 from modelrollout.serving.trouble import GRAVEST_FIRST
 from modelrollout.traffic.gateway_status import HINTS
-from modelrollout.traffic.router import Unroutable
 from tests.reasons import PAGE, catalogues, literals, literals_of, page
 
 EXPLAINED = {reason for each in catalogues() for reason in each["reasons"]}
@@ -18,7 +17,7 @@ COMPUTED = {
     *HINTS,
     *(kind.value for kind in ProblemKind),
     *(VerdictKind.INSUFFICIENT.value, VerdictKind.PROVIDER_ERROR.value),
-    *(error.__name__ for error in (Refused, RevisionRefused, Unroutable)),
+    *(error.__name__ for error in (Refused, RevisionRefused)),
 }
 """Reasons that stand in a table or are the name of an error, so that no call has them as a string."""
 

@@ -19,7 +19,7 @@ from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.kinds.reading import Reading
 from modelrollout.analysis.packs.defaults import analysis_of
-from modelrollout.analysis.records.look_log import Looked
+from modelrollout.analysis.records.look_log import Looked, Run
 from modelrollout.analysis.records.record import Record, StepStart
 from modelrollout.analysis.records.replay import judged
 from modelrollout.api.names import RolloutKey
@@ -64,7 +64,7 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
             source, kept.question, plan, kept.planned_looks, interval=kept.case.interval, until=until
         )
         asked = replace(kept.question, metrics=tuple(m.with_sum() for m in kept.question.metrics))
-        rows = await _counted(source, asked, kept.looked)
+        rows = await counted_again(source, asked, kept.looked)
     finally:
         await source.close()
     looks = tuple(look for run in kept.looked.runs for look in run.looks())
@@ -105,7 +105,7 @@ def _trial_of(resource: Mapping[str, Any], prometheus: str | None) -> Trial:
     return trial
 
 
-async def _counted(
+async def counted_again(
     source: LookSource, question: Question, looked: Looked
 ) -> tuple[Mapping[str, Observation], ...]:
     """All looks; those that nobody answered at the time are left unanswered."""
@@ -114,16 +114,17 @@ async def _counted(
     )
     unanswered = dict.fromkeys((metric.name for metric in question.metrics), silence)
 
-    async def one(look: Look, answered: bool) -> Mapping[str, Observation]:
-        if not answered:
+    async def one(look: Look, run: Run) -> Mapping[str, Observation]:
+        if not run.answered:
             return unanswered
-        counted = await source.count(question, look)
+        arms = replace(question.arms, moved=run.moved)
+        counted = await source.count(replace(question, arms=arms), look)
         if not counted.answered:
             problem = next(iter(counted.observations.values())).problem
             raise ProviderError(problem.message if problem else "Prometheus gave no answer.")
         return counted.observations
 
-    asked = [(look, run.answered) for run in looked.runs for look in run.looks()]
+    asked = [(look, run) for run in looked.runs for look in run.looks()]
     rows: list[Mapping[str, Observation]] = []
     for first in range(0, len(asked), AT_A_TIME):
         rows += await asyncio.gather(*(one(*each) for each in asked[first : first + AT_A_TIME]))

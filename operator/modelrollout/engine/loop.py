@@ -240,7 +240,11 @@ class Loop:
         except NotLeader as error:
             log.warning("not writing", why=str(error))
             return backoff.failed()
-        except (Refused, Unroutable) as error:
+        except Unroutable as error:
+            kept.unmade = None
+            await self._set_back(at, error.problem)
+            return backoff.failed()
+        except Refused as error:
             kept.unmade = error.revision if isinstance(error, RevisionRefused) else None
             await self._set_back(at, Problem(type(error).__name__, str(error)))
             return backoff.failed()

@@ -72,6 +72,7 @@ def observed_from(
         asked=view.elsewhere,
         at_home=_at_home(view),
         splits_by_pods=view.splits_by_pods,
+        serves=_serves(view),
         released=frozenset(revision for revision, body in view.deployments.items() if _ownerless(body)),
         ownerless=any(map(_ownerless, (*view.deployments.values(), *view.role_services.values()))),
     )
@@ -88,6 +89,13 @@ def _warned(view: Snapshot, reading: Reading) -> Reading:
     if new := tuple(filter(None, found)):
         return dataclasses.replace(reading, warnings=(*reading.warnings, *new))
     return reading
+
+
+def _serves(view: Snapshot) -> str | None:
+    """The revision that has all users, where the Service that people named is what splits."""
+    if not view.splits_by_pods or view.service is None:
+        return None
+    return selector.revision_selected(view.service, view.key.name)
 
 
 def _named(view: Snapshot) -> Named | None:

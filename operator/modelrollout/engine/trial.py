@@ -196,7 +196,11 @@ class Trial:
         self.evidence, self.verdict = self.evidence.fold(look, seen)
         begun = self.evidence.step.terms if self.verdict.step_looks == 1 else None
         self.looked = self.looked.fold(
-            look, self.case.interval, begun=begun, answered=counted.answered and self.stage.judged
+            look,
+            self.case.interval,
+            begun=begun,
+            answered=counted.answered and self.stage.judged,
+            moved=self.question.arms.moved,
         )
         arrived = counted.arrived
         self.looks_without_arrivals = self.looks_without_arrivals + 1 if arrived is None else 0

@@ -54,8 +54,12 @@ def drained(view: View, revision: str) -> bool:
 
 
 def removals(view: View) -> list[DeleteRevision]:
-    """Fleets that may go: the route is as we know it, no Service selects them, nothing new is under way."""
-    if not (view.as_desired or view.installing):
+    """Fleets that may go: the route is as we know it, no Service selects them, nothing new is under way.
+
+    Before the route was touched for the first time, none of ours can have users.
+    """
+    untouched = view.installing and view.status.original_traffic is None
+    if not (view.as_desired or untouched):
         return []
     selected = set(view.observed.services.values())
     if view.observed.named is not None:

@@ -28,9 +28,12 @@ def find_stable(view: View) -> Change | None:
 
 
 def _found(view: View) -> list[str | None]:
-    """What the Services of a rollout before this one select, or of this one before its status was lost."""
+    """What the Services of a rollout before this one select, or of this one before its status was lost.
+
+    Where a Service is all that splits, it knows best: the two others follow it.
+    """
     named = view.observed.named
-    return [view.selected("stable"), named.revision if named is not None else None]
+    return [view.observed.serves, view.selected("stable"), named.revision if named is not None else None]
 
 
 def install_another(view: View) -> Change | None:

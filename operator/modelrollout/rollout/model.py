@@ -159,6 +159,8 @@ class Observed:
     """The objects that traffic is moved by hold nothing of ours: to give them back would change nothing."""
     splits_by_pods: bool = False
     """The Service that people named is what splits."""
+    serves: str | None = None
+    """The one revision of ours that it selects then."""
     released: frozenset[str] = frozenset()
     """Revisions whose pods outlive the resource."""
     ownerless: bool = False

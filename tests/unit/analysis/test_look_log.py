@@ -22,16 +22,19 @@ gap = st.sampled_from([0.0, 0.0, 0.0, 1.0, 11.0, 95.0])
 begun = st.sampled_from([None, StepTerms(), StepTerms(4.0, carry=True, alike=False)])
 
 
-@given(st.sampled_from([2.0, 2.5, 30.0]), st.lists(st.tuples(gap, begun, st.booleans()), max_size=30))
+@given(
+    st.sampled_from([2.0, 2.5, 30.0]),
+    st.lists(st.tuples(gap, begun, st.booleans(), st.booleans()), max_size=30),
+)
 def test_what_is_stored_gives_the_same_looks_again(
-    interval: float, events: list[tuple[float, StepTerms | None, bool]]
+    interval: float, events: list[tuple[float, StepTerms | None, bool, bool]]
 ) -> None:
     looked, seen, cursor = Looked(learned_until=12.5), [], 1000.0
-    for pause, begins, answered in events:
+    for pause, begins, answered, moved in events:
         whole = first_look(cursor + pause, interval)
         shorter = Look(cursor + pause, whole.start)
         look = shorter if pause and shorter.end - shorter.start > interval / 3 else whole
-        looked = looked.fold(look, interval, begun=begins, answered=answered)
+        looked = looked.fold(look, interval, begun=begins, answered=answered, moved=moved)
         seen.append(look)
         cursor = look.end
     again = Looked.from_state(json.loads(json.dumps(looked.to_state())))

@@ -1,14 +1,17 @@
 """`modelrollout record` where there is nothing to record; the apiserver tier has the rest."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from modelrollout.analysis.evidence.verdict import Evidence
-from modelrollout.analysis.inputs.observation import Look
+from modelrollout.analysis.inputs.observation import Look, Observation, Ratio
+from modelrollout.analysis.records.look_log import Looked
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
 from modelrollout.cli import main
+from modelrollout.cli.recount import counted_again
 from modelrollout.engine.case import Case, Stage, judgement_of, question_of
 from modelrollout.engine.trial import Trial
 from modelrollout.sources.looks import Counted
@@ -91,3 +94,27 @@ def test_without_a_cluster_it_says_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert main(["record", "chat"]) == 2
     assert "kubectl get mr NAME -o yaml | modelrollout record --file -" in capsys.readouterr().err
+
+
+async def test_looks_from_after_the_names_moved_are_counted_under_the_new_names():
+    spec = Spec.model_validate(SPEC)
+    case = Case("2026-11-21T09:00:00Z", "old", "new", spec.analysis)
+    question = question_of(RolloutKey("ml", "chat"), spec, case, (1.0, 1.0))
+    trial = Trial(case, question, Stage("0@a", 0.0, 1.0, judged=True, countable=False), 20)
+    trial.evidence = Evidence.fresh(judgement_of(case, question, 20))
+    counts = {"http/success-rate": Observation(Ratio(0, 100), Ratio(0, 100))}
+    for i in range(4):
+        moved = replace(question.arms, moved=i >= 2)
+        trial.question = replace(question, arms=moved)
+        trial.fold(Counted(Look(30.0 * i, 30.0 * (i + 1)), counts))
+    stored = Looked.from_state(json.loads(json.dumps(trial.to_state()))["looked"])
+
+    asked = []
+
+    class Source:
+        async def count(self, what, look):
+            asked.append((look.start, what.arms.moved))
+            return Counted(look, counts)
+
+    await counted_again(Source(), question, stored)
+    assert sorted(asked) == [(0.0, False), (30.0, False), (60.0, True), (90.0, True)]

@@ -6,10 +6,13 @@ from types import SimpleNamespace
 import pytest
 
 from modelrollout.api.names import RolloutKey
+from modelrollout.api.problem import Problem
+from modelrollout.cluster.backoff import Backoff
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.kinds import owner_of, trim
 from modelrollout.engine.loop import Loop
 from modelrollout.telemetry import Telemetry
+from modelrollout.traffic.router import Unroutable
 
 AT = RolloutKey("ml", "chat")
 
@@ -82,3 +85,14 @@ async def test_when_the_process_ends_no_pass_is_said_to_be_made(loop):
     await asyncio.sleep(0.05)
     assert not handing_back.done()
     handing_back.cancel()
+
+
+async def test_a_split_that_a_route_cannot_hold_is_said_by_its_own_reason(loop):
+    full = Problem("RouteIsFull", "HTTPRoute chat would have 17 rules.")
+
+    async def make(*_):
+        raise Unroutable(full)
+
+    loop._one_pass.make = make
+    await loop._pass_and_pause(AT, Backoff())
+    assert loop._kept[AT].setback == full

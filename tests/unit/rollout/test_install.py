@@ -107,6 +107,43 @@ def test_a_spec_that_changes_when_users_may_be_on_the_first_revision_is_a_rollou
     assert operator.status.phase == "Starting"
 
 
+def test_a_lost_status_takes_what_users_are_on_as_stable_where_the_service_alone_splits() -> None:
+    spec = spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {}})
+    operator = installed(spec)
+    operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
+    while operator.world.selects != SECOND:
+        operator.wait(LOADING if not operator.world.ready(SECOND) else 0)
+        operator.run_once()
+    operator.world.services.clear()  # lost together with the status
+    operator.status = Status()
+    operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:3").runtime}))
+    operator.settle()
+    assert operator.status.stable is not None
+    assert operator.status.stable.revision == SECOND
+    assert operator.status.canary is not None, "the third is on trial against what serves"
+    assert operator.world.selects == SECOND, "nobody is moved"
+
+
+def test_pods_that_a_route_may_lead_to_stay_while_the_first_revision_is_not_installed_yet() -> None:
+    operator = Operator(World(spec_of(), settled=False))
+    operator.wait(LOADING)
+    assert operator.status.original_traffic is not None
+    assert operator.status.phase == "Installing"
+    stray = "straywxyz2"
+    operator.world.pods[stray] = Pods(1, [operator.world.now])
+    operator.world.drift(None)
+    operator.world.problem = Problem("ServiceNotFound", "There is no Service chat")
+    operator.wait(60)
+    operator.world.problem = None
+    assert stray in operator.world.pods
+    operator.status = operator.status.model_copy(
+        update={"draining": [stray], "draining_since": operator.status.phase_since}
+    )
+    assert DeleteRevision(stray) not in operator.run_once().actions
+    operator.wait(60)
+    assert stray not in operator.world.pods, "the route is ours again"
+
+
 def test_a_lost_status_takes_what_the_stable_service_selects_as_stable() -> None:
     """A cluster restored from a backup without status does not send its users to the unproven revision."""
     operator = installed()

@@ -235,6 +235,7 @@ class World:
             asked=named_by(self.spec.traffic) if self.traffic is not None else None,
             at_home=self.route is None if self.gateway else self.selects is None,
             splits_by_pods=not self.gateway,
+            serves=(self.selects or None) if not self.gateway else None,
             released=frozenset(self.released),
             ownerless=bool(self.released),
         )

@@ -28,6 +28,8 @@ class Run:
     """A step began before it, with these terms; None: the step before goes on."""
     answered: bool
     """False: the metrics provider answered nothing at all."""
+    moved: bool = False
+    """The stable Service led to the canary already, so a proxy counted its users under that name."""
 
     def looks(self) -> Iterator[Look]:
         look = first_look(self.start, self.interval)
@@ -46,13 +48,16 @@ class Looked:
     """End of the past from which the noise was learned, unix seconds."""
     runs: tuple[Run, ...] = field(default=())
 
-    def fold(self, look: Look, interval: float, *, begun: StepTerms | None, answered: bool) -> Looked:
+    def fold(
+        self, look: Look, interval: float, *, begun: StepTerms | None, answered: bool, moved: bool = False
+    ) -> Looked:
         """One more look; `begun`: the terms of the step that began before it."""
         last = self.runs[-1] if self.runs else None
         follows = last is not None and (last.end, last.interval) == (look.start, interval)
-        if last is not None and follows and begun is None and last.answered == answered:
+        same = last is not None and (last.answered, last.moved) == (answered, moved)
+        if last is not None and follows and begun is None and same:
             return replace(self, runs=(*self.runs[:-1], replace(last, end=look.end)))
-        run = Run(look.start, look.end, interval, begun, answered)
+        run = Run(look.start, look.end, interval, begun, answered, moved)
         return replace(self, runs=(*self.runs, run)[-MOST_RUNS:])
 
     def __len__(self) -> int:
@@ -61,7 +66,7 @@ class Looked:
 
     def to_state(self) -> dict[str, Any]:
         runs = [
-            [r.start, r.end, r.interval, astuple(r.begun) if r.begun else 0, int(r.answered)]
+            [r.start, r.end, r.interval, astuple(r.begun) if r.begun else 0, r.answered + 2 * r.moved]
             for r in self.runs
         ]
         return {"learnedUntil": self.learned_until, "runs": runs}
@@ -70,8 +75,8 @@ class Looked:
     def from_state(cls, state: Mapping[str, Any]) -> Looked:
         """As it was stored; KeyError, TypeError or ValueError when it was not."""
         runs = (
-            Run(float(start), float(end), float(interval), _terms(begun), bool(answered))
-            for start, end, interval, begun, answered in state["runs"]
+            Run(float(start), float(end), float(interval), _terms(begun), bool(flags & 1), bool(flags & 2))
+            for start, end, interval, begun, flags in state["runs"]
         )
         return cls(float(state["learnedUntil"]), tuple(runs))
 
