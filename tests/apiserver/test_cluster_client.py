@@ -1,6 +1,7 @@
 """The verbs against a real API server: what they write, and which error says what to do."""
 
 import asyncio
+import json
 import signal
 import time
 
@@ -10,9 +11,10 @@ from kubernetes.aio.client import Configuration
 
 from modelrollout.api.objects import Ref
 from modelrollout.cluster import client
-from modelrollout.cluster.client import Cluster
-from modelrollout.cluster.errors import Conflict, Missing, Refused, Unreachable
+from modelrollout.cluster.client import ApiServer
+from modelrollout.cluster.errors import Refused, Unreachable
 from tests.bed.control_plane import ControlPlane
+from tests.shared.cluster_contract import ClusterContract
 
 MAP = Ref("v1", "configmaps", "a")
 
@@ -20,7 +22,7 @@ MAP = Ref("v1", "configmaps", "a")
 async def connect(plane, **how):
     configuration = Configuration()
     await config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
-    return Cluster(configuration, **how)
+    return ApiServer(configuration, **how)
 
 
 @pytest.fixture
@@ -28,6 +30,26 @@ async def cluster(control_plane):
     cluster = await connect(control_plane)
     yield cluster
     await cluster.close()
+
+
+class TestApiServer(ClusterContract):
+    """What the double in memory claims of the real one."""
+
+    @pytest.fixture
+    def namespace(self, fresh_namespace):
+        return fresh_namespace
+
+    @pytest.fixture
+    def somebody(self, control_plane, namespace):
+        async def write(ref, patch):
+            headers = {"Content-Type": client.MERGE_PATCH}
+            query = {"fieldManager": "somebody"}
+            with control_plane.client() as http:
+                http.patch(
+                    client.path(ref, namespace), content=json.dumps(patch), headers=headers, params=query
+                ).raise_for_status()
+
+        return write
 
 
 @pytest.fixture
@@ -40,41 +62,11 @@ async def config_map(cluster, fresh_namespace):
     return fresh_namespace
 
 
-async def test_an_absent_object_and_an_absent_kind_read_as_nothing(cluster, fresh_namespace):
-    assert await cluster.get(MAP, fresh_namespace) is None
-    assert await cluster.get(Ref("no.such.group/v1", "things", "a"), fresh_namespace) is None
-    assert await cluster.list(Ref("no.such.group/v1", "things", ""), None) == []
-
-
-@pytest.mark.parametrize(
-    "operations",
-    [
-        [{"op": "test", "path": "/data/x", "value": "2"}, {"op": "replace", "path": "/data/x", "value": "3"}],
-        [
-            {"op": "test", "path": "/metadata/resourceVersion", "value": "1"},
-            {"op": "add", "path": "/data/y", "value": ""},
-        ],
-        [{"op": "replace", "path": "/binaryData/absent", "value": "3"}],
-    ],
-    ids=["a value that changed", "an older version", "a field that went away"],
-)
-async def test_a_patch_made_for_another_state_is_a_conflict(cluster, config_map, operations):
-    with pytest.raises(Conflict, match=f"422 to patch configmaps/a in {config_map}"):
-        await cluster.patch_json(MAP, config_map, operations)
-
-
 async def test_what_validation_refuses_is_not_a_conflict_and_keeps_the_servers_words(cluster, config_map):
     with pytest.raises(Refused, match="a valid config key must consist of"):
         await cluster.patch_json(
             MAP, config_map, [{"op": "add", "path": "/data/a key with blanks", "value": "3"}]
         )
-
-
-async def test_patching_what_is_gone_is_missing_and_deleting_it_is_fine(cluster, config_map):
-    await cluster.delete(MAP, config_map)
-    await cluster.delete(MAP, config_map)
-    with pytest.raises(Missing):
-        await cluster.patch_json(MAP, config_map, [{"op": "add", "path": "/data/y", "value": ""}])
 
 
 async def test_every_request_is_reported_with_verb_resource_and_status(control_plane, fresh_namespace):

@@ -11,7 +11,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 
 from modelrollout.api.objects import Ref
-from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.client import ApiServer
 from modelrollout.cluster.errors import NotLeader
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
 from tests.bed.control_plane import ControlPlane
@@ -23,7 +23,7 @@ TERMS = Terms(duration=3.0, renew_deadline=2.0, retry=0.2)
 async def cluster(control_plane):
     configuration = Configuration()
     await config.load_kube_config(str(control_plane.kubeconfig), client_configuration=configuration)
-    async with Cluster(configuration) as cluster:
+    async with ApiServer(configuration) as cluster:
         yield cluster
 
 
@@ -115,11 +115,11 @@ async def test_while_the_api_server_hangs_the_leader_stops_writing_and_goes_on_w
     with ControlPlane(controller_manager=False) as plane:
         configuration = Configuration()
         await config.load_kube_config(str(plane.kubeconfig), client_configuration=configuration)
-        async with Cluster(configuration) as cluster:
+        async with ApiServer(configuration) as cluster:
             leader = lease(cluster, "frozen", "a")
             await leader.acquire()
             holding = asyncio.create_task(leader.hold())
-            writer = Cluster(configuration, fence=leader.fence)
+            writer = ApiServer(configuration, fence=leader.fence)
             plane.processes["kube-apiserver"].signal(signal.SIGSTOP)
             await asyncio.sleep(TERMS.renew_deadline + 1)
             with pytest.raises(NotLeader, match="not writing"):

@@ -16,7 +16,7 @@ import structlog
 from modelrollout import logs
 from modelrollout.api.quantities import seconds
 from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster, connection
+from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import NotLeader
 from modelrollout.cluster.kinds import owner_of, trim
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
@@ -81,7 +81,7 @@ async def serve(settings: Settings) -> int:
     configuration = await connection()
     async with (
         telemetry.serve(settings.listen),
-        Cluster(configuration, on_call=telemetry.called) as elections,
+        ApiServer(configuration, on_call=telemetry.called) as elections,
     ):
         terms = Terms(
             duration=seconds(settings.lease_duration),
@@ -99,12 +99,12 @@ async def serve(settings: Settings) -> int:
         log.info("waiting for the lease", lease=settings.lease_name, identity=settings.identity)
         if not await _unless(stop, lease.acquire()):
             return 0
-        async with Cluster(configuration, on_call=telemetry.called, fence=lease.fence) as cluster:
+        async with ApiServer(configuration, on_call=telemetry.called, fence=lease.fence) as cluster:
             return await _lead(settings, lease, cluster, telemetry, stop)
 
 
 async def _lead(
-    settings: Settings, lease: Lease, cluster: Cluster, telemetry: Telemetry, stop: asyncio.Event
+    settings: Settings, lease: Lease, cluster: ApiServer, telemetry: Telemetry, stop: asyncio.Event
 ) -> int:
     """Everything the leader does. kopf cancels tasks that begin after its own, so ours begin before."""
     cache = Cache(owner_of, trim)

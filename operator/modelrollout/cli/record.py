@@ -15,7 +15,7 @@ from modelrollout.analysis.records.export import write
 from modelrollout.api.names import RolloutKey
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.cli.recount import Recounted, Unrecorded, recount
-from modelrollout.cluster.client import Cluster, connection
+from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.sources.provider import ProviderError
 
@@ -58,7 +58,7 @@ async def _recounted(options: argparse.Namespace) -> Recounted:
 
 async def _fetched(namespace: str, name: str) -> dict[str, Any]:
     at = RolloutKey(namespace, name)
-    async with Cluster(await connection()) as cluster:
+    async with ApiServer(await connection()) as cluster:
         resource = await cluster.get(at.ref, at.namespace)
     if resource is None:
         raise Unrecorded(f"There is no ModelRollout {name} in the namespace {namespace}.")

@@ -22,9 +22,10 @@ from modelrollout import logs
 from modelrollout.api.conditions import MANAGED, UNINSTALLED
 from modelrollout.api.names import FINALIZER, ROLLOUTS
 from modelrollout.api.objects import DEPLOYMENT, LEASE, name_of, named
-from modelrollout.cluster.client import Cluster, connection
+from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing
 from modelrollout.cluster.lease import Lease
+from modelrollout.cluster.port import Cluster
 from modelrollout.settings import default_of
 
 log = structlog.get_logger()
@@ -69,12 +70,12 @@ def main(argv: Sequence[str]) -> int:
 async def _unmanage(options: argparse.Namespace) -> list[str]:
     namespace = options.lease_namespace or default_of("lease_namespace", os.environ)
     configuration = await connection()
-    async with asyncio.timeout(options.timeout), Cluster(configuration) as cluster:
+    async with asyncio.timeout(options.timeout), ApiServer(configuration) as cluster:
         lease = Lease(cluster, namespace, options.lease_name, default_of("identity", os.environ))
         await stop_operator(cluster, lease, namespace, options.deployment)
         holding = asyncio.create_task(lease.hold())
         try:
-            async with Cluster(configuration, fence=lease.fence) as fenced:
+            async with ApiServer(configuration, fence=lease.fence) as fenced:
                 failures = await let_go(fenced, options.namespace)
         finally:
             holding.cancel()

@@ -21,6 +21,7 @@ from modelrollout import __version__
 from modelrollout.api.names import FIELD_MANAGER
 from modelrollout.api.objects import Body, Ref, kind_of
 from modelrollout.cluster.errors import Missing, Unreachable, error_for
+from modelrollout.cluster.port import Cluster
 
 TIMEOUT = 5.0
 """Seconds for one request. With the Lease's 10 s renew deadline before it, no write of ours can land
@@ -60,8 +61,8 @@ async def connection() -> Configuration:
     return configuration
 
 
-class Cluster:
-    """One API server as one identity. Use as an async context manager, or `close` it."""
+class ApiServer(Cluster):
+    """The API server as one identity. Use as an async context manager, or `close` it."""
 
     def __init__(
         self,

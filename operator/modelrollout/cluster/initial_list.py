@@ -15,9 +15,9 @@ from modelrollout.api.names import ROLLOUTS
 from modelrollout.api.objects import CONFIG_MAP, Ref, named
 from modelrollout.cluster.backoff import Backoff
 from modelrollout.cluster.cache import See
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.cluster.kinds import LABELS, children
+from modelrollout.cluster.port import Cluster
 
 log = structlog.get_logger()
 

@@ -22,8 +22,8 @@ from typing import Any
 import structlog
 
 from modelrollout.api.objects import LEASE, head, named
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, NotLeader
+from modelrollout.cluster.port import Cluster
 
 log = structlog.get_logger()
 

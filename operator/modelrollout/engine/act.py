@@ -24,8 +24,8 @@ from modelrollout.api.objects import (
     named,
 )
 from modelrollout.cluster.cache import Cache, See
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.leave import Leaver
 from modelrollout.engine.observe import Observer

@@ -28,8 +28,8 @@ from modelrollout.api.names import (
 from modelrollout.api.objects import CONFIG_MAP, JOB, POD, Object, named
 from modelrollout.api.times import unix
 from modelrollout.cluster.cache import Cache, See
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.write import Writer
 from modelrollout.evaluate.mistakes import Mistaken

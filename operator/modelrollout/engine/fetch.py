@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from modelrollout.api.names import ROLLOUT_LABEL, RolloutKey
 from modelrollout.api.objects import DEPLOYMENT, ENDPOINT_SLICE, EVENT, POD, Object, Ref, name_of, named
 from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Refused
+from modelrollout.cluster.port import Cluster
 from modelrollout.serving.trouble import waits_silently
 
 ASKED = 3

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.objects import Object, Ref
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.snapshot import Snapshot
 
 FRESH = 10.0

@@ -18,7 +18,7 @@ from modelrollout.api.objects import (
     named,
 )
 from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.write import Writer
 from modelrollout.rollout.model import Adopt, HandBack, Release

@@ -22,9 +22,9 @@ from modelrollout.api.problem import Problem
 from modelrollout.api.times import stamp
 from modelrollout.cluster.backoff import Backoff, Pace
 from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLeader, Refused, RevisionRefused
 from modelrollout.cluster.initial_list import list_everything, listed
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.act import Actor
 from modelrollout.engine.announce import Announcer
 from modelrollout.engine.evaluations import Evaluations

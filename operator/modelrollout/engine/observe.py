@@ -36,8 +36,8 @@ from modelrollout.api.objects import (
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.cluster.cache import Cache
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.fetch import Fetcher
 from modelrollout.engine.gateways import Gateways
 from modelrollout.engine.reader import Reader

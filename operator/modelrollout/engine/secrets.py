@@ -10,8 +10,8 @@ import binascii
 from collections.abc import Awaitable, Callable
 
 from modelrollout.api.objects import SECRET, named
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import ClusterError, Refused
+from modelrollout.cluster.port import Cluster
 from modelrollout.sources.access import Credentials, credentials_from
 from modelrollout.sources.provider import NotAsked
 

@@ -16,7 +16,7 @@ from modelrollout.api.names import RolloutKey
 from modelrollout.api.problem import Problem
 from modelrollout.api.status import Status
 from modelrollout.cluster.cache import See
-from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.snapshot import Snapshot
 
 CHECKPOINT = 240.0

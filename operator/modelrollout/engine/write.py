@@ -8,8 +8,8 @@ from typing import Any
 from modelrollout.api.names import ROLLOUT_LABEL
 from modelrollout.api.objects import Object, Ref
 from modelrollout.cluster.cache import Cache, See
-from modelrollout.cluster.client import Cluster
 from modelrollout.cluster.errors import Conflict, Refused
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.obstacles import is_ours, taken
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.serving.labels import owner_reference

@@ -10,7 +10,7 @@ from typing import Any
 from modelrollout.api.names import API_VERSION, KIND, OPERATOR, PREFIX
 from modelrollout.api.objects import EVENT, head
 from modelrollout.api.printable import printable
-from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.sinks.sink import Announcement, Sink
 from modelrollout.rollout.notes import Note
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.cluster.client import Cluster
+from modelrollout.cluster.port import Cluster
 from modelrollout.engine.sinks.kubernetes_events import KubernetesEvents
 from modelrollout.engine.sinks.sink import Sink
 
