@@ -33,6 +33,7 @@ AVAILABLE = "Available"  # the serving revision has the pods that its users need
 PROGRESSING = "Progressing"  # a revision is on its way in, or out
 PAUSED = "Paused"  # only a person can move it on
 TRAFFIC_SPLIT = "TrafficSplit"  # the route holds the split that was asked for
+DECIDABLE = "Decidable"  # the traffic there is can decide every step in its time
 ANALYSED = "Analysed"  # the verdict on the step in progress
 PROMOTED = "Promoted"  # the revision that spec asks for serves all users
 FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
@@ -41,7 +42,7 @@ STALLED = "Stalled"  # the operator cannot do what it means to; there only while
 MANAGED = "Managed"  # only ever False: the operator was uninstalled; its next status drops the condition
 
 TYPES = (
-    *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, ANALYSED),
+    *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, DECIDABLE, ANALYSED),
     *(PROMOTED, REVERTED, FINISHED, STALLED),
 )
 
@@ -323,6 +324,12 @@ NOT_COMPARABLE = Reason(
     warning=True,
     transition="troubled",
 )
+ENOUGH_TRAFFIC = Reason(
+    "EnoughTraffic",
+    "With the traffic of the past hour the plan takes {time} for a revision that is as good as the one that "
+    "serves, beside loading{remarks}",
+)
+LOW_TRAFFIC = Reason("LowTraffic", "{late}{remarks}", warning=True, transition="troubled")
 NOTHING_ON_TRIAL = Reason("NothingOnTrial", "No revision is on trial")
 NO_LOOKS = Reason("NoLooks", "No look at the metrics has been taken at this step")
 NOT_WRITTEN = Reason("NotWritten", "No traffic has been moved yet")

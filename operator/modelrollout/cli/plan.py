@@ -106,7 +106,9 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
         )
     if unplanned := [metric.name for metric in known.metrics if not known.is_planned(metric)]:
         lines.append(f"not planned: {', '.join(unplanned)}")
-    return [*lines, *(f"warning: {warning}" for warning in known.warnings)]
+    whole = forecast.outlook(spec, known)
+    warnings = [*whole.remarks, *([whole.late] if whole.late is not None else [])]
+    return [*lines, *(f"warning: {warning}" for warning in warnings)]
 
 
 def decides(stage: Stage, expected: StageForecast) -> str:

@@ -28,10 +28,11 @@ from modelrollout.engine.case import (
     question_of,
     stage_of,
 )
+from modelrollout.engine.outlooks import Outlooks
 from modelrollout.engine.secrets import ReadSecret
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.trial import Trial, unjudged
-from modelrollout.rollout.model import Judgement, Plan
+from modelrollout.rollout.model import Judgement, Outlook, Plan
 from modelrollout.serving.accelerators import per_pod
 from modelrollout.sources.access import Access
 from modelrollout.sources.learning import learn
@@ -67,6 +68,7 @@ class Looks:
         self._turn = turn
         self._clock = clock
         self._source = LookSource(clock, access)
+        self._outlooks = Outlooks(LookSource(clock, access), self._identified, clock)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))
@@ -90,6 +92,10 @@ class Looks:
         trial = self._trials.get(at)
         return trial.proof if trial is not None else None
 
+    def outlook(self, at: RolloutKey) -> Outlook | None:
+        """What the traffic of the past hour can decide of the plan; None while nobody knows."""
+        return self._outlooks.of(at)
+
     def left_behind(self, at: RolloutKey) -> float | None:
         """Requests a second on the revision before, after a promotion; None while nobody has counted them."""
         trial = self._trials.get(at)
@@ -107,6 +113,11 @@ class Looks:
         if trial is not None and trial.case != case:
             self.forget(at)
             trial = None
+        if case is None or plan.status.canary is None:
+            self._outlooks.forget(at)
+        else:
+            self._outlooks.on_news = self.on_news
+            self._outlooks.follow(at, view.spec, case, _question(view, case, moved=False))
         if case is None or (trial is None and not plan.collect):
             return
         stage, moved = stage_of(view, plan), names_moved(view, case)
@@ -141,6 +152,7 @@ class Looks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._outlooks.close()
         await self._source.close()
 
     def _end(self, at: RolloutKey) -> None:
@@ -178,14 +190,19 @@ class Looks:
 
     async def _identify(self, at: RolloutKey, trial: Trial) -> None:
         """Put what the rollout's Secret holds into its question; read anew now and then."""
-        auth = trial.case.analysis.prometheus.auth
-        if auth is None or self._secret is None or trial.identified_at > self._clock() - READ_AGAIN:
+        if trial.identified_at > self._clock() - READ_AGAIN:
             return
-        credentials = await self._secret(at.namespace, auth.secret)
-        if credentials != trial.question.credentials:
+        question = await self._identified(at, trial.case, trial.question)
+        if question.credentials != trial.question.credentials:
             self._source.forget(trial.question)
-            trial.question = replace(trial.question, credentials=credentials)
+            trial.question = replace(trial.question, credentials=question.credentials)
         trial.identified_at = self._clock()
+
+    async def _identified(self, at: RolloutKey, case: Case, question: Question) -> Question:
+        auth = case.analysis.prometheus.auth
+        if auth is None or self._secret is None:
+            return question
+        return replace(question, credentials=await self._secret(at.namespace, auth.secret))
 
     async def _learn(self, trial: Trial) -> None:
         """Fresh evidence, with the noise of the control's own past in it."""

@@ -14,7 +14,7 @@ from modelrollout.engine.snapshot import Snapshot, prompts_hash
 from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.difference import difference
-from modelrollout.rollout.model import Gate, Judgement, Named, Observed
+from modelrollout.rollout.model import Gate, Judgement, Named, Observed, Outlook
 from modelrollout.rollout.revision import describe, form_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.policy import Policy
@@ -33,6 +33,7 @@ def observed_from(
     unmade: str | None = None,
     gates: Mapping[str, Gate] | None = None,
     left_behind: float | None = None,
+    outlook: Outlook | None = None,
     policy: Policy = "any",
 ) -> Observed:
     """What the brain decides on.
@@ -63,6 +64,7 @@ def observed_from(
         split_mismatch=proof.mismatch if proof is not None else None,
         measured=proof.measured if proof is not None else None,
         left_behind=left_behind,
+        outlook=outlook,
         found=found,
         selector=f"{ROLLOUT_LABEL}={at.name}",
         deleting=view.deleting,

@@ -132,6 +132,7 @@ class OnePass:
                 unmade=kept.unmade,
                 gates=self._evaluations.gates(at),
                 left_behind=self._looks.left_behind(at),
+                outlook=self._looks.outlook(at),
                 policy=self._policy,
             )
             plan = decide(view.spec, view.status, observed, self._clock())

@@ -104,6 +104,18 @@ class Gate:
 
 
 @dataclass(frozen=True)
+class Outlook:
+    """What can be said of a plan before its first user, from the traffic of the past hour."""
+
+    seconds: float
+    """What all steps take when the new revision is as good as the old one; inf when one can never pass."""
+    late: str | None
+    """What cannot be decided in time, and what helps."""
+    remarks: tuple[str, ...] = ()
+    """What a person should know of how the metrics are judged."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """The cluster at one moment, as far as one rollout is concerned."""
 
@@ -133,6 +145,8 @@ class Observed:
     """What the last pass meant to do and could not, such as to make a Deployment that is refused."""
     judgement: Judgement | None = None
     """None: there are no metrics, or no look has closed yet."""
+    outlook: Outlook | None = None
+    """None: nobody has asked yet what the traffic of the past hour can decide, or nobody knows."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """By the evaluation's name: the run of it that was started last. Absent: none was."""
     split_mismatch: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from modelrollout.analysis.planning.planner import hours
 from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding, Reason, conclude
 from modelrollout.api.names import REVISION_LABEL, Role
@@ -115,6 +116,8 @@ def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[st
     findings[say.FINISHED] = _finished(view, what, findings)
     if view.spec.analysis is not None:
         findings[say.ANALYSED] = _analysed(view)
+        if view.canary is not None and (decidable := _decidable(view)) is not None:
+            findings[say.DECIDABLE] = decidable
     if view.observed.setback is not None:
         findings[say.STALLED] = Finding("True", view.observed.setback.reason, view.observed.setback.message)
     return findings
@@ -188,6 +191,19 @@ def _traffic_split(view: View) -> Finding:
         told = " ".join([say.AS_DESIRED.say() + ".", *(warning.message for warning in route.warnings)])
         return Finding("True", route.warnings[0].reason, told)
     return _said("True", say.AS_DESIRED)
+
+
+def _decidable(view: View) -> Finding | None:
+    """What was said before stays until it is known anew."""
+    outlook = view.observed.outlook
+    if outlook is None:
+        before = next((each for each in view.status.conditions if each.type == say.DECIDABLE), None)
+        return Finding(before.status, before.reason, before.message) if before is not None else None
+    remarks = "".join(f" {remark}" for remark in outlook.remarks)
+    if outlook.late is not None:
+        return _said("False", say.LOW_TRAFFIC, late=outlook.late, remarks=remarks)
+    time, more = f"about {hours(outlook.seconds)}", f".{remarks}" if remarks else ""
+    return _said("True", say.ENOUGH_TRAFFIC, time=time, remarks=more)
 
 
 def _analysed(view: View) -> Finding:

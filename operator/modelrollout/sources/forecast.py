@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
 import time
@@ -12,7 +13,7 @@ from itertools import pairwise
 from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.counters.matchers import Arms
-from modelrollout.analysis.inputs.metric import Kind, Metric
+from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Levels, Ratio, Sum
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.inputs.schedule import look_ending_by
@@ -25,11 +26,14 @@ from modelrollout.analysis.planning.planner import (
     demands,
     forecast,
     is_coarse,
+    low_traffic,
+    undecided,
 )
 from modelrollout.api import stages
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec
 from modelrollout.rollout.exposure import exposure
+from modelrollout.rollout.model import Outlook
 from modelrollout.rollout.steps import expand
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.prometheus import Prometheus
@@ -101,6 +105,26 @@ def _below(edge: float) -> float:
     return 0.5 * (1 + math.erf(math.log(edge / USUAL_MEDIAN) / (USUAL_SPREAD * math.sqrt(2))))
 
 
+def outlook(spec: Spec, known: Known) -> Outlook:
+    """What the plan takes, and what cannot be decided in its time."""
+    assert spec.analysis is not None
+    steps = [expected for _, expected in steps_of(spec, known)]
+    longest = float(seconds(spec.analysis.max_step_duration))
+    late, wider = undecided(steps, longest), math.inf
+    if late is not None and steps[late].slowest is not None:
+        eased = tuple(_eased(m) if m.name == steps[late].slowest else m for m in known.metrics)
+        wider = steps_of(spec, dataclasses.replace(known, metrics=eased))[late][1].seconds
+    total = sum(step.seconds for step in steps)
+    return Outlook(total, low_traffic(steps, longest, wider), known.warnings)
+
+
+def _eased(metric: Metric) -> Metric:
+    """With twice the tolerance."""
+    ratio, absolute = metric.tolerance.ratio, metric.tolerance.absolute
+    twice = Tolerance(1 + 2 * (ratio - 1) if ratio > 1 else ratio, min(2 * absolute, 0.5))
+    return dataclasses.replace(metric, tolerance=twice)
+
+
 async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
     """The past hour of the revision that serves now; None when Prometheus knows no such pods.
 
@@ -123,16 +147,23 @@ async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
         arrivals(spec.analysis.metrics),
         labels=tuple(sorted(spec.analysis.prometheus.labels.items())),
     )
-    interval = float(seconds(spec.analysis.interval))
     source = LookSource()
     try:
-        newest = look_ending_by(time.time(), interval, await source.settle(question))
-        past = await source.history(question, newest.end, interval, int(PAST // interval))
+        return await known_of(source, question, spec.analysis, time.time())
     finally:
         await source.close()
-    known = _learned(tuple(each.metric for each in resolved), past, interval, spec.analysis)
+
+
+async def known_of(source: LookSource, question: Question, analysis: Analysis, now: float) -> Known:
+    """The past hour of the control of a question. Raises ProviderError."""
+    interval = float(seconds(analysis.interval))
+    newest = look_ending_by(now, interval, await source.settle(question))
+    past = await source.history(question, newest.end, interval, int(PAST // interval))
+    metrics = tuple(each.metric for each in question.metrics)
+    known = await asyncio.to_thread(_learned, metrics, past, interval, analysis)
     requests = [known.units[m.name] for m in known.metrics if m.name in known.units and m.kind in PER_REQUEST]
-    return _completed(known, min(requests)) if requests else known
+    rate = min(requests) if requests else await source.rate(question, newest.end)
+    return _completed(known, rate) if rate is not None else known
 
 
 async def _serving(server: Prometheus, namespace: str, rollout: str) -> str | None:

@@ -29,7 +29,7 @@ from modelrollout.analysis.inputs.schedule import settle_time
 from modelrollout.sources.access import NOBODY, Access, Credentials
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
-from modelrollout.sources.lasting import lasting
+from modelrollout.sources.lasting import lasting, rate
 from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.provider import NotAsked, Provider, ProviderError
 from modelrollout.sources.question import (
@@ -148,6 +148,10 @@ class LookSource:
     async def lasting(self, question: Question, until: float) -> dict[Moment, float]:
         """See `sources.lasting`. Raises ProviderError."""
         return await lasting(self._counters(question), question, until)
+
+    async def rate(self, question: Question, until: float) -> float | None:
+        """See `sources.lasting`. Raises ProviderError."""
+        return await rate(self._counters(question), question, until)
 
     async def close(self) -> None:
         await asyncio.gather(*self._leaving, *(counters.close() for counters in self._servers.values()))

@@ -132,6 +132,15 @@ def test_traffic_that_is_too_low_is_said_with_the_step_the_metric_and_what_helps
     assert "never has the evidence" in (low_traffic([never], 7200.0) or "")
 
 
+def test_a_proposal_for_low_traffic_says_when_each_step_is_decided_and_what_a_wider_tolerance_gives() -> None:
+    steps = [StageForecast(seconds, "ttft", (), comparable=True) for seconds in (9000.0, 600.0, 12_000.0)]
+    said = low_traffic(steps, 7200.0, wider=3000.0) or ""
+    assert said.startswith("With this traffic step 3 has after about 3.3 h the evidence")
+    assert "step 1 after 2.5 h, step 2 after 10 min" in said
+    assert "twice the tolerance on ttft (about 50 min then)" in said
+    assert "an evaluation before any user" in said
+
+
 # ── the split ───────────────────────────────────────────────────────────────────────────────────
 
 

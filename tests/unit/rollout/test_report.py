@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.api.times import stamp
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import HandBack
+from modelrollout.rollout.model import HandBack, Outlook
 from modelrollout.rollout.report import worth_writing
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
@@ -38,6 +39,27 @@ def test_a_whole_rollout_of_four_steps_costs_fewer_than_thirty_writes(spec: Spec
     operator.judged(3 * 3600)
     assert operator.status.phase == "Stable"
     assert operator.writes - before < 30
+
+
+def test_what_the_traffic_can_decide_is_said_before_the_first_user_and_only_while_one_is_on_trial() -> None:
+    operator = installed(spec_of(analysis=METRICS))
+    operator.world.outlook = Outlook(
+        math.inf, "With this traffic step 1 never has the evidence", ("Coarse.",)
+    )
+    operator.world.ask(spec_of("vllm:2", analysis=METRICS))
+    operator.wait(1)
+    assert operator.status.phase == "Starting"
+    assert condition(operator, "Decidable") == ("False", "LowTraffic")
+    assert said(operator, "Decidable").endswith("never has the evidence Coarse.")
+    operator.world.outlook = None  # the operator was started anew, and has not asked again
+    operator.wait(1)
+    assert condition(operator, "Decidable") == ("False", "LowTraffic")
+    operator.world.outlook = Outlook(3000.0, None)
+    operator.wait(1)
+    assert condition(operator, "Decidable") == ("True", "EnoughTraffic")
+    assert "takes about 50 min" in said(operator, "Decidable")
+    operator.judged(3 * 3600)
+    assert "Decidable" not in {each.type for each in operator.status.conditions}
 
 
 def test_at_rest_nothing_is_written_and_nothing_is_due() -> None:

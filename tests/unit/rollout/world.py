@@ -30,6 +30,7 @@ from modelrollout.rollout.model import (
     Judgement,
     Named,
     Observed,
+    Outlook,
     Plan,
     PointNamed,
     PointService,
@@ -124,6 +125,7 @@ class World:
     split_mismatch: str | None = None
     measured: str | None = None
     left_behind: float | None = None
+    outlook: Outlook | None = None
     restarted: dict[str, str] = field(default_factory=dict)
     """Revision -> which restart its pods had last."""
     gates: dict[str, Gate] = field(default_factory=dict)
@@ -223,6 +225,7 @@ class World:
             split_mismatch=self.split_mismatch,
             measured=self.measured,
             left_behind=self.left_behind,
+            outlook=self.outlook,
             gates=dict(self.gates),
             unmade=self.unmade,
             changed=self.changed,

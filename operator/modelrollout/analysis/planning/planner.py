@@ -178,23 +178,39 @@ def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: f
     return MetricForecast(demand.name, control, limit, to_pass, finds, _is_asked(demand, stage))
 
 
-def low_traffic(steps: Sequence[StageForecast], longest: float) -> str | None:
-    """What cannot be decided with this traffic, and what helps; None when every step can pass in time.
-    `longest` is how many seconds a step may last."""
-    late = [(i, step) for i, step in enumerate(steps, start=1) if step.comparable and step.seconds > longest]
-    if not late:
+def undecided(steps: Sequence[StageForecast], longest: float) -> int | None:
+    """The step, counted from 0, that takes longest to be decided with this traffic, if that is more than the
+    `longest` seconds that a step may last; None when every step can pass in time."""
+    late = [(step.seconds, -i) for i, step in enumerate(steps) if step.comparable and step.seconds > longest]
+    return -max(late)[1] if late else None
+
+
+def low_traffic(steps: Sequence[StageForecast], longest: float, wider: float = math.inf) -> str | None:
+    """What can be decided with this traffic, and when, and what helps; None when every step can pass in time.
+    `wider` is how many seconds that step takes with twice the tolerance on its slowest metric."""
+    worst = undecided(steps, longest)
+    if worst is None:
         return None
-    number, step = max(late, key=lambda found: found[1].seconds)
+    step = steps[worst]
     what = step.slowest or "its metrics"
-    takes = "never has" if math.isinf(step.seconds) else f"has after about {_hours(step.seconds)}"
+    takes = "never has" if math.isinf(step.seconds) else f"has after about {hours(step.seconds)}"
+    others = [
+        f"step {i} {'never' if math.isinf(other.seconds) else f'after {hours(other.seconds)}'}"
+        for i, other in enumerate(steps, start=1)
+        if other.comparable and other is not step
+    ]
+    rest = f"; the others are decided so: {', '.join(others)}" if others else ""
+    helps = "a wider tolerance"
+    if wider < step.seconds:
+        helps = f"twice the tolerance on {what} (about {hours(wider)} then)"
     return (
-        f"With this traffic step {number} {takes} the evidence that an equal canary is not worse on {what}, "
-        f"and a step may last {_hours(longest)}. What helps: a wider tolerance, a larger weight, a longer "
-        "maxStepDuration, or an evaluation before any user (the same prompts asked of both versions need no "
-        "traffic)."
+        f"With this traffic step {worst + 1} {takes} the evidence that an equal canary is not worse on "
+        f"{what}, and a step may last {hours(longest)}{rest}. What helps: {helps}, a larger weight in that "
+        "step, a longer maxStepDuration, or an evaluation before any user (the same prompts asked of both "
+        "versions need no traffic)."
     )
 
 
-def _hours(seconds: float) -> str:
+def hours(seconds: float) -> str:
     """`40 min`, `2.5 h`."""
     return f"{math.ceil(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"
