@@ -33,7 +33,12 @@ ACCEPTED = {
     "blue/green": blue_green(),
     "evaluations before any traffic, and after some": steps(
         {"evaluate": "golden"}, BETA, {"weight": 5}, {"evaluate": "golden"}, {"weight": 50},
-        evaluations=[GOLDEN, GOLDEN | {"name": "safety", "when": "beforeTraffic"}],
+        evaluations=[
+            GOLDEN,
+            GOLDEN | {"name": "safety", "when": "beforeTraffic"},
+            GOLDEN | {"name": "after", "when": "afterPromotion", "onFail": "revert"},
+            GOLDEN | {"name": "nightly", "when": "*/30 2-4 * * MON", "onStale": "warn"},
+        ],
     ),
     "an evaluation before the one move that a Service makes": blue_green(
         {"evaluate": "golden"}, traffic__gateway=REMOVE, evaluations=[GOLDEN]

@@ -75,6 +75,10 @@ REFUSED = {
         but(evaluations=[GOLDEN | {"timeout": "5s"}]),
         "an evaluation gets at least a minute: write 1m or more",
     ),
+    "an evaluation at a time that is none": (
+        but(evaluations=[GOLDEN | {"when": "every night"}]),
+        "write beforeTraffic, afterPromotion or a cron expression of five fields",
+    ),
     "a policy in a key that no ConfigMap can have": (
         but(evaluations=[{"name": "golden", "policy": {"configMap": "quality", "key": "a/b"}}]),
         "write the key of a ConfigMap",

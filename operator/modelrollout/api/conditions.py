@@ -36,6 +36,7 @@ TRAFFIC_SPLIT = "TrafficSplit"  # the route holds the split that was asked for
 DECIDABLE = "Decidable"  # the traffic there is can decide every step in its time
 ANALYSED = "Analysed"  # the verdict on the step in progress
 PROMOTED = "Promoted"  # the revision that spec asks for serves all users
+EVALUATED = "Evaluated"  # what the evaluations of the revision that serves say; there only where it has any
 FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
 STALLED = "Stalled"  # the operator cannot do what it means to; there only while that is so
@@ -43,7 +44,7 @@ MANAGED = "Managed"  # only ever False: the operator was uninstalled; its next s
 
 TYPES = (
     *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, DECIDABLE, ANALYSED),
-    *(PROMOTED, REVERTED, FINISHED, STALLED),
+    *(PROMOTED, REVERTED, EVALUATED, FINISHED, STALLED),
 )
 
 
@@ -236,6 +237,22 @@ EVALUATION_FAILED = Reason(
     warning=True,
     transition="leaving",
 )
+STANDING_FAILED = Reason(
+    "EvaluationFellShort",
+    "Revision {revision}, which serves, fails evaluation {name}: {said}",
+    warning=True,
+    transition="leaving",
+)
+EVALUATION_STALE = Reason(
+    "EvaluationStale",
+    "Evaluation {name} of the revision that serves has had no valid result {since}: {said}. {effect}",
+    warning=True,
+    transition="troubled",
+)
+HELD_BY_STALE = "No new rollout begins until it has one; onStale: warn lets them begin"
+WARNED_BY_STALE = "The last valid result counts"
+STANDING_PASSED = Reason("EvaluationPassed", "Revision {revision} has passed {names}")
+NOT_EVALUATED = Reason("NotEvaluated", "No evaluation of revision {revision} has ended yet")
 NO_VERDICT = Reason(
     "NoVerdict",
     "Step {step} had {limit} and reached no verdict ({verdict}); onInsufficient is revert",

@@ -9,6 +9,7 @@ from pydantic import Field
 from modelrollout.api.quantities import Duration
 from modelrollout.api.wire import Name, Wire
 
+WHEN_PATTERN = r"^(beforeTraffic|afterPromotion|[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4})$"
 KEY_PATTERN = r"^[-._a-zA-Z0-9]+$"
 
 Key = Annotated[str, Field(min_length=1, max_length=253, pattern=KEY_PATTERN)]
@@ -30,9 +31,16 @@ class Evaluation(Wire):
     """How steps, status and Events call it."""
     policy: PolicySource
     """What is asked, how answers are scored, and what the scores must hold."""
-    when: Literal["beforeTraffic"] | None = None
-    """beforeTraffic: the first thing that a new revision must pass, unless a step names this evaluation. Left
-    out: only where a step names it."""
+    when: Annotated[str, Field(min_length=1, max_length=100, pattern=WHEN_PATTERN)] | None = None
+    """beforeTraffic: the first thing that a new revision must pass, unless a step names this evaluation.
+    afterPromotion, or a cron expression in UTC such as 0 2 * * *: the revision that serves is asked, alone,
+    so its policy needs absolute limits. Left out: only where a step names it."""
+    on_fail: Literal["revert", "alarm"] = "alarm"
+    """When the revision that serves fails. revert: users go back to the one before, while that is kept warm;
+    later, and with alarm, people are told. At a step a Fail always reverts."""
+    on_stale: Literal["hold", "warn"] = "hold"
+    """When the last run on the revision that serves had no valid result. hold: no new rollout begins until
+    one has; warn: people are told. The revision serves on either way."""
     timeout: Duration = "1h"
     """After this long the Job is ended. That says nothing about the model, and the Job is run again."""
     env: Annotated[list[dict[str, Any]], Field(max_length=32)] = Field(default_factory=list)
@@ -47,6 +55,17 @@ class Evaluation(Wire):
 Found = Literal["Pass", "Fail", "Insufficient", "ProviderError"]
 
 
+class ValidResult(Wire):
+    """A result that passed or failed a revision."""
+
+    verdict: Literal["Pass", "Fail"]
+    """What was found."""
+    revision: str
+    """Of which revision."""
+    at: str
+    """When."""
+
+
 class EvaluationStatus(Wire):
     """The last run of one evaluation."""
 
@@ -55,7 +74,7 @@ class EvaluationStatus(Wire):
     revision: str
     """The revision that it was run on."""
     run: str
-    """What it was run for: a stay at a step."""
+    """What it was run for: a stay at a step, a promotion, or a moment of its schedule."""
     job: str = ""
     """The Job that runs it, or ran it last."""
     attempt: int = 1
@@ -66,3 +85,7 @@ class EvaluationStatus(Wire):
     """How far it is, or what it found, in words."""
     at: str = ""
     """When this became so."""
+    valid: ValidResult | None = None
+    """The last result that passed or failed a revision."""
+    stale: bool = False
+    """Runs since then have ended without a valid result."""

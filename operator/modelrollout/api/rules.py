@@ -42,6 +42,9 @@ FORMATS: Mapping[str, str] = {
         "gs://bucket/path, pvc://claim/path or file:///path; "
         "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
     ),
+    evaluations.WHEN_PATTERN: (
+        "write beforeTraffic, afterPromotion or a cron expression of five fields, such as 0 2 * * *"
+    ),
     evaluations.KEY_PATTERN: "write the key of a ConfigMap: letters, digits, dashes, dots and underscores",
     spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
     spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",

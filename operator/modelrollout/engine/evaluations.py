@@ -35,7 +35,7 @@ from modelrollout.engine.write import Writer
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.outcome import Outcome, last_line, outcome
 from modelrollout.evaluate.policy import read
-from modelrollout.rollout.gate import run_of
+from modelrollout.rollout.gate import is_standing, run_of
 from modelrollout.rollout.model import Gate, RunEvaluation
 from modelrollout.serving.evaluation import (
     CONTAINER,
@@ -249,6 +249,7 @@ class Evaluations:
             revision=action.revision,
             run=action.run,
             attempt=action.attempt,
+            serving=action.serving,
             dataset=await self._dataset(view, found[0]),
         )
 
@@ -404,9 +405,11 @@ def _age(job: Object) -> tuple[str, int]:
 
 
 def _awaited(view: Snapshot, job: Object) -> bool:
-    """The rollout is still in the stay at a step that this Job was started for."""
-    step, canary = view.status.step, view.status.canary
+    """The rollout is still in the stay at a step that it was started for, or the revision still serves."""
+    step, canary, stable = view.status.step, view.status.canary, view.status.stable
     revision, run, _ = _asked(job)
+    if is_standing(run):
+        return stable is not None and stable.revision == revision
     return step is not None and canary is not None and (canary.revision, run_of(step)) == (revision, run)
 
 

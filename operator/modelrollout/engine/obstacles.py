@@ -10,6 +10,7 @@ from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.api.names import ROLLOUT_LABEL
 from modelrollout.api.objects import SERVICE_KIND, labels_of, name_of
 from modelrollout.api.problem import Problem
+from modelrollout.api.schedule import mistake
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.policy import Policy, violations
@@ -52,6 +53,13 @@ def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
             f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
             f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
         )
+    for each in spec.evaluations:
+        if each.when not in (None, "beforeTraffic", "afterPromotion") and (wrong := mistake(each.when or "")):
+            return Problem(
+                "BadSchedule",
+                f"Evaluation {each.name} has the schedule {each.when}, which cannot be read ({wrong}). Write "
+                "a cron expression of five fields in UTC, such as 0 2 * * * for every night at two.",
+            )
     analysis = analysis_of(spec)
     if analysis is not None and (unusable := problems(analysis.metrics)):
         return Problem(unusable[0].reason, " ".join(each.message for each in unusable))

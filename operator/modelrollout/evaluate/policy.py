@@ -143,8 +143,6 @@ class Policy(Written):
     stop_early: bool = True
     tags: Literal["fail", "warn", "ignore"] = "fail"
     """What a tag means that is proven to be worse by itself."""
-    on_stale: Literal["hold", "warn"] = "hold"
-    on_fail: Literal["revert", "alarm"] = "alarm"
 
     @field_validator("dataset", mode="before")
     @classmethod

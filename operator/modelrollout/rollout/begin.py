@@ -10,6 +10,7 @@ from modelrollout.rollout.commands import done, pending
 from modelrollout.rollout.drain import leaving, staying
 from modelrollout.rollout.notes import note
 from modelrollout.rollout.orders import stale
+from modelrollout.rollout.standing import holding
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Split
 
@@ -47,6 +48,8 @@ def begin(view: View) -> Change | None:
     A warm previous revision gives up its place: there is one canary Service, and seldom GPUs for three.
     """
     if not _resting(view) or view.target in (view.stable, view.status.refused_revision):
+        return None
+    if holding(view) is not None:
         return None
     after = view.after(view.change(**staying(view, view.target)))
     away = leaving(after, view.previous) if view.previous is not None else {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
-from modelrollout.rollout import carry, connections, drift, judge, named, orders, revert
+from modelrollout.rollout import carry, connections, drift, judge, named, orders, revert, standing
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.view import SLOW, View
@@ -26,6 +26,7 @@ def orders_due(view: View) -> float | None:
 
 def _moments(view: View) -> Iterator[float]:
     yield from _step(view)
+    yield from standing.moments(view)
     if view.canary is not None and view.status.analysis is not None and view.status.analysis.eta is not None:
         yield unix(view.status.analysis.eta)
     if (off := orders.next_off(view)) is not None:

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from modelrollout.api.conditions import ACCEPTED, PROGRESSING, TRAFFIC_SPLIT
+from modelrollout.api.conditions import (
+    ACCEPTED,
+    EVALUATED,
+    NOT_EVALUATED,
+    PROGRESSING,
+    STANDING_PASSED,
+    TRAFFIC_SPLIT,
+)
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService, Status, named_by
@@ -20,6 +27,7 @@ from modelrollout.rollout import (
     connections,
     drain,
     drift,
+    gate,
     install,
     misspelt,
     named,
@@ -38,6 +46,7 @@ from modelrollout.rollout.model import Action, Observed, Plan, PointNamed, SetTr
 from modelrollout.rollout.notes import Facts, Note
 from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing
+from modelrollout.rollout.standing import due, evaluated
 from modelrollout.rollout.view import Change, View
 
 Policy = Callable[[View], Change | None]
@@ -58,6 +67,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
         install.install_another,  # the spec changed before the first revision had users
         drift.see_drift,  # name whoever changed the route; a new weight of ours would hide it
         named.see_named,  # the same for the Service that people named
+        gate.take_answers,  # what became of evaluations
     ),
     # ── reasons to leave a revision: the first that holds is the one that people read ──
     (revert.commanded,),  # a person says abort or rollback
@@ -65,6 +75,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     (revert.failed,),  # the metrics say that it is worse
     (
         revert.evaluation_failed,  # an evaluation says so
+        revert.standing_failed,  # an evaluation of the revision that serves says so
         revert.stable_lost,  # a promoted revision has lost its pods, and the one before still has some
         # ── the way back ──
         revert.give_way,  # traffic to the good revision, as far as its pods can take it
@@ -116,9 +127,11 @@ STILL: frozenset[Policy] = frozenset(
         orders.take_commands,
         orders.refuse_late,
         misspelt.see_unknown,
+        gate.take_answers,
         revert.commanded,
         revert.failed,
         revert.evaluation_failed,
+        revert.standing_failed,
         revert.give_way,
         revert.gone_back,
         relocate.let_go,
@@ -140,12 +153,12 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = settle(view, [policy for policy in POLICIES if problem is None or policy in STILL])
-    notes += _objection(status, problem) + _misgivings(view)
+    notes += _objection(status, problem) + _misgivings(view) + _alarm(view)
     if view.stable is None:
         return _refused(view, notes, problem)
     moved = relocate.arrived(status, view)
     held = moved or (problem is not None and not view.reverting)
-    acts = (*relocate.handing_back(view), *(() if held else (*actions(view), *runs(view))))
+    acts = (*relocate.handing_back(view), *(() if held else (*actions(view), *runs(view), *due(view))))
     acts = () if moved else _with_orders(view, acts)
     view = view if moved else _remembering(view, acts)
     what = current_phase(view)
@@ -218,6 +231,15 @@ def _misgivings(view: View) -> tuple[Note, ...]:
     if known & {warning.reason for warning in said} or view.installing or view.stable is None:
         return ()
     return tuple(Note(each.reason, each.message, warning=True, facts=Facts("troubled")) for each in said)
+
+
+def _alarm(view: View) -> tuple[Note, ...]:
+    """That the revision that serves fails an evaluation, or has no valid result, is said once."""
+    found = evaluated(view)
+    before = {each.reason for each in view.status.conditions if each.type == EVALUATED}
+    if found is None or found.reason in (*before, STANDING_PASSED.name, NOT_EVALUATED.name):
+        return ()
+    return (Note(found.reason, found.message, warning=True, facts=Facts("troubled")),)
 
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:

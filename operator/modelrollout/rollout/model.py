@@ -242,11 +242,13 @@ class RunEvaluation:
 
     name: str
     revision: str
-    step: int
+    step: int | None
     run: str
     """Names the run: a step that begins again, or a second trial of the revision, asks for another."""
     attempt: int = 1
     """An attempt that ended in an error is followed by another one."""
+    serving: bool = False
+    """The revision that serves is asked, alone."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.connections import who_is_left
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
+from modelrollout.rollout.standing import holding, staleness
 from modelrollout.rollout.steps import splits_by_pods
 from modelrollout.rollout.view import View
 from modelrollout.traffic.registry import unreachable
@@ -48,6 +49,9 @@ def current_phase(view: View) -> PhaseReport:
         return _reverting(view)
     if view.rolling:
         return _promoting(view) if view.final else _stepping(view)
+    held = holding(view) if view.target not in (view.stable, view.status.refused_revision) else None
+    if held is not None and view.status.phase is not None:
+        return PhaseReport(view.status.phase, say.EVALUATION_STALE.name, staleness(*held))
     if view.watching:
         until = view.status.keep_warm_until
         facts = {"revision": view.stable, "previous": view.previous, "until": until}

@@ -17,8 +17,8 @@ from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.connections import changed_much, requests_left
 from modelrollout.rollout.drift import drifting, unwritten
-from modelrollout.rollout.gate import known
 from modelrollout.rollout.phase import PhaseReport
+from modelrollout.rollout.standing import evaluated
 from modelrollout.rollout.view import View
 
 _MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})
@@ -42,7 +42,6 @@ def report(view: View, what: PhaseReport, problem: Problem | None) -> Status:
         replicas=view.replicas if problem is None else view.wanted(view.stable),
         selector=f"{observed.selector},{REVISION_LABEL}={view.stable}" if view.stable else "",
         analysis=analysis,
-        evaluations=known(view),
         verdict=analysis.verdict if analysis is not None and view.canary is not None else None,
     )
     after = View(view.spec, fresh, observed, view.now)
@@ -113,6 +112,8 @@ def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[st
             say.PROMOTED: _promoted(view, what),
             say.REVERTED: _reverted(view, what),
         }
+    if (evaluations := evaluated(view)) is not None:
+        findings[say.EVALUATED] = evaluations
     findings[say.FINISHED] = _finished(view, what, findings)
     if view.spec.analysis is not None:
         findings[say.ANALYSED] = _analysed(view)

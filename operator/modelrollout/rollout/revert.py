@@ -18,6 +18,7 @@ from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
 from modelrollout.rollout.judge import evidence, late
 from modelrollout.rollout.notes import note
+from modelrollout.rollout.standing import fallen
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.router import Split
 
@@ -87,6 +88,15 @@ def evaluation_failed(view: View) -> Change | None:
         return None
     said = gate.sentence or "it gave no reason"
     return _leave(view, say.EVALUATION_FAILED, name=wanted.name, step=view.progress, said=said)
+
+
+def standing_failed(view: View) -> Change | None:
+    """The revision that was just promoted fails its evaluation, and the one before is still warm. Without a
+    ready pod it is told by what users met, and not by this."""
+    found = fallen(view) if view.watching and view.ready(view.stable) else None
+    if found is None or found[0].on_fail != "revert":
+        return None
+    return _leave(view, say.STANDING_FAILED, name=found[0].name, said=found[1].message or "it gave no reason")
 
 
 def never_ready(view: View) -> Change | None:

@@ -87,6 +87,8 @@ class Task:
     run: str
     attempt: int
     dataset: DatasetVolume | None = None
+    serving: bool = False
+    """The revision that serves is asked, alone."""
 
     @property
     def name(self) -> str:
@@ -147,6 +149,7 @@ def _pod(task: Task, settings: JobSettings) -> dict[str, Any]:
         "serviceAccountName": "default",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 1,  # nothing is to be saved: each answer is stored as it comes
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": NOBODY,
@@ -193,7 +196,10 @@ def _arguments(task: Task) -> list[str]:
     folder = SCRATCH if task.evaluation.report_claim is None else f"{KEPT}/{task.rollout}"
     files = f"{folder}/{task.name}"
     made = ["evaluate", f"{POLICY}/{task.evaluation.policy.key}"]
-    made += [f"--candidate={task.address('canary')}", f"--baseline={task.address('stable')}"]
+    if task.serving:
+        made.append(f"--candidate={task.address('stable')}")
+    else:
+        made += [f"--candidate={task.address('canary')}", f"--baseline={task.address('stable')}"]
     made += [f"--results={files}.results.jsonl", "--summary-file=/dev/termination-log"]
     if task.dataset is not None:
         made.append(f"--dataset={DATASET}/{task.dataset.path}")

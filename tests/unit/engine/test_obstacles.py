@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.problem import Problem
 from modelrollout.engine.obstacles import obstacle
@@ -62,3 +63,12 @@ def test_the_administrators_policy_refuses_a_template_with_all_that_it_asks_for(
     assert "hostNetwork, serviceAccountName admin-sa" in found.message
     assert obstacle(view(given.spec(runtime={"podTemplate": PRIVILEGED})), "any") is None
     assert obstacle(view(given.spec()), "baseline") is None
+
+
+@pytest.mark.parametrize(("when", "reason"), [("99 2 * * *", "BadSchedule"), ("0 2 * * *", None)])
+def test_a_schedule_that_cannot_be_read_is_an_obstacle_with_what_to_write(when, reason):
+    nightly = {"name": "nightly", "policy": {"configMap": "quality"}, "when": when}
+    evaluations = [Evaluation.model_validate(nightly)]
+    found = obstacle(view(given.spec().model_copy(update={"evaluations": evaluations})))
+    assert (found.reason if found is not None else None) == reason
+    assert found is None or "such as 0 2 * * *" in found.message

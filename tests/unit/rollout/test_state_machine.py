@@ -46,6 +46,11 @@ SPECS: dict[str, Spec] = {
     "a plan with an evaluation": with_steps(
         {"mirror": 20}, {"evaluate": "golden"}, {"weight": 25, "for": "1m"}, {"evaluate": "golden"}
     ),
+    "an evaluation of what serves": spec_of(
+        evaluations=[
+            {"name": "golden", "policy": {"configMap": "q"}, "when": "afterPromotion", "onFail": "revert"}
+        ]
+    ),
     "canary by pod counts": with_steps({"weight": 20}, {"weight": 50, "for": "1m"}, traffic=SERVICE_ONLY),
     "blue/green by selector": spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}),
     "blue/green that ends old connections": spec_of(

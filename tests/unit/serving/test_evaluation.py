@@ -151,3 +151,9 @@ def test_what_the_administrator_says_of_the_pods_holds_unless_the_evaluation_nam
 )
 def test_the_port_that_leads_to_the_model_server_is_asked(ports, found):
     assert service_port({"spec": {"ports": ports}}, 8000) == found
+
+
+def test_the_revision_that_serves_is_asked_alone() -> None:
+    (container,) = pod(replace(TASK, serving=True))["containers"]
+    assert "--candidate=http://chat-stable.team.svc:80/v1" in container["args"]
+    assert not any(arg.startswith("--baseline") for arg in container["args"])
