@@ -67,9 +67,10 @@ cluster: bed-build ## the whole bed: kubelet, Envoy, istiod, Prometheus, vLLM; n
 crd: $(VENV)/ready ## write the CRD from the models
 	PYTHONPATH=operator $(PY) -m modelrollout.api.crd crds/modelrollouts.yaml charts/modelrollout/files/modelrollouts.yaml
 
-pages: $(VENV)/ready ## write docs/reasons.md and the tables of docs/metrics.md
+pages: $(VENV)/ready ## write docs/reasons.md, the tables of docs/metrics.md and the pictures of the command line
 	PYTHONPATH=operator $(PY) -m tests.reasons
 	PYTHONPATH=operator $(PY) -m modelrollout.analysis.packs.page docs/metrics.md
+	PYTHONPATH=operator $(PY) -m tests.screens
 
 # ── the test bed ─────────────────────────────────────────────────────────────────────────────────
 

@@ -1,7 +1,7 @@
 """docs/reasons.md from its catalogues: `python -m tests.reasons` writes it.
 
-The catalogues, one per subject, are docs/reasons/*.yaml. The operator needs none of what people need to know
-of a reason, so its image has none of it. `tests/unit/test_reasons.py` holds the catalogues to the code.
+The catalogues, one per subject, are operator/modelrollout/cli/reasons/*.yaml, where `modelrollout explain`
+reads them too. `tests/unit/test_reasons.py` holds the catalogues to the code.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import yaml
 from tests.bed.folders import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "reasons.md"
-CATALOGUES = REPOSITORY / "docs" / "reasons"
+CATALOGUES = REPOSITORY / "operator" / "modelrollout" / "cli" / "reasons"
 SOURCE = REPOSITORY / "operator" / "modelrollout"
 HEAD = """# Reasons
 
@@ -25,7 +25,8 @@ Each condition, each Event and each verdict carries a reason: one word for progr
 people. This page lists all of them, with where they stand, what they mean and what to do. The figures, names
 and commands of your case are in the sentence.
 
-It is written from `docs/reasons/*.yaml` by `make pages`, and tests compare both with the code.
+It is written from `operator/modelrollout/cli/reasons/*.yaml` by `make pages`, and tests compare both with
+the code.
 """
 REASON = re.compile(r"[A-Z][A-Za-z]+")
 PLACE = {"Problem": 0, "Note": 0, "Trouble": 0, "Reason": 0, "PhaseReport": 1, "Finding": 1, "Decision": 1}

@@ -28,7 +28,7 @@ def test_the_page_is_written_from_the_catalogues():
 
 def test_each_reason_of_the_source_is_explained():
     missing = {reason: where for reason, where in literals().items() if reason not in EXPLAINED}
-    assert not missing, "add them to docs/reasons/*.yaml"
+    assert not missing, "add them to operator/modelrollout/cli/reasons/*.yaml"
     assert COMPUTED <= EXPLAINED
 
 

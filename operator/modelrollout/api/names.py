@@ -21,6 +21,8 @@ OPERATOR = "modelrollout"
 """The operator in Events, in its HTTP requests, and as the value of the label managed-by."""
 FIELD_MANAGER = OPERATOR
 """Every patch of ours is sent under this name; whoever else is found in managedFields is a foreign writer."""
+COMMAND_MANAGER = "kubectl-modelrollout"
+"""Orders that a person gives with the `modelrollout` command are sent under this name."""
 
 # ── labels ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -123,6 +123,10 @@ class MetricStatus(Wire):
     """The greatest difference that is tolerated."""
     progress: str | None = None
     """How far the evidence is on its way to a decision, `63%` of what is needed."""
+    to_pass: str | None = None
+    """How far it is on its way to the limit at which the metric has shown that it is not worse, `63%`."""
+    to_revert: str | None = None
+    """How far it is on its way to the limit at which this metric alone would send the revision back, `4%`."""
     query: str | None = None
     """What Prometheus was asked for."""
 

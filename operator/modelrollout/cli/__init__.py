@@ -1,4 +1,8 @@
-"""The `modelrollout` command: a table of subcommands, each a module with `main(argv) -> exit code`."""
+"""The `modelrollout` command, which is `kubectl modelrollout` too: a table of subcommands.
+
+Each is a module of its name with `main(argv) -> exit code`; a family shares the module in FAMILIES, whose
+`main` is given the name as the first argument.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,36 @@ import gc
 import importlib
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from modelrollout import __version__
 
 COMMANDS = {
-    "operator": "run the operator",
+    "get": "show a rollout as a tree, once or live",
+    "list": "list the rollouts of a namespace or of all",
+    "explain": "say why a rollout is where it is, what would move it and what you can do",
+    "history": "show how the last rollouts ended",
+    "diff": "show what the revision on trial changes",
+    "promote": "pass the step in progress, or every step that is left",
+    "pause": "hold a rollout where it is",
+    "resume": "let a paused rollout go on",
+    "abort": "send everybody back to the revision that served before",
+    "rollback": "go back to the revision before, after a promotion",
+    "retry": "try the refused revision again",
+    "lint": "check a manifest without a cluster: what would be refused, and what makes little sense",
+    "plan": "say how long each step of a rollout will take, and what it can find",
+    "record": "count a rollout's looks again from Prometheus and write them down",
+    "replay": "judge recorded looks and show verdict and evidence per look",
     "evaluate": "ask a golden set and judge the answers by a policy's gates",
     "judge-agreement": "say how far a judge agrees with people",
     "drift": "compare two samples of numbers",
     "feedback": "make golden cases of what was badly rated",
-    "plan": "say how long each step of a rollout will take, and what it can find",
-    "record": "count a rollout's looks again from Prometheus and write them down",
-    "replay": "judge recorded looks and show verdict and evidence per look",
+    "completion": "print what completes this command in bash or zsh",
+    "operator": "run the operator",
     "unmanage": "stop the operator and let go of its rollouts, before it is uninstalled",
 }
+FAMILIES = dict.fromkeys(("promote", "pause", "resume", "abort", "rollback", "retry"), "orders")
+RENAMED = {"list": "list_rollouts"}  # a module of that name here would hide the built-in
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,8 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 0 if asked_for_help else 2
     gc.disable()  # what is loaded stays: to look for garbage in it costs a tenth of the start, and each pause
-    name = arguments[0].replace("-", "_")
-    module = importlib.import_module(f"modelrollout.cli.{name}")  # only what is used is loaded
+    name, *rest = arguments
+    module = module_of(name)  # only what is used is loaded
     gc.freeze()
     gc.enable()
-    return int(module.main(arguments[1:]))
+    return int(module.main([name, *rest] if name in FAMILIES else rest))
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a subcommand."""
+    file = (FAMILIES | RENAMED).get(name, name.replace("-", "_"))
+    return importlib.import_module(f"modelrollout.cli.{file}")

@@ -70,12 +70,15 @@ class ApiServer(Cluster):
         *,
         on_call: OnCall | None = None,
         fence: Callable[[], None] | None = None,
+        manager: str = FIELD_MANAGER,
     ) -> None:
-        """`fence` is asked before each write and raises NotLeader when this process must not write."""
+        """`fence` is asked before each write and raises NotLeader when this process must not write. `manager`
+        is the name that writes are sent under."""
         self._normal = _Lane(configuration, connections=64)
         self._urgent = _Lane(configuration, connections=64)
         self._on_call = on_call
         self.fence = fence
+        self._manager = manager
 
     async def __aenter__(self) -> Self:
         return self
@@ -129,7 +132,7 @@ class ApiServer(Cluster):
 
     async def create(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Body:
         return await self._write(
-            "POST", kind_of(ref), namespace, body=body, query={"fieldManager": FIELD_MANAGER}
+            "POST", kind_of(ref), namespace, body=body, query={"fieldManager": self._manager}
         )
 
     async def replace(self, ref: Ref, namespace: str | None, body: Mapping[str, Any]) -> Body:
@@ -138,7 +141,7 @@ class ApiServer(Cluster):
 
     async def apply(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> Body:
         """Server-side apply of an object that is ours alone; forced, so that drift in it goes away."""
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        query = {"fieldManager": self._manager, "force": "true"}
         return await self._write("PATCH", ref, namespace, body=body, content=APPLY_PATCH, query=query)
 
     async def scale(self, ref: Ref, namespace: str, replicas: int) -> Body:
@@ -151,7 +154,7 @@ class ApiServer(Cluster):
 
     async def merge(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> Body:
         """Set these fields and no other, whatever the rest of the object is by now."""
-        query = {"fieldManager": FIELD_MANAGER}
+        query = {"fieldManager": self._manager}
         return await self._write("PATCH", ref, namespace, body=body, content=MERGE_PATCH, query=query)
 
     async def delete(self, ref: Ref, namespace: str) -> None:
@@ -184,7 +187,7 @@ class ApiServer(Cluster):
             namespace,
             body=list(operations),
             content=JSON_PATCH,
-            query={"fieldManager": FIELD_MANAGER},
+            query={"fieldManager": self._manager},
             subresource=subresource,
             urgent=urgent,
         )

@@ -53,9 +53,15 @@ def metric_status(evidence: MetricEvidence, query: str | None, warning: str | No
         canary=_arm(evidence.canary),
         control=_arm(evidence.control),
         limit=f"{evidence.tolerated:.4g}" if evidence.tolerated is not None else None,
-        progress=f"{100 * max(evidence.promote_progress, evidence.revert_progress):.0f}%",
+        progress=percent(max(evidence.promote_progress, evidence.revert_progress)),
+        to_pass=percent(evidence.promote_progress),
+        to_revert=percent(evidence.revert_progress),
         query=query,
     )
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.0f}%"
 
 
 def query_of(resolved: Resolved) -> str:

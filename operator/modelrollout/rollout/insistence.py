@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrollout.api import conditions as say
-from modelrollout.api.names import PREFIX
+from modelrollout.api.names import COMMAND_MANAGER, PREFIX
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.model import Author
 from modelrollout.rollout.notes import Note, note
 
-BY_HAND = frozenset({"kubectl-annotate", "kubectl-edit", "kubectl-patch"})
+BY_HAND = frozenset({"kubectl-annotate", "kubectl-edit", "kubectl-patch", COMMAND_MANAGER})
 """Writers that write only when somebody gives the command."""
 APPLIED = (2, 900.0)
 """Server-side apply says how the object is to be, always: so many times in a row it is obeyed, when the same

@@ -1,0 +1,101 @@
+"""`modelrollout get`: one rollout as a tree, once or live."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Sequence
+
+from modelrollout.api.objects import Body
+from modelrollout.api.printable import printable
+from modelrollout.api.stored import status_in_part
+from modelrollout.api.times import stamp
+from modelrollout.cli.reach import Reached, add_flags, reached, run
+from modelrollout.cli.screen.output import add_output, coloured, page, show, shown, styled, write
+from modelrollout.cli.screen.tree import tree
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        prog="modelrollout get",
+        description="Show a rollout: its revisions and their pods, its steps, the weight that was asked for "
+        "and the one that was counted, and how far each metric is on its way to a pass and to a revert. "
+        "Exit code 0: shown, 2: it could not be asked for.",
+    )
+    made.add_argument("name", metavar="NAME", help="the ModelRollout")
+    made.add_argument(
+        "-w",
+        "--watch",
+        action="store_true",
+        help="go on showing it until Ctrl-C; where the output is no terminal, a line for each change",
+    )
+    made.add_argument("--every", type=float, default=1.0, metavar="SECONDS", help="default: %(default)g")
+    add_output(made)
+    add_flags(made)
+    return made
+
+
+def main(argv: Sequence[str]) -> int:
+    options = parser().parse_args(argv)
+    return run("get", lambda: _get(options))
+
+
+async def _get(options: argparse.Namespace) -> int:
+    async with reached(options) as at:
+        if not options.watch:
+            body = await at.rollout(options.name)
+            if options.output:
+                write(shown(body), options.output)
+            else:
+                show(tree(body, await at.pods(options.name), page()))
+            return 0
+        if options.output is None and coloured() and await _live(at, options):
+            return 0
+        await _changes(at, options)
+        return 0
+
+
+async def _live(at: Reached, options: argparse.Namespace) -> bool:
+    """The tree, drawn anew as it changes; False where rich is not installed."""
+    try:
+        from rich.live import Live
+    except ImportError:
+        return False
+    with Live(auto_refresh=False, screen=True, vertical_overflow="crop") as live:
+        while True:
+            body, pods = await at.rollout(options.name), await at.pods(options.name)
+            live.update(styled(tree(body, pods, page())), refresh=True)
+            await asyncio.sleep(options.every)
+
+
+async def _changes(at: Reached, options: argparse.Namespace) -> None:
+    """A line for each change, which a log can keep."""
+    before = None
+    while True:
+        body = await at.rollout(options.name)
+        version, line = body["metadata"].get("resourceVersion"), change(body)
+        if options.output and version != before:
+            write(shown(body), options.output)
+            before = version
+        elif not options.output and line != before:
+            print(f"{stamp(time.time())}  {line}", flush=True)
+            before = line
+        sys.stdout.flush()
+        await asyncio.sleep(options.every)
+
+
+def change(body: Body) -> str:
+    """A rollout on one line, without what changes at each look."""
+    status = status_in_part(body.get("status") or {})
+    step = f"step {status.step.progress}" if status.step is not None else ""
+    weight = f"weight {status.weight.canary} %" if status.weight.canary is not None else ""
+    parts = [
+        status.phase or "not seen by an operator yet",
+        step,
+        weight,
+        status.verdict or "",
+        status.message,
+    ]
+    return printable("  ".join(part for part in parts if part))
