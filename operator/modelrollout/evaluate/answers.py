@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -36,7 +36,8 @@ class Answer:
 
     def dump(self) -> dict[str, Any]:
         """JSON-able, without what is not known."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, (), "")}
+        known = ((name, getattr(self, name)) for name in self.__slots__)
+        return {name: value for name, value in known if value not in (None, (), "")}
 
     @classmethod
     def load(cls, stored: dict[str, Any]) -> Answer:

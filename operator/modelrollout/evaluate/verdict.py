@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from modelrollout.analysis.evidence.sentences import chance, names
 from modelrollout.analysis.evidence.verdict import VerdictKind
@@ -37,18 +38,23 @@ class GateResult:
         return f"{self.reading.text}; {self.demands}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Verdict:
     kind: VerdictKind
     reason: str
     message: str
     gates: tuple[GateResult, ...]
-    tags: tuple[GateResult, ...]
-    """The gates of single tags that are worse, or look so."""
     asked: int
     total: int
     unanswered: int
     unjudged: dict[str, int]
+    _trial: Trial = field(repr=False, compare=False)
+
+    @cached_property
+    def tags(self) -> tuple[GateResult, ...]:
+        """The gates of single tags. Each has an interval that takes longer than the verdict, so they are
+        computed for those who show them."""
+        return tuple(_result(self._trial, line) for line in self._trial.lines if line.tag is not None)
 
     @property
     def exit_code(self) -> int:
@@ -63,11 +69,11 @@ def judge(trial: Trial, ended: bool = False) -> Verdict:
         reason,
         f"{_message(trial, reason, ended)} {_asked(trial)}",
         tuple(_result(trial, line) for line in trial.main_lines),
-        tuple(_result(trial, line) for line in trial.lines if line.tag is not None),
         trial.asked,
         trial.total,
         trial.unanswered,
         dict(trial.unjudged),
+        trial,
     )
 
 

@@ -21,8 +21,8 @@ import httpx
 from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
 from modelrollout.evaluate.policy import Sampling
-from modelrollout.sources.quality.connections import Connections
 from modelrollout.sources.quality.stream import Heard, Malformed, events
+from modelrollout.sources.quality.transport import Transport
 
 LONGEST_WAIT = 60.0
 """Seconds that a Retry-After is believed."""
@@ -66,19 +66,23 @@ class Endpoint:
         bare = address.rstrip("/")
         self.address = bare if urlsplit(bare).path else f"{bare}/v1"
         self.model, self._api, self._timeout, self._retries = model, api, timeout, retries
-        self._connections = Connections(timeout, headers(key_env), tls=self.address.startswith("https:"))
-        self._path = f"{self.address}/{'chat/completions' if api == 'chat' else 'completions'}"
+        self._transport = Transport(tls=self.address.startswith("https:"))
+        self._http = httpx.AsyncClient(
+            timeout=timeout, headers=headers(key_env), transport=self._transport, follow_redirects=True
+        )
+        path = "chat/completions" if api == "chat" else "completions"
+        self._asked = self._http.build_request("POST", f"{self.address}/{path}", json={})
+        """What every question has in common: to make it anew takes longer than to send it."""
 
     async def close(self) -> None:
-        await self._connections.close()
+        await self._http.aclose()
 
     async def learn_model(self) -> str:
         """The name to ask for: the given one, or the first that the server lists. Raises Unavailable."""
         if self.model is not None:
             return self.model
         try:
-            async with self._connections.lent() as http:
-                response = await http.get(f"{self.address}/models", timeout=min(self._timeout, 30.0))
+            response = await self._http.get(f"{self.address}/models", timeout=min(self._timeout, 30.0))
             response.raise_for_status()
             self.model = str(response.json()["data"][0]["id"])
         except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -106,12 +110,19 @@ class Endpoint:
             await asyncio.sleep(_pause(tried, failed.after))
         return Answer(problem=f"{self.address} {failed.why}", attempts=tried)
 
+    def _request(self, body: Mapping[str, Any]) -> httpx.Request:
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        common = self._asked
+        given = {**common.headers, "content-length": str(len(content))}
+        return httpx.Request(
+            common.method, common.url, headers=given, content=content, extensions=common.extensions
+        )
+
     async def _attempt(self, body: Mapping[str, Any]) -> Answer | _Failed:
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(self._timeout), self._connections.lent() as http:
-                asking = http.build_request("POST", self._path, json=body)
-                response = await http.send(asking, stream=True)
+            async with asyncio.timeout(self._timeout):
+                response = await self._transport.handle_async_request(self._request(body))
                 try:
                     if response.status_code != 200:
                         return await _refused(response)
