@@ -8,7 +8,6 @@ engine needs: validation, defaults, admission, quotas and lists merged by key (h
 
 from __future__ import annotations
 
-import copy
 import inspect
 import itertools
 import json
@@ -114,10 +113,10 @@ class Store:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now()))
 
     def of_kind(self, kind: Ref, namespace: str | None = None) -> Iterator[Body]:
-        """Copies of all objects of a kind, by name."""
+        """All objects of a kind, by name. What is stored is never changed in place."""
         for key in sorted(self.objects):
             if key[:2] == (kind.api_version, kind.resource) and namespace in {None, key[2]}:
-                yield copy.deepcopy(self.objects[key])
+                yield self.objects[key]
 
     def put(self, key: Key, body: Body) -> Body:
         """Store it as a new version, unless it says what is there already."""
@@ -136,14 +135,15 @@ class Store:
         return body
 
     def remove(self, key: Key) -> None:
-        body = copy.deepcopy(self.objects.pop(key))
+        body = self.objects.pop(key)
+        body = {**body, "metadata": {**body["metadata"]}}
         self.owned.pop(key, None)
         body["metadata"]["resourceVersion"] = str(next(self._versions))
         self._tell("DELETED", key, body)
 
     def _tell(self, what: str, key: Key, body: Body) -> None:
         for watcher in list(self.watchers):
-            watcher(what, Ref(key[0], key[1], key[3]), key[2], copy.deepcopy(body))
+            watcher(what, Ref(key[0], key[1], key[3]), key[2], body)
 
 
 @dataclass
@@ -166,7 +166,7 @@ class MemoryCluster(Cluster):
 
     async def get(self, ref: Ref, namespace: str | None) -> Body | None:
         async def answer() -> Body | None:
-            return copy.deepcopy(self.store.objects.get(_key(ref, namespace)))
+            return wire(self.store.objects.get(_key(ref, namespace)))
 
         return await self._ask(Request("get", ref, namespace), answer)
 
@@ -180,7 +180,7 @@ class MemoryCluster(Cluster):
         async def answer() -> list[Body]:
             where = namespace if ref.namespace is None else ref.namespace or None
             found = self.store.of_kind(ref, where)
-            return [body for body in found if _labelled(body, labels) and _selected(body, fields)]
+            return [wire(body) for body in found if _labelled(body, labels) and _selected(body, fields)]
 
         return await self._ask(Request("list", kind_of(ref), namespace), answer)
 
@@ -211,7 +211,7 @@ class MemoryCluster(Cluster):
             version = body["metadata"].get("resourceVersion")
             if version and version != known["metadata"]["resourceVersion"]:
                 raise _refused(request, 409, "the object has been modified")
-            return self._store(key, known, copy.deepcopy(dict(body)), "Update")
+            return self._store(key, known, wire(dict(body)), "Update")
 
         return await self._ask(request, answer)
 
@@ -225,7 +225,7 @@ class MemoryCluster(Cluster):
                 return self._store(
                     key, None, _new(dict(body), key, self.store.moment()), "Apply", applied=body
                 )
-            wanted = _merged(copy.deepcopy(known), body)
+            wanted = _merged(wire(known), body)
             for path in self._no_longer_applied(key, body):
                 _drop(wanted, path)
             return self._store(key, known, wanted, "Apply", applied=body)
@@ -237,7 +237,7 @@ class MemoryCluster(Cluster):
 
         async def answer() -> Body:
             key, known = self._there(request)
-            return self._store(key, known, _merged(copy.deepcopy(known), body), "Update")
+            return self._store(key, known, _merged(wire(known), body), "Update")
 
         return await self._ask(request, answer)
 
@@ -255,7 +255,7 @@ class MemoryCluster(Cluster):
             if not known["metadata"].get("finalizers"):
                 self.store.remove(key)
             elif "deletionTimestamp" not in known["metadata"]:
-                leaving = copy.deepcopy(known)
+                leaving = wire(known)
                 leaving["metadata"] |= {
                     "deletionTimestamp": self.store.moment(),
                     "deletionGracePeriodSeconds": 0,
@@ -332,17 +332,17 @@ class MemoryCluster(Cluster):
         if known is not None:
             kept = {name: known["metadata"][name] for name in GIVEN_BY_SERVER if name in known["metadata"]}
             if subresource:
-                wanted = {**copy.deepcopy(known), "status": wanted.get("status", {})}
+                wanted = {**wire(known), "status": wanted.get("status", {})}
             elif key[1] not in WITHOUT_STATUS:
                 wanted = {name: part for name, part in wanted.items() if name != "status"}
                 wanted |= {"status": known["status"]} if "status" in known else {}
             rest = {name: part for name, part in wanted["metadata"].items() if name not in GIVEN_BY_SERVER}
-            wanted["metadata"] = {**rest, **copy.deepcopy(kept)}
+            wanted["metadata"] = {**rest, **wire(kept)}
             if "generation" in kept and _asked(wanted) != _asked(known):
                 wanted["metadata"]["generation"] += 1
         if applied is not None or known is None or wanted != known:
             self._own(key, known or {}, wanted, operation=operation, applied=applied, subresource=subresource)
-        return copy.deepcopy(self.store.put(key, wanted))
+        return wire(self.store.put(key, wanted))
 
     def _own(
         self,
@@ -397,13 +397,18 @@ def _refused(request: Request, status: int, message: str) -> Exception:
     return error_for(status, f"{request}{where}", json.dumps({"message": message}).encode())
 
 
+def wire(body: Any) -> Any:
+    """A copy, as it comes through HTTP: whatever is no JSON fails here, too."""
+    return json.loads(json.dumps(body))
+
+
 def _key(ref: Ref, namespace: str | None) -> Key:
     where = namespace if ref.namespace is None else ref.namespace
     return ref.api_version, ref.resource, where or "", ref.name
 
 
 def _new(body: Body, key: Key, moment: str) -> Body:
-    body = copy.deepcopy(body)
+    body = wire(body)
     if key[1] not in WITHOUT_STATUS:
         body.pop("status", None)
     given: Body = {"uid": str(uuid.uuid4()), "creationTimestamp": moment}
@@ -450,7 +455,7 @@ def _merged(body: Body, patch: Mapping[str, Any]) -> Body:
             inner = body.get(name)
             body[name] = _merged(inner if isinstance(inner, dict) else {}, value)
         else:
-            body[name] = copy.deepcopy(value)
+            body[name] = wire(value)
     return body
 
 
@@ -468,7 +473,7 @@ def _drop(body: Body, path: Path) -> None:
 
 def patched(body: Mapping[str, Any], operations: Sequence[Mapping[str, Any]]) -> Body:
     """RFC 6902, as far as `test`, `add`, `replace` and `remove` go; raises when one does not apply."""
-    result = copy.deepcopy(dict(body))
+    result = wire(dict(body))
     for each in operations:
         *above, last = [part.replace("~1", "/").replace("~0", "~") for part in each["path"].split("/")[1:]]
         place: Any = result
@@ -490,7 +495,7 @@ def _in_map(place: Body, name: str, operation: Mapping[str, Any]) -> None:
     elif verb == "remove":
         del place[name]
     else:
-        place[name] = copy.deepcopy(operation["value"])
+        place[name] = wire(operation["value"])
 
 
 def _in_list(place: list[Any], index: str, operation: Mapping[str, Any]) -> None:
@@ -503,9 +508,9 @@ def _in_list(place: list[Any], index: str, operation: Mapping[str, Any]) -> None
     elif verb == "remove":
         del place[at]
     elif verb == "add":
-        place.insert(at, copy.deepcopy(operation["value"]))
+        place.insert(at, wire(operation["value"]))
     else:
-        place[at] = copy.deepcopy(operation["value"])
+        place[at] = wire(operation["value"])
 
 
 def _must_equal(found: Any, wanted: Any) -> None:

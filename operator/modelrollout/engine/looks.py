@@ -36,7 +36,8 @@ from modelrollout.rollout.model import Judgement, Outlook, Plan
 from modelrollout.serving.accelerators import per_pod
 from modelrollout.sources.access import Access
 from modelrollout.sources.learning import learn
-from modelrollout.sources.looks import LookSource, Question
+from modelrollout.sources.looks import Connect, LookSource, Question
+from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.provider import NotAsked, ProviderError
 from modelrollout.telemetry import Telemetry
 
@@ -61,14 +62,17 @@ class Looks:
         clock: Callable[[], float] = time.time,
         access: Access | None = None,
         secret: ReadSecret | None = None,
+        *,
+        connect: Connect = Prometheus,
     ) -> None:
-        """`turn` is held while a look is folded: see `Loop`. `secret` reads one that a rollout names."""
+        """`turn` is held while a look is folded: see `Loop`. `secret` reads one that a rollout names;
+        `connect`: to which kind of server an address leads."""
         self._secret = secret
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
-        self._source = LookSource(clock, access)
-        self._outlooks = Outlooks(LookSource(clock, access), self._identified, clock)
+        self._source = LookSource(clock, access, connect)
+        self._outlooks = Outlooks(LookSource(clock, access, connect), self._identified, clock)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))
