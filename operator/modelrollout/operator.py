@@ -44,8 +44,8 @@ class NoDiffs(kopf.DiffBaseStorage):
 
 def settings(*, clusterwide: bool) -> kopf.OperatorSettings:
     it = kopf.OperatorSettings()
-    # Who serves some namespaces need not be let list them all, nor the CRDs: a kind that is installed
-    # later is then found at the next start.
+    # An operator for some namespaces may lack the right to list them all, and the CRDs: a kind that is
+    # installed later is then found at the next start.
     it.scanning.disabled = not clusterwide
     it.persistence.finalizer = FINALIZER
     it.persistence.diffbase_storage = NoDiffs()

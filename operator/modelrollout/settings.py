@@ -33,7 +33,8 @@ class Settings(BaseModel):
     lease_name: str = "modelrollout-operator"
     """Replicas with the same Lease are one operator; operators of different namespaces need their own."""
     identity: str = Field(min_length=1)
-    """Who holds the Lease. In a pod its name and uid, so that a restarted container leads again at once."""
+    """The holder that the Lease names. In a pod its name and uid, so that a restarted container leads again
+    at once."""
     lease_duration: Duration = "15s"
     """A standby takes over a Lease that was not renewed for so long."""
     renew_deadline: Duration = "10s"

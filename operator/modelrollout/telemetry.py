@@ -79,7 +79,7 @@ class Telemetry:
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, registry=self.registry)
 
-    # ── being told ──────────────────────────────────────────────────────────────────────────────
+    # ── what the operator reports ──────────────────────────────────────────────────────────────────────
 
     def called(self, verb: str, resource: str, status: int, seconds: float) -> None:
         self.requests.labels(verb, resource, str(status)).inc()

@@ -1,7 +1,7 @@
 """Runs the `modelrollout` command and kills its process right after its n-th write to the API server.
 
 The write has been answered, but nobody will ever hear the answer. DIE_AFTER says n. Renewals of the
-Lease do not count, for they change no rollout.
+Lease do not count, because they change no rollout.
 """
 
 import os

@@ -135,7 +135,7 @@ class Slot:
 
 
 class Scraped:
-    """A Prometheus and the pods that it scrapes: all known beforehand, for it takes up new targets only
+    """A Prometheus and the pods that it scrapes: all known beforehand, because it takes up new targets only
     every few seconds. Until a test takes a pod it refuses, as a model server does that is still loading."""
 
     def __init__(self, folder: Path, slots: Iterable[Slot]) -> None:

@@ -1,4 +1,4 @@
-"""The bed's Prometheus: it scrapes what it is told to, hangs and comes back on command."""
+"""The bed's Prometheus: it scrapes its targets, hangs and comes back on command."""
 
 import signal
 import threading

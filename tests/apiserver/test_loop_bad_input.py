@@ -198,7 +198,7 @@ def test_a_pod_template_that_nobody_can_build_keeps_neither_abort_nor_deletion_u
     scene.wait(lambda _: scene.get(KIND) is None)
 
 
-def test_a_deployment_that_the_api_server_refuses_is_told_at_once(scene):
+def test_a_deployment_that_the_api_server_refuses_is_reported_at_once(scene):
     scene.add(service(), http_route())
     scene.install(rollout())
     scene.patch(KIND, {"spec": {"runtime": {"podTemplate": {"spec": {"restartPolicy": "Sometimes"}}}}})

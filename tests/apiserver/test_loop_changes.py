@@ -90,7 +90,7 @@ def test_a_foreign_rule_in_the_route_is_left_alone(in_progress):
     assert in_progress.get("HTTPRoute")["spec"]["rules"][0]["backendRefs"][0]["weight"] == 9
 
 
-def test_a_second_rollout_on_the_same_route_is_told_and_takes_over_when_the_first_goes(in_progress):
+def test_a_second_rollout_on_the_same_route_says_so_and_takes_over_when_the_first_goes(in_progress):
     time.sleep(1.1)  # so that the first is older by its timestamp
     in_progress.add(rollout("rival"))
     status = in_progress.wait("Invalid", name="rival")

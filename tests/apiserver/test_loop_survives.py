@@ -35,7 +35,7 @@ STALLED = 120
 class Mortal:
     """An operator that is started again whenever it has killed itself, `lives` times at most.
 
-    Whoever waits for the scene is told at once when it dies of anything else, or writes no more.
+    Whoever waits for the scene hears at once when it dies of anything else, or writes no more.
     """
 
     def __init__(self, operator, die_after, scene, lives=200):
@@ -142,7 +142,7 @@ def test_a_new_leader_lists_and_asks_for_no_object_by_name(plane_with_routes, qu
     assert asked == dict.fromkeys(asked, 1) | others
 
 
-def test_a_standby_takes_over_and_a_leader_that_is_told_to_end_hands_over_at_once(
+def test_a_standby_takes_over_and_a_leader_that_gets_the_signal_to_end_hands_over_at_once(
     plane_with_routes, quick, tmp_path
 ):
     namespace = quick.namespace

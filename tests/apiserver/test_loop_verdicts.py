@@ -22,7 +22,7 @@ def test_an_equal_canary_passes_and_is_promoted(judged):
     assert judged.operator.metric("modelrollout_errors_total", kind="AlreadyFolded") == 0
 
 
-def test_a_failing_canary_is_reverted_and_the_evidence_is_told(judged):
+def test_a_failing_canary_is_reverted_and_the_evidence_is_shown(judged):
     judged.begin(metrics=[METRIC | {"tolerate": {"absolute": "0.001"}}])
     judged.canary.serve(bad=0.3)
     turned = time.monotonic()

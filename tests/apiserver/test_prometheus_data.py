@@ -140,7 +140,7 @@ async def test_one_bucket_that_fell_resets_the_whole_histogram(bed, url):
     assert counted.observations["vllm/time-to-first-token"].canary == Histogram(EDGES, (4, 0, 2, 0, 0))
 
 
-# ── numbers that are none ───────────────────────────────────────────────────────────────────────
+# ── numbers that are not counts ───────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

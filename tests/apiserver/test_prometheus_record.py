@@ -74,7 +74,7 @@ def test_a_promoted_rollout_is_recorded_through_its_steps_and_a_restart(judged, 
     assert replayed(done.stdout, plane_with_routes)[-1]["verdict"] == "Pass"
 
 
-def test_what_prometheus_has_lost_since_is_told(judged, plane_with_routes, prometheus_factory):
+def test_what_prometheus_has_lost_since_is_named(judged, plane_with_routes, prometheus_factory):
     judged.begin(metrics=[METRIC | {"tolerate": {"absolute": "0.001"}}])
     judged.canary.serve(bad=0.05)
     judged.scene.wait("Reverted", 120)

@@ -42,7 +42,7 @@ the seconds that it lasts while others compile. From builds on two cores."""
 
 @dataclass
 class Progress:
-    """Who works on what, how far the compiler is, and how long the rest may take."""
+    """Shows which worker does what, how far the compiler is, and how long the rest may take."""
 
     say: Say
     started: float = field(default_factory=time.monotonic)
@@ -110,7 +110,7 @@ class Progress:
 
 
 def build(say: Say, with_cluster: bool | None = None, every: float = 20.0) -> None:
-    """Make what is missing; the cluster tier's parts only where this machine can run it, unless told."""
+    """Make what is missing; the cluster tier's parts only where this machine can run it, unless asked for."""
     wanted = node.why_not() is None if with_cluster is None else with_cluster
     with folders.locked("build", lambda: say("Another process builds the test bed; waiting for it.")):
         if finished(wanted):

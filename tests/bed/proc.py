@@ -1,4 +1,5 @@
-"""Reading /proc: who lives, since when, whose child, under whose mark. Standard library only."""
+"""Reads from /proc which processes live, since when, whose children they are and under whose mark. Standard
+library only."""
 
 import contextlib
 import os

@@ -14,7 +14,7 @@ from tests.bed import folders, proc, remains
 
 @dataclass(frozen=True)
 class Bed:
-    """One bed's folder and who is responsible for it."""
+    """One bed's folder and the process that is responsible for it."""
 
     folder: Path
     supervisor: proc.Identity | None

@@ -298,5 +298,5 @@ def average(logs: list[Array]) -> Array:
 
 
 def first(hit: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """The look (from 0) of each rollout's first hit; the number of looks where there is none."""
+    """The look (from 0) of each rollout's first hit; the number of looks where nothing hit."""
     return np.where(hit.any(1), hit.argmax(1), hit.shape[1])

@@ -16,7 +16,7 @@ class Row:
 
     method: str
     hits: npt.NDArray[np.int64]
-    """Look of the decision per rollout, from 0; the number of looks where there was none."""
+    """Look of the decision per rollout, from 0; the number of looks where nothing was decided."""
     looks: int
     per_look: int
     since: int = 0
@@ -43,7 +43,7 @@ class Row:
 
 
 def requests(hits: npt.NDArray[np.int64], looks: int, per_look: int, quantile: float = 0.5) -> float:
-    """Canary requests until the decision, for looks from 0; `looks` where there was none."""
+    """Canary requests until the decision, for looks from 0; `looks` where nothing was decided."""
     if len(hits) == 0:
         return math.inf
     delay = np.where(hits < looks, (hits + 1) * per_look, np.inf)

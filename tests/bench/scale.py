@@ -264,7 +264,7 @@ def obey(plane, namespace, exporter, stopped):
 
 
 class Scraped:
-    """Keeps the exporter told which pods there are, as service discovery would."""
+    """Tells the exporter which pods there are, as service discovery would."""
 
     def __init__(self, fleet, exporter):
         self._fleet, self._exporter = fleet, exporter

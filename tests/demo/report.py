@@ -1,4 +1,5 @@
-"""What the demo ends with: who was served by whom at each step, what failed, how fast it went back."""
+"""The report that ends the demo: which revision served whom at each step, what failed, how fast it went
+back."""
 
 from __future__ import annotations
 
@@ -103,6 +104,6 @@ def evidence(status: dict[str, Any]) -> list[str]:
 
 
 def exposure(moments: Sequence[Moment]) -> float:
-    """Seconds from the first user on the canary to the end of the rollout; NaN when there was none."""
+    """Seconds from the first user on the canary to the end of the rollout; NaN when no user met it."""
     exposed = [m.at for m in moments if m.weight > 0]
     return moments[-1].at - exposed[0] if exposed else float("nan")

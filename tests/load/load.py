@@ -65,7 +65,7 @@ class Load:
             connection.close()
 
     async def _due(self, started: float) -> int | None:
-        """Take the next request and wait for its time; None when there is none any more."""
+        """Take the next request and wait for its time; None when none is left."""
         if self._over(started):
             return None
         number = next(self._next)

@@ -54,7 +54,7 @@ class Server:
             return False
 
     def metric(self, name: str, **labels: str) -> float | None:
-        """Sum of the samples of this name that carry these labels; None when there is none."""
+        """Sum of the samples of this name that carry these labels; None when no sample does."""
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         samples = [
             float(line.rsplit(" ", 1)[1])

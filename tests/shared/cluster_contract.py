@@ -154,9 +154,7 @@ class ClusterContract:
 
     # ── versions, generations and status ──
 
-    async def test_each_write_is_a_newer_version_and_one_that_changes_nothing_is_none(
-        self, cluster, map_, namespace
-    ):
+    async def test_each_write_makes_a_newer_version_unless_it_changes_nothing(self, cluster, map_, namespace):
         newer = await cluster.merge(MAP, namespace, {"data": {"x": "2"}})
         assert int(newer["metadata"]["resourceVersion"]) > int(map_["metadata"]["resourceVersion"])
         same = await cluster.merge(MAP, namespace, {"data": {"x": "2"}})

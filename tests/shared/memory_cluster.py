@@ -1,9 +1,10 @@
 """An API server in memory: the double of `modelrollout.cluster.client.ApiServer`.
 
 It does what the operator relies on: resourceVersions that grow, JSON patches whose `test`s must hold, the
-status as a subresource, generations, finalizers, server-side apply, and the record of who wrote which field.
-`cluster_contract.py` holds it and the real API server to the same answers. It leaves out what no test of the
-engine needs: validation, defaults, admission, quotas and lists merged by key (here each list is one field).
+status as a subresource, generations, finalizers, server-side apply, and the record of the writer of each
+field. `cluster_contract.py` holds it and the real API server to the same answers. It leaves out what no test
+of the engine needs: validation, defaults, admission, quotas and lists merged by key (here each list is one
+field).
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class _Owned:
 
 
 class Store:
-    """What is stored, and who watches it."""
+    """What is stored, and the watchers of it."""
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self.now = now

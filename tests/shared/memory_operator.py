@@ -170,7 +170,7 @@ class MemoryOperator:
     """A cluster with one rollout's objects, and an operator that is started again whenever it dies."""
 
     def __init__(self, loading: float = 30.0, connect: Connect = Prometheus) -> None:
-        """`loading`: seconds until a pod is ready. `connect`: who answers the questions of looks."""
+        """`loading`: seconds until a pod is ready. `connect`: what answers the questions of looks."""
         clock = asyncio.get_running_loop()
         self.store = Store(lambda: START + clock.time())
         self.people = MemoryCluster(self.store, manager="people")

@@ -155,7 +155,7 @@ async def test_a_rate_is_kept(server):
     assert 0.49 <= time.perf_counter() - started < 20
 
 
-async def test_a_rate_that_is_not_reached_is_told(server):
+async def test_a_rate_that_is_not_reached_is_reported(server):
     server.turn(ttft=0.1)
     tally = await load(server, rate=100, users=1, count=4)
     assert tally.behind > 0.2

@@ -37,10 +37,10 @@ class Evaluation(Wire):
     so its policy needs absolute limits. Left out: only where a step names it."""
     on_fail: Literal["revert", "alarm"] = "alarm"
     """When the revision that serves fails. revert: users go back to the one before, while that is kept warm;
-    later, and with alarm, people are told. At a step a Fail always reverts."""
+    later, and with alarm, an Event says so. At a step a Fail always reverts."""
     on_stale: Literal["hold", "warn"] = "hold"
     """When the last run on the revision that serves had no valid result. hold: no new rollout begins until
-    one has; warn: people are told. The revision serves on either way."""
+    one has; warn: an Event says so. The revision serves on either way."""
     timeout: Duration = "1h"
     """After this long the Job is ended. That says nothing about the model, and the Job is run again."""
     env: Annotated[list[dict[str, Any]], Field(max_length=32)] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What makes a rollout impossible, for the person who must act."""
+"""Names what makes a rollout impossible, in a sentence for the person who must act."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def following(expression: str, now: float) -> float | None:
 
 
 def mistake(expression: str) -> str | None:
-    """What is wrong with it, in the words of who reads it; None when it is understood."""
+    """What is wrong with it, in a sentence for the reader; None when it is understood."""
     try:
         CronSim(expression, datetime.fromtimestamp(0, UTC))
     except CronSimError as error:

@@ -28,7 +28,7 @@ class SchemaError(ValueError):
 
 
 def structural(model: type[BaseModel], fields: Fields, *, reported: bool = False) -> Schema:
-    """The structural schema of a model: references inlined, optional values plain, defaults told in words.
+    """The structural schema of a model: references inlined, optional values plain, defaults given in words.
 
     `reported`: the operator writes it and not a user, so that nobody asks what is taken when it is left out.
 

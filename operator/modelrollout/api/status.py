@@ -284,7 +284,7 @@ class Status(Wire):
     commands: Annotated[list[CommandStatus], Field(max_length=8)] = Field(default_factory=list)
     """The last command of each kind, and what became of it."""
     unknown_annotations: Annotated[list[str], Field(max_length=8)] = Field(default_factory=list)
-    """Annotations that look like a command and are none; an Event said so once."""
+    """Annotations that look like a command without being one; an Event said so once."""
     history: Annotated[list[Outcome], Field(max_length=10)] = Field(default_factory=list)
     """How the last ten rollouts ended."""
     conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)

@@ -17,7 +17,8 @@ from modelrollout.sources.quality.golden import Golden
 
 
 def main(argv: Sequence[str]) -> int:
-    """0 when the new cases were written, also when there are none; 3 when a file cannot be used."""
+    """0 when the new cases were written, also when the feedback has no new case; 3 when a file cannot be
+    used."""
     parser = argparse.ArgumentParser(prog="modelrollout feedback", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="export")
     export = verbs.add_parser("export", help="write new golden cases")

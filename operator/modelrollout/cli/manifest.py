@@ -24,7 +24,7 @@ def read(file: str) -> dict[str, Any]:
 
 
 def every(file: str) -> list[dict[str, Any]]:
-    """All ModelRollouts of the file. Raises Unreadable, also when there is none."""
+    """All ModelRollouts of the file. Raises Unreadable, also when the file holds no ModelRollout."""
     found = _rollouts(file)
     if not found:
         raise Unreadable(f"{file} holds no ModelRollout.")

@@ -38,7 +38,7 @@ which crosses the loop a dozen times."""
 HEAD_START = 2.0
 """Seconds in which rollouts that waited for a leader go on, before kopf's own start takes the processor."""
 FAREWELL = 0.5
-"""Seconds that passes under way have to end when the process is told to end. The sinks then have as long, and
+"""Seconds that passes under way have to end when the process must end. The sinks then have as long, and
 giving up the Lease twice as long. A standby waits for all three."""
 DEEPEST = 12_000
 """Nesting of JSON that can be read. The API server stores objects nested ten thousand deep; with Python's own
@@ -46,7 +46,7 @@ limit of a thousand, one such object would make every list and watch of its kind
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run until told to end (0), or until the Lease is lost (1)."""
+    """Run until a signal ends it (0), or until the Lease is lost (1)."""
     settings = parse(argv)
     logs.configure(settings.log_format, settings.log_level)
     sys.setswitchinterval(SWITCH)

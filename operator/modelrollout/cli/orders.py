@@ -188,7 +188,7 @@ def _same(record: CommandStatus, before: CommandStatus | None) -> bool:
 
 
 async def _refusal(at: Reached, name: str, order: str) -> str:
-    """The newest Event that says why such an order does nothing; empty when there is none."""
+    """The newest Event that says why such an order does nothing; empty when no Event does."""
     command = PREFIX + order.partition("=")[0]
     events: list[dict[str, Any]] = await at.cluster.list(
         EVENT, at.namespace, fields=f"involvedObject.name={name}"

@@ -1,4 +1,4 @@
-"""The cluster that a command speaks to: kubectl's flags, and its answers when there is none."""
+"""The cluster that a command speaks to: kubectl's flags, and its answers when no cluster is reached."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 @asynccontextmanager
 async def reached(options: argparse.Namespace) -> AsyncIterator[Reached]:
-    """The cluster of the flags. Raises ConfigException when there is none."""
+    """The cluster of the flags. Raises ConfigException when nothing names a cluster."""
     configuration, namespace = await _asked_for(options)
     async with ApiServer(configuration, manager=COMMAND_MANAGER) as cluster:
         yield Reached(cluster, options.namespace or namespace)

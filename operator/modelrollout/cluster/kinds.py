@@ -50,7 +50,7 @@ def trim(resource: str, body: Object) -> dict[str, Any]:
 
 
 def scaled_by(deployment: Mapping[str, Any]) -> str | None:
-    """Who set the Deployment's replicas, when it was somebody else; None when it was us."""
+    """The writer of the Deployment's replicas; None when it was us."""
     for entry in deployment["metadata"].get("managedFields") or ():
         if "f:replicas" in (entry.get("fieldsV1") or {}).get("f:spec", {}):
             manager = str(entry.get("manager", ""))

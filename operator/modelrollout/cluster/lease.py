@@ -28,7 +28,8 @@ from modelrollout.cluster.port import Cluster
 log = structlog.get_logger()
 
 CLOCK_SKEW = 5.0
-"""Seconds by which two machines' wall clocks may differ, for a Lease that was long dead when we came."""
+"""Seconds by which two machines' wall clocks may differ. It matters for a Lease that was long dead when we
+came."""
 
 
 class LeaseLost(Exception):
@@ -70,7 +71,7 @@ class Lease:
         terms: Terms = DEFAULT_TERMS,
         on_change: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        """`on_change` is told when this process begins (True) and ends (False) to lead."""
+        """`on_change` is called when this process begins (True) and ends (False) to lead."""
         self._cluster = cluster
         self._namespace = namespace
         self._ref = named(LEASE, name)

@@ -67,7 +67,8 @@ class Fetcher:
         return any(news) or said != before
 
     async def _last_warning(self, pod: Object) -> str:
-        """What the pod's last Warning Event says; empty where there is none, or Events may not be read."""
+        """What the pod's last Warning Event says; empty where the pod has no such Event, or Events may not be
+        read."""
         fields = f"involvedObject.uid={pod['metadata']['uid']},type=Warning"
         try:
             found = await self._cluster.list(EVENT, pod["metadata"]["namespace"], fields=fields)

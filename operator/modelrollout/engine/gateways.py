@@ -51,8 +51,8 @@ class Gateways:
         return view
 
     def look_again(self, view: Snapshot) -> None:
-        """The route is not served: read what it points to again, behind the pass's back, for an abort must
-        not wait for it."""
+        """Read again what a route that is not served points to. A task of its own does so:
+        an abort must not wait for it."""
         at = view.key
         if at in self._tasks or self.unknown_to(at, view.resource) or not self._pointed_at(view):
             return  # nobody says of a VirtualService, say, whether it is served

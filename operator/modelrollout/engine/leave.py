@@ -84,8 +84,8 @@ class Leaver:
         return any(each.get("endpoints") for each in slices) or bool(old.get("subsets"))
 
     async def _release(self, view: Snapshot, revision: str) -> None:
-        """The pods stay when the resource goes, and so do their prompts; the Deployment comes last, for it
-        says that all is done."""
+        """The pods stay when the resource goes, and so do their prompts; the Deployment comes last, because
+        it says that all is done."""
         name = revision_name(view.key.name, revision)
         await self._writer.disown(view, named(CONFIG_MAP, name))
         await self._writer.disown(view, named(DEPLOYMENT, name))

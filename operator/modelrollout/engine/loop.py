@@ -41,7 +41,7 @@ from modelrollout.traffic.router import Unroutable
 log = structlog.get_logger()
 
 NO_JOBS = JobSettings()
-"""An operator that was told no image runs no evaluation."""
+"""Without an image the operator runs no evaluation."""
 
 
 class Stop(Protocol):
@@ -99,11 +99,11 @@ class Loop:
         self._kept: dict[RolloutKey, Kept] = collections.defaultdict(Kept)
         self._ending = False
 
-    # ── being told ──────────────────────────────────────────────────────────────────────────────
+    # ── what watches bring ──────────────────────────────────────────────────────────────────────────────
 
     def see(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
-        """An object as a list or a watch shows it. Whom it concerns is woken, if it is news: the echo of a
-        write of ours is none, for its answer was seen already."""
+        """Store an object from a list or a watch event, and wake the rollouts that depend on it. The watch
+        echo of our own write wakes nobody: its answer is in the cache already."""
         at = RolloutKey(namespace, ref.name)
         if ref == at.ref:
             self._hear(at, body)
@@ -171,7 +171,7 @@ class Loop:
     # ── running ─────────────────────────────────────────────────────────────────────────────────
 
     async def catch_up(self) -> None:
-        """A pass for each rollout that is on its way, for time has gone by while nobody led."""
+        """Make a pass for each rollout that is on its way: time has gone by while nobody led."""
         busy = [
             RolloutKey(namespace, name)
             for namespace, name, body in self._cache.all(GROUP, RESOURCE)

@@ -264,7 +264,7 @@ def _site(at: RolloutKey, spec: Spec, arms: Mapping[Role, str | None], fleets: M
         stable_ready=ready.get(stable or "", 0),
         canary_ready=ready.get(canary or "", 0) if canary != stable else 0,
         other_ready=sum(count for revision, count in ready.items() if revision not in (stable, canary)),
-        # what users may read of who answered: no path, no image, and different for each revision
+        # users may read which revision answered: no path, no image, and different for each revision
         stable_model=f"{model}@{stable}" if stable else "",
         canary_model=f"{model}@{canary}" if canary else "",
     )

@@ -39,7 +39,7 @@ RECOUNT = 30.0
 RECOUNT_AT_REST = 300.0
 """The same where a rollout is at rest and a revision lacks pods."""
 REPEAT = 3600.0
-"""Seconds until people are told the same of another writer once more."""
+"""Seconds until the same note about another writer is announced again."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Kept:
     called: bool = False
     """A person spoke to it."""
     complaint: str | None = None
-    """What people were last told that only they can put right."""
+    """The last message about something that only a person can put right."""
     setback: Problem | None = None
     """What the last pass could not do; None after one that did all it meant to."""
     unmade: str | None = None
@@ -66,10 +66,11 @@ class Kept:
     recount_after: float | None = None
     """Seconds until they are listed again; None while no revision lacks pods."""
     said: dict[Note, float] = field(default_factory=dict)
-    """What was told of others' acts, and when: who does the same again and again is named once an hour."""
+    """Notes about the acts of other writers, and when they were announced: a writer that does the same again
+    and again is named once an hour."""
 
     def first_time(self, notes: list[Note]) -> list[Note]:
-        """Those that were not told within the last hour."""
+        """The notes that were not announced within the last hour."""
         now = time.monotonic()
         self.said = {note: at for note, at in self.said.items() if now < at + REPEAT}
         new = [note for note in notes if note not in self.said]

@@ -78,7 +78,8 @@ class Trial:
     """Looks that began before are dropped: the weight moved, or somebody else wrote the route."""
 
     def restore(self, state: Mapping[str, Any] | None) -> bool:
-        """Take up evidence stored for this very case; False when there is none and the past must be asked."""
+        """Take up evidence stored for this very case; False when nothing is stored and the past must be
+        asked."""
         if not state or state.get("case") != self.case.name:
             return False
         try:

@@ -14,7 +14,7 @@ def share(value: Any) -> float:
     """`"5%"`, `"0.05"` or 0.05 -> 0.05.
 
     Raises:
-        ValueError: with a sentence, for what is no share between 0 and 1.
+        ValueError: with a sentence, when the value is not a share between 0 and 1.
     """
     number, percent = _number(value)
     if percent:

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, or `problem`: the sentence that says why there is none. Times in seconds."""
+    """An answer, or `problem`: the sentence that says why no answer came. Times in seconds."""
 
     text: str = ""
     finish: str | None = None

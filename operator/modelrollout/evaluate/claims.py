@@ -21,8 +21,8 @@ GREATEST = 10.0
 """A measure counts as at most this many times its limit."""
 
 Scores = Mapping[str, tuple[float | None, float | None]]
-"""Of one case: from the score's name to the candidate's and the baseline's value; None where there is none.
-A score of pairs has the candidate's share of wins and no second value."""
+"""Of one case: from the score's name to the candidate's and the baseline's value; None where the case has no
+such value. A score of pairs has the candidate's share of wins and no second value."""
 
 
 class Kind(Enum):

@@ -1,4 +1,5 @@
-"""Who wrote the commands on a rollout, from the API server's own book of it: metadata.managedFields."""
+"""Finds the writer of each command on a rollout, from the API server's own book of it:
+metadata.managedFields."""
 
 from __future__ import annotations
 

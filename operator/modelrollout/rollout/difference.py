@@ -13,7 +13,7 @@ LONGEST_FORM = 32_768
 _LONGEST_VALUE = 80
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 _TOLD = ("uri", "revision", "servedName", "image", "port", "server")
-"""Fields whose values are told; of the others it is told that they changed."""
+"""Fields whose values are shown; for the others the text only says that they changed."""
 
 Form = Mapping[str, Any]
 

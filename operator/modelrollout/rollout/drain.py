@@ -1,4 +1,4 @@
-"""Revisions that leave: no traffic first, then their pods are told to go, and each goes by itself.
+"""Revisions that leave: they lose their traffic first; then their pods are deleted, and each ends by itself.
 
 A pod's preStop hook waits for its streams to end, at most `runtime.drain.timeout` (see `serving/scripts`).
 """

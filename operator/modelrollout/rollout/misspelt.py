@@ -1,4 +1,5 @@
-"""Annotations that look like a command and are none: a typo in an abort must not pass in silence."""
+"""Finds annotations that look like a command without being one: a typo in an abort must not pass in
+silence."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ def _unknown(annotations: Mapping[str, str]) -> list[str]:
 
 def meant(annotation: str) -> str | None:
     """The command that an annotation resembles: one under our prefix, or a command's name under a prefix that
-    is none or nearly ours."""
+    is missing or nearly ours."""
     prefix, slash, name = annotation.rpartition("/")
     near = difflib.get_close_matches(name.lower(), NAMES, n=1, cutoff=0.6)
     if prefix + slash == PREFIX:

@@ -53,12 +53,12 @@ class Named:
     selector: Mapping[str, str]
     """Empty: it has none."""
     writer: str | None = None
-    """Who last wrote the selector, when it was not us."""
+    """The writer of the selector, when it was not us."""
 
 
 @dataclass(frozen=True)
 class Author:
-    """Who wrote an annotation, by the object's managedFields."""
+    """The writer of an annotation, by the object's managedFields."""
 
     manager: str = ""
     applies: bool = False
@@ -162,7 +162,7 @@ class Observed:
     """Label selector of all pods of the rollout."""
     deleting: bool = False
     named: Named | None = None
-    """None: there is none, or the Service itself is what splits."""
+    """None: there is no such Service, or it splits the traffic itself."""
     version: str = ""
     """The resourceVersion of the ModelRollout."""
     authors: Mapping[str, Author] = field(default_factory=dict)

@@ -58,7 +58,7 @@ def _counted(view: View, revision: RevisionStatus | None) -> RevisionStatus | No
 
 
 def _warm(view: View, revision: RevisionStatus | None) -> RevisionStatus | None:
-    """Only of the revision before is it told who did not leave it."""
+    """Only the previous revision shows how many requests still reach it."""
     counted = _counted(view, revision)
     if revision is None or counted is None:
         return None
@@ -229,7 +229,7 @@ def worth_writing(before: Status, after: Status, now: float = 0.0) -> bool:
     """Whether more than counts and wording has changed. Each quarter of the pods is a change while they load,
     and so are the numbers of a step that is judged when they were last written a while ago.
 
-    A drained revision that has disappeared is none: the next write takes it out of `draining`.
+    A drained revision that has disappeared is no reason to write: the next write removes it from `draining`.
     """
     if _outdated(before, after, now) or changed_much(_left(before), _left(after)):
         return True

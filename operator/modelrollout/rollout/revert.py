@@ -91,8 +91,8 @@ def evaluation_failed(view: View) -> Change | None:
 
 
 def standing_failed(view: View) -> Change | None:
-    """The revision that was just promoted fails its evaluation, and the one before is still warm. Without a
-    ready pod it is told by what users met, and not by this."""
+    """The revision that was just promoted fails its evaluation, and the one before is still warm. When the
+    promoted revision has no ready pod, the revert names that as its reason, and not the evaluation."""
     found = fallen(view) if view.watching and view.ready(view.stable) else None
     if found is None or found[0].on_fail != "revert":
         return None

@@ -9,7 +9,8 @@ NAMES = ("gpu", "tpu", "gaudi", "neuron", "xpu", "npu")
 
 
 def per_pod(deployment: Mapping[str, Any] | None) -> float:
-    """Sum of the accelerator limits of a pod's containers; 1 where there are none, so that ratios hold."""
+    """Sum of the accelerator limits of a pod's containers; 1 where nothing is limited: ratios of pods then
+    stay true."""
     if deployment is None:
         return 1.0
     containers = deployment["spec"]["template"]["spec"].get("containers") or ()

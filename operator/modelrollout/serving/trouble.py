@@ -31,7 +31,8 @@ GRAVEST_FIRST = (
     "NotProbedYet",
     *STARTING_REASONS,
 )
-"""Every reason there is; where pods differ the gravest is told. From NotAnsweredYet on it is just early."""
+"""Every reason. Where pods have different ones, the gravest is reported. From NotAnsweredYet on it is just
+early."""
 LONGEST_QUOTE = 300
 ELSEWHERE = re.compile(r"see (the )?(root cause|stack ?trace|logs?|error)s? above|for more information", re.I)
 """A last line of this kind is no reason: a server's engine died, and the reason stands further up."""
@@ -40,7 +41,7 @@ ELSEWHERE = re.compile(r"see (the )?(root cause|stack ?trace|logs?|error)s? abov
 def trouble(
     deployment: Object, pods: Sequence[Object], warnings: Mapping[str, str] | None = None
 ) -> Trouble | None:
-    """The gravest reason for which a pod is missing or not ready; None when there is none.
+    """The gravest reason for which a pod is missing or not ready; None when all are ready.
 
     `warnings`: name of a pod -> its last Warning Event, where it was asked for.
     """
@@ -179,6 +180,6 @@ def is_ready(pod: Object) -> bool:
 
 
 def condition(body: Object, kind: str) -> Object:
-    """The condition of this type; empty when there is none."""
+    """The condition of this type; empty when the pod lacks it."""
     conditions = (body.get("status") or {}).get("conditions") or []
     return next((each for each in conditions if each["type"] == kind), {})

@@ -28,7 +28,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who asks. Never shown: not in a message, not in a trace."""
+    """The credentials of the asker. They are never shown: not in a message, not in a trace."""
 
     token: str = field(default="", repr=False)
     """Sent as `Authorization: Bearer`."""
@@ -60,7 +60,7 @@ def credentials_from(keys: Mapping[str, str]) -> Credentials:
 
 
 def credentials_in(folder: Path) -> Credentials:
-    """From a mounted Secret: one file for each key. Read anew for each question, for tokens are renewed.
+    """From a mounted Secret: one file for each key. Read anew for each question, because tokens are renewed.
 
     Raises OSError."""
     return credentials_from(
@@ -100,7 +100,7 @@ class Access:
 
 
 def shown(address: str) -> str:
-    """The address as it may be told: without user, password, query and fragment."""
+    """The address as messages may show it: without user, password, query and fragment."""
     scheme, mark, rest = address.partition("://")
     if not mark:
         scheme, rest = "", address

@@ -30,7 +30,7 @@ def rows(text: str) -> Iterator[Any]:
     Raises:
         TooMuch: a row, or their number, is beyond what is read.
         ValueError: it is not what Prometheus answers.
-        RecursionError: the same, nested too deeply to be told.
+        RecursionError: the same, nested too deeply to be read.
     """
     reader = _Reader(text)
     for name in reader.members():

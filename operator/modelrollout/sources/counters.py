@@ -69,7 +69,7 @@ class Counters:
         self._joining: dict[_Question, asyncio.Future[_Question]] = {}
         """A question without values -> with the values of all who joined."""
         self._scraped: dict[tuple[str, str], Stretch] = {}
-        """(label, value) -> the scrapes as they were last told."""
+        """(label, value) -> the scrapes as they were last answered."""
         self._counting = ThreadPoolExecutor(1, thread_name_prefix="counting")
 
     async def series(
@@ -131,7 +131,8 @@ class Counters:
         return _by_value(series, question.label)
 
     async def _fetch_scrapes(self, question: _Question) -> ByValue:
-        """The same for FAMILIES, of which minutes are needed: what was told lately is not asked for again."""
+        """The same for FAMILIES, of which minutes are needed: what was answered lately is not asked for
+        again."""
         since = question.at - question.window
         known = {
             value: stretch
@@ -153,7 +154,7 @@ class Counters:
         return _by_value(series, question.label)
 
     async def _stretches(self, question: _Question) -> dict[str, Stretch]:
-        """What is told of each value of the scope."""
+        """What the answer says of each value of the scope."""
         if not question.values:
             return {}
         answer = await self._fetch(question)
@@ -167,7 +168,8 @@ class Counters:
         return any((question.label, value) in self._large for value in question.values)
 
     async def _joined(self, own: _Question) -> _Question:
-        """One question for all who ask the same within a moment, and for who is watched beside them."""
+        """One question for all rollouts that ask the same within a moment, and for those that are watched
+        beside them."""
         now = asyncio.get_running_loop().time()
         self._asked.update({(own.label, value): now for value in own.values})
         same = replace(own, values=frozenset())

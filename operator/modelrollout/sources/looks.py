@@ -46,7 +46,7 @@ from modelrollout.sources.question import (
 __all__ = ["Counted", "LookSource", "Question"]
 
 Connect = Callable[[str, float, Callable[[], Credentials]], Provider]
-"""Address, seconds for each question, and who asks -> the server there."""
+"""(address, seconds for each question, credentials) -> the server there."""
 RETRIES = 2
 """How often a look whose last scrape has not arrived is asked for again, a settling time later each ..."""
 MOST_LAG = 300.0
@@ -88,7 +88,7 @@ class LookSource:
         self._access = access or Access()
         self._servers: dict[_Server, Counters] = {}
         self._asking: dict[_Server, set[_Rollout]] = {}
-        """Who asks each server; one that nobody asks is let go of."""
+        """The rollouts that ask each server; a server that no rollout asks is closed."""
         self._leaving: set[asyncio.Task[None]] = set()
         self._settled: dict[tuple[str, str, str], float] = {}
 

@@ -11,8 +11,8 @@ Value = TypeVar("Value")
 
 
 class Shared(Generic[Key, Value]):
-    """Answers that are being fetched or were fetched lately. A failure is told to all who wait for it, and
-    not kept: the next who asks tries again."""
+    """Answers that are being fetched or were fetched lately. A failure reaches all that wait for it and is
+    not kept: the next question tries again."""
 
     def __init__(self, keep: float) -> None:
         """`keep`: seconds for which an answer stays."""

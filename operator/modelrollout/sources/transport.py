@@ -55,7 +55,7 @@ class Line:
         self._is_cut = False
 
     def use(self, connection: socket.socket) -> None:
-        """The question goes over this one. The line holds a handle of its own, for the library closes its
+        """The question goes over this one. The line holds a handle of its own, because the library closes its
         own before it has read the answer."""
         with self._lock:
             self._close()
@@ -234,8 +234,8 @@ def _received(response: requests.Response) -> bytes:
 
 
 def _why(response: requests.Response, line: Line) -> str:
-    """The status, and the error where Prometheus wrote one. Nothing else of the answer is told: it may be of
-    a server that the one who reads it may not ask."""
+    """The status, and the error where Prometheus wrote one. Nothing else of the answer is shown: it may come
+    from a server that the reader may not ask."""
     status = response.status_code
     if status in (401, 403):
         return (

@@ -1,4 +1,5 @@
-"""Who wants to move the same traffic: rollouts by what they claim, so that no pass has to ask all others."""
+"""Finds the rollouts that want to move the same traffic, by what they claim, so that no pass has to ask all
+others."""
 
 from __future__ import annotations
 

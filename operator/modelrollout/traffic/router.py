@@ -22,7 +22,7 @@ class Match:
 
     kind: str  # "header" | "query" | "cookie"
     name: str
-    """A header's name is kept in lower case, for HTTP takes `X-Beta` and `x-beta` for the same."""
+    """A header's name is kept in lower case: HTTP takes `X-Beta` and `x-beta` as the same."""
     value: str
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Reading:
     split: Split | None
     """None: they hold something that is none of our splits (drift, or nothing written yet)."""
     settled: bool = True
-    """The gateway's controller has accepted this generation; true where there is none to ask."""
+    """The gateway's controller has accepted this generation; true where no controller is involved."""
     waiting_for: Problem | None = None
     """Why it is not settled. The split can be written all the same: a revert must not wait for this."""
     problem: Problem | None = None

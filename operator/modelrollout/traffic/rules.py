@@ -162,7 +162,7 @@ class RuleRouter(Dialect):
         return None
 
     def split(self, route: Object, site: Site) -> Split | None:
-        """The split that would be written exactly so; None when there is none."""
+        """The split that would be written exactly so; None when no split would."""
         rule = self.named(route)
         canary = shares.percent(self, rule[self.backends_key], site)
         mirror = self.mirror(rule, site)
@@ -201,7 +201,7 @@ class RuleRouter(Dialect):
             found = [condition_of(match) for match in split.matches]
             own.append(self._own(rule, MATCHED, found, "canary", site))
         if self.needs.sticky and 0 < split.canary < 100:
-            # who sends no cohort falls through to the named rule and is split by weight
+            # a request without a cohort falls through to the named rule and is split by weight
             below = Condition("header", self.needs.sticky, cohorts.below(split.canary), pattern=True)
             every = Condition("header", self.needs.sticky, cohorts.ANY, pattern=True)
             own.append(self._own(rule, COHORTS_BELOW, [below], "canary", site))

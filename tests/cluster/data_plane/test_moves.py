@@ -17,7 +17,7 @@ every_route = pytest.mark.parametrize("kind", ["HTTPRoute", "hosts", "subsets"])
 
 
 class Users:
-    """People who ask all the time, until told to stop; counts what they got."""
+    """People who ask all the time, until the test stops them; counts what they got."""
 
     def __init__(self, stage: Stage, count: int = 4) -> None:
         self.answers = Answers()

@@ -39,7 +39,7 @@ def test_pods_that_vanish_lose_their_users_at_once_and_get_them_back_when_they_a
 
 
 @every_route
-def test_a_pod_that_is_told_to_leave_is_replaced_without_a_failed_request(chat):
+def test_a_pod_that_is_deleted_is_replaced_without_a_failed_request(chat):
     """A node drain, an eviction, kubectl delete pod: with two pods a side, nobody notices."""
     chat.patch(KIND, {"spec": {"replicas": 2}})
     chat.change("two", {"weight": 100, "for": "1h"})

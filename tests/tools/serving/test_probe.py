@@ -153,7 +153,7 @@ def test_a_server_that_listens_but_does_not_answer_is_not_ready_and_says_why(
     assert log.read_text().strip() == done.stderr.strip()
 
 
-def test_a_server_without_any_known_api_is_told_with_all_its_answers(tmp_path: Path) -> None:
+def test_a_server_without_any_known_api_is_reported_with_all_its_answers(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with serving() as server:
         assert probe(server.port, log).returncode == 1

@@ -27,7 +27,7 @@ def why(**metric):
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.known_metrics()))
-def test_each_metric_tolerates_something_and_is_told_in_a_phrase(name):
+def test_each_metric_tolerates_something_and_is_described_in_a_phrase(name):
     metric = one(use=name).metric
     assert metric.name == name
     assert metric.tolerance != Tolerance()

@@ -240,7 +240,7 @@ EXTREME = (
 def test_no_numbers_break_the_engine(
     metric: tuple[Kind, Tolerance], arms: list[tuple[Arm | None, Arm | None]]
 ) -> None:
-    """Whatever a provider sends: a verdict, a state that is JSON, and no number that is none."""
+    """Whatever a provider sends: a verdict, a state that is JSON, and no NaN or infinity in it."""
     plan = Plan((Metric("m", *metric),), planned_looks=3)
     evidence, verdicts = judge(plan, [{"m": Observation(*pair)} for pair in arms])
     for verdict in verdicts:

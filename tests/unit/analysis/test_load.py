@@ -43,7 +43,7 @@ def test_a_canary_that_is_as_fast_under_more_load_passes() -> None:
     assert loaded.metrics["ttft"].promote_e == equal.metrics["ttft"].promote_e
 
 
-def test_a_slower_canary_with_less_load_is_reverted_and_its_load_is_told() -> None:
+def test_a_slower_canary_with_less_load_is_reverted_and_its_load_is_shown() -> None:
     verdict = after(SLOW, load=0.2)
     assert verdict.kind is VerdictKind.FAIL
     assert "holds for that load" in verdict.metrics["ttft"].message

@@ -204,7 +204,7 @@ def test_what_reaches_an_arm_of_weight_0_is_no_mismatch() -> None:
     assert split(0.5, 500, weight=0.0).mismatch is None
 
 
-def test_the_share_that_was_counted_is_told_beside_the_share_that_was_meant() -> None:
+def test_the_share_that_was_counted_is_shown_beside_the_share_that_was_meant() -> None:
     proof = SplitProof()
     assert proof.measured is None
     proof = proof.fold(30.0, (52.0, 948.0), 0.05).fold(60.0, (260.0, 740.0), 0.25)

@@ -1,4 +1,5 @@
-"""A recorded rollout is judged again to the same digits, and a broken file is told where it is broken."""
+"""A recorded rollout is judged again to the same digits, and the error names where a broken file is
+broken."""
 
 from __future__ import annotations
 
@@ -123,7 +124,7 @@ ALONE = {"canary": {"bad": 3, "total": 100}}
         ),
     ],
 )
-def test_a_broken_file_is_told_where(
+def test_the_error_names_where_a_file_is_broken(
     data: Any, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(Malformed) as refusal:

@@ -74,7 +74,7 @@ def test_only_replicas_has_a_default_on_the_server():
     assert [path for path, node in SCHEMA.items() if "default" in node] == [".spec.replicas"]
 
 
-def test_other_defaults_are_told_in_words():
+def test_other_defaults_are_given_in_words():
     assert SCHEMA[".spec.analysis.interval"]["description"].endswith("Default: 30s.")
 
 

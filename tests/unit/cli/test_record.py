@@ -62,14 +62,14 @@ def test_a_rollout_that_was_not_judged_has_nothing_to_record(record):
     )
 
 
-def test_another_analysis_than_the_one_that_was_judged_is_told(record):
+def test_another_analysis_than_the_one_that_was_judged_is_reported(record):
     wider = SPEC["analysis"] | {"metrics": [METRIC | {"tolerate": {"absolute": "0.02"}}]}
     code, said = record(judged(), wider)
     assert code == 2
     assert "are not those that were judged" in said
 
 
-def test_times_that_were_not_kept_are_told(record):
+def test_times_that_were_not_kept_are_reported(record):
     state = judged()
     state["looked"]["runs"] = []
     code, said = record(state)
@@ -77,7 +77,7 @@ def test_times_that_were_not_kept_are_told(record):
     assert "Of its 2 looks only the times of the newest 0 are kept" in said
 
 
-def test_evidence_of_another_version_is_told(record):
+def test_evidence_of_another_version_is_reported(record):
     code, said = record({"case": "nothing"})
     assert code == 2
     assert "another version of the operator" in said

@@ -1,4 +1,4 @@
-"""What is kept of an object, and who scaled a Deployment."""
+"""The cache keeps little of an object, but knows the writer that scaled a Deployment."""
 
 import pytest
 

@@ -106,7 +106,7 @@ def test_requests_that_still_reach_the_revision_before_are_counted_over_the_late
     assert rates[-1] == 0.0, "those who left are not counted for ever"
 
 
-def test_a_server_that_counts_no_requests_tells_nothing_of_who_is_left():
+def test_a_server_that_counts_no_requests_tells_nothing_of_the_users_that_are_left():
     trial = promoted()
     after(trial, 0.01)
     assert trial.left.rate is None

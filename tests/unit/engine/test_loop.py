@@ -46,7 +46,7 @@ async def test_the_daemon_of_a_rollout_that_is_gone_ends(loop):
     await ends(daemon)
 
 
-async def test_it_ends_when_it_is_told_to(loop):
+async def test_it_ends_at_the_signal(loop):
     stopped = Stopped()
     daemon = asyncio.create_task(loop.drive(AT, stopped))
     await asyncio.sleep(0.01)

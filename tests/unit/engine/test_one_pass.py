@@ -30,7 +30,7 @@ def view(deployments=(), phase="Progressing"):
     ],
     ids=["in mid-rollout", "at rest", "the first", "the canary's", "one that is there", "another act"],
 )
-def test_that_somebody_deleted_the_deployment_that_serves_is_told(action, seen, told):
+def test_that_somebody_deleted_the_deployment_that_serves_is_announced(action, seen, told):
     notes = remade(seen, action)
     assert [note.reason for note in notes] == (["DeploymentRemade"] if told else [])
 
@@ -43,7 +43,7 @@ def test_another_who_scales_our_deployment_is_named_with_what_to_do():
     assert scaled(view([("old", {})]), Scale("old", 2)) == []
 
 
-def test_the_same_is_told_once():
+def test_the_same_is_announced_once():
     kept, note = Kept(), Note("ScaledByAnother", "keda scales it", warning=True)
     assert kept.first_time([note]) == [note]
     assert kept.first_time([note, Note("Other", "x")]) == [Note("Other", "x")]

@@ -1,4 +1,4 @@
-"""A rollout's own Secret is read only where the administrator lets the operator, and never told."""
+"""A rollout's own Secret is read only where the administrator lets the operator, and never shown."""
 
 import asyncio
 import base64

@@ -151,7 +151,7 @@ def test_the_times_of_the_looks_are_stored_with_what_began_and_what_was_not_answ
     ]
 
 
-def test_what_the_past_says_against_a_tolerance_is_told_with_the_metric_also_after_a_restart():
+def test_what_the_past_says_against_a_tolerance_is_shown_with_the_metric_also_after_a_restart():
     trial = fresh()
     trial.warnings = {"http/success-rate": "An equal canary is proven never."}
     fold(trial)

@@ -63,7 +63,7 @@ def test_too_few_values_are_refused():
         ({}, False),
     ],
 )
-def test_bad_feedback_is_told_from_good(record, bad):
+def test_bad_and_good_feedback_are_told_apart(record, bad):
     assert is_bad(record, 0.5) is bad
 
 

@@ -1,4 +1,4 @@
-"""Who wrote a command is read from the API server's own book of it."""
+"""The writer of a command is read from the API server's own book of it."""
 
 from __future__ import annotations
 

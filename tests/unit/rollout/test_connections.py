@@ -1,4 +1,5 @@
-"""After a move by the Service alone: who still has a connection to the old revision, and how it ends."""
+"""After a move by the Service alone, some clients still have a connection to the old revision; how it
+ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A note carries what its sentence says in fields: who is affected, and how to go on or back."""
+"""A note carries what its sentence says in fields, such as the share of users that is affected and the way
+back."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def test_a_step_says_whom_it_affects_and_how_to_go_on_and_back() -> None:
     assert entered.figures["split"] == "5 % of requests"
 
 
-def test_a_pause_says_that_a_person_is_waited_for_and_who_is_affected_meanwhile() -> None:
+def test_a_pause_says_that_it_waits_for_a_person_and_how_many_are_affected_meanwhile() -> None:
     operator = on_trial(PLAN)
     operator.wait(600)
     waiting = facts(operator, "PausedByPlan")

@@ -83,7 +83,7 @@ def test_a_gate_that_is_absent_silent_stale_or_broken_holds(state: str, metrics:
     assert operator.world.route == Split(mirror=20)
 
 
-def test_an_answer_to_another_evaluation_is_none_to_this_one() -> None:
+def test_an_answer_to_another_evaluation_does_not_answer_this_one() -> None:
     operator = at_the_gate()
     operator.world.gates = {"toxicity": replace(operator.world.gates["golden"], state="passed")}
     operator.run_once()

@@ -129,7 +129,7 @@ def test_the_window_ends_when_somebody_deletes_the_warm_deployment() -> None:
     assert "WarmLost" in operator.notes
 
 
-def test_the_old_revisions_pods_are_told_to_go_when_no_route_can_bring_them_anything_new() -> None:
+def test_the_old_revisions_pods_are_deleted_when_no_route_can_bring_them_anything_new() -> None:
     """Each of them then goes by itself, once its streams have ended: `serving/scripts/drain.py`."""
     operator = promoted()
     operator.wait(3600 + 4)

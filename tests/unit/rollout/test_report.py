@@ -224,7 +224,7 @@ def test_looks_that_were_open_when_the_stay_ended_are_waited_for_without_a_write
 
 
 @pytest.mark.parametrize("reason", ["NoiseUnknown", "HeldByMetric"])
-def test_a_canary_that_looks_worse_is_told_at_once_and_once(reason: str) -> None:
+def test_a_canary_that_looks_worse_is_reported_at_once_and_once(reason: str) -> None:
     operator = on_trial(spec_of(analysis=METRICS))
     operator.judged(30, "Insufficient")
     before = operator.writes
@@ -269,7 +269,7 @@ def test_a_revision_that_is_sent_away_is_worth_a_write_and_one_that_has_gone_is_
     assert worth_writing(leaving, Status(draining=["older", "old"], draining_since="2026-11-26T12:00:00Z"))
 
 
-def test_every_quarter_of_the_pods_is_told_to_who_waits_for_them() -> None:
+def test_every_quarter_of_the_pods_is_written_to_status() -> None:
     operator = Operator(World(spec_of(replicas=8)))
     operator.run_once()
     start, before = operator.world.now, operator.writes

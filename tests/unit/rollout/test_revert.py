@@ -114,7 +114,7 @@ def test_abort_does_not_wait_for_a_problem_to_be_solved() -> None:
     assert operator.status.phase == "Reverted"
 
 
-def test_abort_of_the_first_revision_is_told_that_there_is_nothing_to_go_back_to() -> None:
+def test_abort_of_the_first_revision_gets_the_answer_that_there_is_nothing_to_go_back_to() -> None:
     operator = installed()
     command(operator, "abort")
     operator.settle()

@@ -76,7 +76,7 @@ def test_the_old_spec_inside_the_window_is_a_rollback_too_and_nothing_is_refused
     assert operator.world.created == [FIRST, SECOND]
 
 
-def test_after_the_window_a_rollback_is_told_what_to_do_instead() -> None:
+def test_after_the_window_a_rollback_gets_the_answer_what_to_do_instead() -> None:
     operator = promoted()
     operator.wait(4000)
     command(operator, "rollback")

@@ -1,4 +1,5 @@
-"""The Deployment of a revision: what the server is told, where weights come from, what a user may change."""
+"""The Deployment of a revision: what the server gets as arguments, where weights come from, what a user may
+change."""
 
 import json
 
@@ -80,7 +81,7 @@ def server_of(body):
         ),
     ],
 )
-def test_the_server_is_told_where_its_model_is(model, runtime, args):
+def test_the_arguments_say_where_the_model_is(model, runtime, args):
     assert server_of(built(model=model, runtime=runtime))["args"] == args
 
 
@@ -178,7 +179,7 @@ def test_the_probe_has_time_for_two_slow_answers():
     assert probe["timeoutSeconds"] > 2 * float(probe["exec"]["command"][5])
 
 
-def test_streams_may_end_before_the_server_is_told_to():
+def test_streams_may_end_before_the_server_gets_the_signal_to():
     body = built(runtime={"drain": {"timeout": "10m"}})
     assert server_of(body)["lifecycle"]["preStop"]["exec"]["command"][3:] == [
         DRAIN_SOURCE,

@@ -269,7 +269,7 @@ def test_nothing_is_said_of_a_pod_of_which_nothing_is_known(status):
     assert trouble(of_cluster(), [pod(status=status)]) is None
 
 
-def test_a_quota_that_allows_no_pod_is_told():
+def test_a_quota_that_allows_no_pod_is_reported():
     failed = {
         "type": "ReplicaFailure",
         "status": "True",
@@ -281,7 +281,7 @@ def test_a_quota_that_allows_no_pod_is_told():
     assert found.message == 'No pod could be made: pods "chat-1" is forbidden: exceeded quota.'
 
 
-def test_the_gravest_of_several_troubles_is_told():
+def test_the_gravest_of_several_troubles_is_reported():
     loading = pod("a", status=server(STARTED))
     crashing = pod(
         "b", status=server({"waiting": {"reason": "CrashLoopBackOff"}}, restarts=3, last=REMOVED_FLAG)
@@ -348,14 +348,14 @@ def crashed(log):
     return found.message
 
 
-def test_who_is_only_pointed_elsewhere_is_told_where_to_read():
+def test_a_message_that_only_points_elsewhere_says_where_to_read():
     message = crashed(POINTS_UP)
     assert "See root cause above" not in message
     assert "stands further up in its log" in message
     assert message.endswith("More: `kubectl logs -n ml chat-x-1 -c server --previous`.")
 
 
-def test_a_pod_that_waits_for_a_volume_is_told_with_its_last_warning_once_that_is_known():
+def test_a_pod_that_waits_for_a_volume_is_reported_with_its_last_warning_once_that_is_known():
     status = server({"waiting": {"reason": "ContainerCreating"}})
     pod = {"metadata": {"name": "chat-x-1", "namespace": "ml"}, "status": status}
     (early,) = of_pod(pod)

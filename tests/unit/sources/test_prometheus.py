@@ -147,13 +147,13 @@ async def test_a_redirection_is_not_followed(serve):
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "500 Oops", "200 OK", "404 Not Found"])
-async def test_nothing_is_told_of_a_body_that_is_not_prometheus_own_error(serve, status):
+async def test_nothing_is_shown_of_a_body_that_is_not_prometheus_own_error(serve, status):
     for body in (b"denied; internal token=AWS-KEY", b'{"error":"AWS-KEY"}', b'{"AWS-KEY":1}', b'"AWS-KEY"'):
         said = await refused(serve(http(body, status)).url)
         assert "AWS-KEY" not in said
 
 
-async def test_prometheus_own_error_is_told_short_and_clean(serve):
+async def test_prometheus_own_error_is_shown_short_and_clean(serve):
     words = "parse error: \x1b[31munexpected\r\n" + "x" * 1000
     body = json.dumps({"status": "error", "errorType": "bad_data", "error": words}).encode()
     said = await refused(serve(http(body, "400 Bad Request")).url)
@@ -167,7 +167,7 @@ async def test_the_metadata_service_is_not_asked_however_it_is_written(host):
     assert "an address that is never asked" in await refused(f"http://{host}")
 
 
-async def test_a_password_is_sent_and_never_told(serve):
+async def test_a_password_is_sent_and_never_shown(serve):
     guarded = serve(http(b"who?", "401 Unauthorized"))
     bob = Credentials(username="bob", password="hunter2", tenant="ml")
     said = await refused(guarded.url, credentials=bob)
@@ -191,7 +191,7 @@ async def test_a_mounted_secret_is_read_for_each_question_since_tokens_are_renew
     assert access.of(f"{server.url}/other") == Credentials()
 
 
-async def test_a_token_of_two_lines_is_not_sent_and_not_told(serve):
+async def test_a_token_of_two_lines_is_not_sent_and_not_shown(serve):
     server = serve(http(GOOD))
     said = await refused(server.url, credentials=Credentials(token="hunter2\r\nX-Evil: 1"))
     assert "one line" in said
@@ -205,7 +205,7 @@ async def test_a_token_is_sent_as_a_bearer(serve):
     assert "Authorization: Bearer t0ken" in server.requests[0]
 
 
-async def test_certificates_that_are_none_are_named(serve):
+async def test_files_that_are_not_certificates_are_named(serve):
     said = await refused(serve(http(GOOD)).url, credentials=Credentials(ca="nonsense"), seconds=5.0)
     assert "ca.crt must be certificates in PEM" in said
 

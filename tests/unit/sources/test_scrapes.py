@@ -1,4 +1,5 @@
-"""Scrapes of ten minutes are told once; then only what came since is asked for, and it comes to the same."""
+"""Scrapes of ten minutes are asked for once; then only what came since is asked for, and it comes to the
+same."""
 
 import asyncio
 from array import array
@@ -79,14 +80,14 @@ def test_the_past_is_asked_for_once_and_then_what_came_since():
     assert server.windows == [WINDOW, 10 + OVERLAP, 10 + OVERLAP]
 
 
-def test_who_has_not_asked_for_longer_than_the_window_is_told_everything_again():
+def test_a_rollout_that_has_not_asked_for_longer_than_the_window_gets_everything_again():
     server = Server(scraped("pod", [float(t) for t in range(0, 3000, 2)]))
     remembered, fresh = looks(server, [700.0, 700.0 + WINDOW])
     assert remembered == fresh
     assert server.windows == [WINDOW, WINDOW]
 
 
-def test_a_rollout_that_joins_is_told_its_whole_past_beside_the_others_last_minute():
+def test_a_rollout_that_joins_gets_its_whole_past_beside_the_others_last_minute():
     times = [float(t) for t in range(0, 1000, 2)]
     server = Server(scraped("pod", times) + scraped("its", times, rollout="other"))
 
@@ -152,7 +153,7 @@ moments = st.lists(st.integers(0, 1500), max_size=60, unique=True).map(lambda ts
     st.lists(moments, min_size=1, max_size=3),
     st.lists(st.integers(600, 1500).map(float), min_size=1, max_size=5).map(sorted),
 )
-def test_what_is_remembered_and_continued_is_what_would_be_told_at_once(pods, asked):
+def test_what_is_remembered_and_continued_is_what_one_answer_would_hold(pods, asked):
     series = [each for n, times in enumerate(pods) for each in scraped(f"pod-{n}", times, up=n % 2) if times]
     remembered, fresh = looks(Server(series), asked)
     assert remembered == fresh

@@ -30,7 +30,7 @@ async def test_who_asks_at_the_same_time_shares_one_answer():
     assert await shared.get("other", asked) == 2
 
 
-async def test_a_failure_is_told_to_all_who_wait_and_not_kept():
+async def test_a_failure_reaches_all_that_wait_and_is_not_kept():
     shared, go, times = Shared(keep=60), asyncio.Event(), []
 
     async def fail():

@@ -26,21 +26,21 @@ def test_who_names_the_same_route_or_service_is_a_rival(claims):
     assert claims.rivals(NEW) == {OLD: "httproutes/chat#completions"}
 
 
-def test_other_services_and_other_namespaces_are_none(claims):
+def test_other_services_and_other_namespaces_are_not_claimed(claims):
     claims.learn(OLD, body(OLD))
     claims.learn(NEW, body(NEW, service="other"))
     claims.learn(ELSEWHERE, body(ELSEWHERE))
     assert claims.rivals(OLD) == claims.rivals(NEW) == claims.rivals(ELSEWHERE) == {}
 
 
-def test_when_one_goes_the_others_are_told_that_its_target_is_free(claims):
+def test_when_one_goes_the_others_hear_that_its_target_is_free(claims):
     claims.learn(OLD, body(OLD))
     claims.learn(NEW, body(NEW))
     assert claims.forget(OLD) == {NEW}
     assert claims.rivals(NEW) == {}
 
 
-def test_when_one_turns_to_another_target_the_others_are_told_too(claims):
+def test_when_one_turns_to_another_target_the_others_hear_of_it_too(claims):
     claims.learn(OLD, body(OLD))
     claims.learn(NEW, body(NEW))
     assert claims.learn(OLD, body(OLD, generation=1)) == set()

@@ -1,4 +1,4 @@
-"""The processes of one arm whose counters can be used in a look, or why there are none."""
+"""The processes of one arm whose counters can be used in a look, or why no process can."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def _grown(
         total += value if moment in begun_again else value - previous
         previous = value
     if min(series.values[first:last]) < 0:
-        return math.nan  # no counter: what looks like a restart is none
+        return math.nan  # not a counter: what looks like a restart is a number that fell
     return total
 
 

@@ -1,4 +1,4 @@
-"""What was scraped and when: the ground on which "no sample" can be told from "nothing happened".
+"""What was scraped and when: this tells "no sample" and "nothing happened" apart.
 
 Prometheus writes `up` for every attempt, 1 or 0, with the time of the scrape; a process tells when it began
 by `process_start_time_seconds`. From both come births, restarts, ages, scrape intervals and silence.

@@ -1,4 +1,4 @@
-"""Does the data plane split as it was told? A sequential test of the share of arrivals against the weight.
+"""Does the data plane split as the route says? A sequential test of the share of arrivals against the weight.
 
 A canary that gets another share than configured is not compared with like: requests are lost before it,
 retried onto the other arm, or routed by something else. A mismatch holds a rollout.

@@ -1,4 +1,5 @@
-"""What one look at one metric saw: counts of both arms over the same closed interval, or why there are none.
+"""What one look at one metric saw: counts of both arms over the same closed interval, or why nothing could be
+counted.
 
 Arms carry what was counted, never a rate: the engine weighs every look by its counts. All counts are
 differences over the look (raw counter at the end minus raw counter at the start, resets repaired).

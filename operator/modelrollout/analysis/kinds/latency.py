@@ -1,9 +1,9 @@
 """Evidence on a distribution counted in buckets: latency, lengths, sizes.
 
-One test per decision edge on "beyond this edge"; `betting.edges` finds the edges that tell most. Against
-the canary their average counts; for it every single edge that the control often exceeds must be shown to be
-not worse. A pass says nothing of what lies between two edges, so where the buckets are too coarse for the
-tolerance there is none. The edge beyond the control's 99th percentile only objects: to prove that hardly any
+One test per decision edge on "beyond this edge"; `betting.edges` finds the edges that tell most. Against the
+canary their average counts; for it every single edge that the control often exceeds must be shown to be not
+worse. A pass says nothing of what lies between two edges, so a metric whose buckets are too coarse for the
+tolerance cannot pass. The edge beyond the control's 99th percentile only objects: to prove that hardly any
 request gets there takes thousands of them, however wide the tolerance in scale.
 """
 
@@ -351,7 +351,7 @@ class LatencyTest:
 
 
 def _rounded(evidence: tuple[TwoSided, ...]) -> tuple[TwoSided, ...]:
-    """The evidence as it is stored: in single precision, for many edges must fit."""
+    """The evidence as it is stored: in single precision, because many edges must fit."""
     numbers = single([number for test in evidence for number in test.dump_own()])
     parts = (numbers[i : i + OWN] for i in range(0, len(numbers), OWN))
     return tuple([test.with_own(part) for test, part in zip(evidence, parts, strict=True)])

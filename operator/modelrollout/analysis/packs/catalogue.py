@@ -54,7 +54,7 @@ class Pack:
     vantage: Vantage
     """Where it counts: a proxy sees requests that no pod answered."""
     arrivals: Recipe | None
-    """Requests that began, for the proof that traffic is split as it was told."""
+    """Requests that began, to prove that traffic is split as the route says."""
     durations: Mapping[Moment, Recipe]
     """Histograms of the seconds from a request's arrival until these moments of it."""
     cannot: str = ""
@@ -103,7 +103,7 @@ def remarks(metrics: Iterable[spec.Metric]) -> dict[str, str]:
 
 
 def arrivals(metrics: Sequence[spec.Metric]) -> Recipe:
-    """Where the requests of each arm are counted as they come in: by a proxy where one is judged, for it
+    """Where the requests of each arm are counted as they come in: by a proxy where one is judged, which also
     sees those that no pod answered; else by the pods, in a pack or in counters of the user's own."""
     used = [pack for metric in metrics if (pack := _pack_of(metric)) is not None and pack.arrivals]
     for pack in sorted(used, key=lambda pack: pack.vantage != "proxy"):

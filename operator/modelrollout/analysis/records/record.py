@@ -86,7 +86,8 @@ class Record:
 
 
 def read(data: Any) -> Record:
-    """The record in parsed JSON. Malformed, with the place and what was expected there, when it is none."""
+    """The record in parsed JSON. Raises Malformed, with the place and what was expected there, when it is not
+    one."""
     top = Shape(data, "the file")
     metrics, columns = [], []
     for shape in top.shapes("metrics"):

@@ -56,7 +56,7 @@ def absent(status: int, text: str, model: str) -> bool:
 
 
 def ask(port: int, path: str, body: dict[str, object] | None, patience: float, key: str) -> tuple[int, str]:
-    """Status and text of the answer; status 0 where there was none."""
+    """Status and text of the answer; status 0 where no answer came."""
     import http.client
     import json
 

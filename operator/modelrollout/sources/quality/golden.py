@@ -16,7 +16,7 @@ _MOST_MISTAKES = 20
 
 
 class Golden:
-    """The cases of one file. Raises Mistaken, with up to 20 sentences, for a file that cannot be used."""
+    """The cases of one file. Raises Mistaken, with up to 20 sentences, when the file cannot be used."""
 
     def __init__(self, path: Path, dataset: Dataset | None = None) -> None:
         self.path = path

@@ -79,7 +79,7 @@ class Run:
         random.Random(seed).shuffle(self._order)  # noqa: S311 - a fair order, the same after a restart
 
     async def go(self, told: Callable[[Progress], None] = lambda _: None) -> Verdict:
-        """The verdict; `told` hears of every case that was folded."""
+        """The verdict; `told` is called for every case that was folded."""
         started, fresh = time.perf_counter(), 0
         pending: dict[int, Record] = {}
         tasks: set[asyncio.Task[tuple[int, Record]]] = set()
