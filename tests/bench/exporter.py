@@ -4,35 +4,24 @@ Hundreds of pages a second would measure this exporter and not the operator; so 
 that Prometheus would have made for each pod.
 """
 
-import http.server
 import threading
 import time
+
+from tests.shared.metrics_page import MetricsPage
 
 RATE = 100.0
 """Requests a second of each rollout; one in a thousand fails."""
 
 
-class Exporter:
+class Exporter(MetricsPage):
     """Serves `/metrics`. Of a rollout's requests the canary gets what `weigh` said last."""
 
     def __init__(self):
+        super().__init__()
         self._lock = threading.Lock()
         self._shares = {}
         self._counted = {}
         self._began = {}
-        handler = type("Handler", (_Handler,), {"exporter": self})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def know(self, namespace, revisions):
         """`revisions`: rollout -> the revisions whose pods there are, the stable one first."""
@@ -73,18 +62,3 @@ class Exporter:
                         f'http_requests_total{{{served},status="5xx"}} {int(0.001 * total)}',
                     ]
         return "\n".join(lines) + "\n"
-
-
-class _Handler(http.server.BaseHTTPRequestHandler):
-    exporter: Exporter
-
-    def do_GET(self):
-        body = self.exporter.text().encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "text/plain; version=0.0.4")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass

@@ -8,6 +8,7 @@ from tests.bed.folders import REPOSITORY
 
 SOURCE = REPOSITORY / "operator" / "modelrollout"
 ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text("utf-8")
+TESTS = (REPOSITORY / "tests" / "README.md").read_text("utf-8")
 DECISIONS = REPOSITORY / "docs" / "decisions"
 REPLACES = re.compile(r"Replaces[^[]*?\[[^]]*]\(([\w-]+\.md)\)")
 
@@ -15,6 +16,18 @@ REPLACES = re.compile(r"Replaces[^[]*?\[[^]]*]\(([\w-]+\.md)\)")
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"`(\w+(?:/\w*)*(?:\.py|/))`", ARCHITECTURE))))
 def test_a_file_that_the_architecture_names_exists(path):
     assert (SOURCE / path).exists()
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`(\w+/[\w/]*(?:\.py)?)`", TESTS))))
+def test_a_file_that_the_page_of_the_tests_names_exists(path):
+    assert (REPOSITORY / path).exists() or (REPOSITORY / "tests" / path).exists()
+
+
+def test_the_page_of_the_tests_names_each_world():
+    tests = REPOSITORY / "tests"
+    files = [*tests.rglob("*world*.py"), *tests.rglob("stage.py")]
+    worlds = [str(path.relative_to(tests)) for path in files if not path.name.startswith("test_")]
+    assert [path for path in worlds if f"`{path}`" not in TESTS] == []
 
 
 def test_the_architecture_names_each_room():
