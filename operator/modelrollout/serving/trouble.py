@@ -34,8 +34,18 @@ GRAVEST_FIRST = (
 """Every reason. Where pods have different ones, the gravest is reported. From NotAnsweredYet on it is just
 early."""
 LONGEST_QUOTE = 300
-ELSEWHERE = re.compile(r"see (the )?(root cause|stack ?trace|logs?|error)s? above|for more information", re.I)
-"""A last line of this kind is no reason: a server's engine died, and the reason stands further up."""
+ELSEWHERE = re.compile(
+    r"see (the )?(root cause|stack ?trace|logs?|error)s? above|for more information"
+    r"|engine ?core( \S+)? failed to start",
+    re.I,
+)
+"""A line of this kind is no reason: a server's engine died, and the reason stands further up."""
+PREFIX = re.compile(r"(\([^()]*pid=\d+\) ?)?([A-Z]+ [\d-]+ [\d:.,]+ \[[^\]]*\] ?)?")
+"""Which process of the server speaks, then the level, the time and the place of a log line."""
+THROWN = re.compile(r"[\w.]*(Error|Exception|Interrupt|Exit)(:|$)")
+"""How the last line of a traceback begins."""
+SOURCE = re.compile(r"raise |return |File \"|Traceback |[~^]+$")
+"""The lines of a traceback that are no message, whatever errors they name."""
 
 
 def trouble(
@@ -161,12 +171,20 @@ def restarts(container: Object) -> str:
 
 
 def last_words(message: str) -> str:
-    """From the end of a log the last line that speaks of an error, else the last line; empty when all lines
-    that speak of one point elsewhere."""
+    """The line at the end of a log that says why: what was thrown, else a line that speaks of an error, else
+    the last line. Empty when each of these points elsewhere.
+
+    Where a line says that the cause stands above, the first error is the cause, and those after it follow.
+    """
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    telling = [line for line in errors if not ELSEWHERE.search(line)] if errors else lines
-    return quote(telling[-1]) if telling else ""
+    said = [(PREFIX.sub("", line, count=1).strip(), line) for line in lines]
+    thrown = [text for text, _ in said if THROWN.match(text)]
+    errors = [text for text, line in said if "error" in line.lower() and not SOURCE.match(text)]
+    found = thrown or errors or [text for text, _ in said]
+    telling = [text for text in found if text and not ELSEWHERE.search(text)]
+    if not telling:
+        return ""
+    return quote(telling[0] if any(map(ELSEWHERE.search, lines)) else telling[-1])
 
 
 def quote(text: str | None) -> str:

@@ -314,6 +314,22 @@ POINTS_UP = (
 )
 
 
+ENGINE_DIED = f"""\
+(EngineCore pid=77) ERROR 11-28 01:02:03 [core.py:1100] EngineCore failed to start.
+(EngineCore pid=77) ERROR 11-28 01:02:03 [core.py:1100] Traceback (most recent call last):
+(EngineCore pid=77) ERROR 11-28 01:02:03 [core.py:1100]   File "core.py", line 1091, in run_engine_core
+(EngineCore pid=77) ERROR 11-28 01:02:03 [core.py:1100]     raise SafetensorError(
+(EngineCore pid=77) ERROR 11-28 01:02:03 [core.py:1100] safetensors_rust.SafetensorError: \
+Error while deserializing header: incomplete metadata
+(APIServer pid=1) Traceback (most recent call last):
+(APIServer pid=1)   File "utils.py", line 903, in launch_core_engines
+(APIServer pid=1)     wait_for_engine_startup(
+(APIServer pid=1)   File "utils.py", line 960, in wait_for_engine_startup
+(APIServer pid=1)     raise RuntimeError(
+{POINTS_UP}
+"""
+
+
 def test_which_restart_the_pods_had_last_is_read_from_their_template():
     body = of_cluster()
     assert fleet(body, [], {}).restarted_at is None
@@ -330,11 +346,30 @@ def test_which_restart_the_pods_had_last_is_read_from_their_template():
             f"torch.OutOfMemoryError: CUDA out of memory.\n{POINTS_UP}",
             "torch.OutOfMemoryError: CUDA out of memory",
         ),
+        (
+            ENGINE_DIED,
+            "safetensors_rust.SafetensorError: Error while deserializing header: incomplete metadata",
+        ),
+        (ENGINE_DIED[ENGINE_DIED.index("(APIServer") :], ""),
+        ("(EngineCore pid=7) ERROR 11-28 01:02:03 [core.py:9] EngineCore failed to start.", ""),
+        ("ConnectionError: retrying\nValueError: no such model", "ValueError: no such model"),
+        ("ERROR 11-28 01:02:03 [x.py:1] cannot bind port 8000\nbye", "cannot bind port 8000"),
         ("ValueError: bad flag\nbye", "ValueError: bad flag"),
         ("loading\nkilled", "killed"),
         ("", ""),
     ],
-    ids=["it points up", "the reason before it", "the last error", "no error", "nothing"],
+    ids=[
+        "it points up",
+        "the reason before it",
+        "the engine's own error",
+        "the front end's traceback alone",
+        "that the engine died",
+        "one error after another",
+        "a log line",
+        "the last error",
+        "no error",
+        "nothing",
+    ],
 )
 def test_the_last_words_are_a_reason_and_not_where_one_stands(log, said):
     assert last_words(log) == said
