@@ -69,6 +69,33 @@ def test_a_note_that_is_no_weight_is_not_believed(note):
     assert ROUTER.read({sit.SERVICE_REF: service}, site).split == Split(50)
 
 
+@pytest.mark.parametrize(("note", "percent"), [("0", 50), ("100", 50), ("many", 50), ("7", 7)])
+def test_without_ready_pods_only_a_note_that_is_a_weight_says_the_share(note, percent):
+    service = written(Split(25))
+    service["metadata"]["annotations"]["modelrollout.io/weight"] = note
+    site = replace(sit.SITE, stable_ready=0, canary_ready=0)
+    assert ROUTER.read({sit.SERVICE_REF: service}, site).split == Split(percent)
+
+
+@pytest.mark.parametrize("missing", ["stable_revision", "canary_revision"])
+def test_a_selector_of_both_is_no_split_while_there_is_only_one_revision(missing):
+    site = replace(sit.SITE, **{missing: None})
+    assert ROUTER.read({sit.SERVICE_REF: written(Split(25))}, site).split is None
+
+
+def test_one_percent_is_a_mix_of_both_like_any_other_weight():
+    service = written(Split(1))
+    assert service["spec"]["selector"] == BOTH
+    assert service["metadata"]["annotations"]["modelrollout.io/weight"] == "1"
+
+
+def test_pods_of_an_earlier_revision_forbid_a_mix_and_no_whole_move():
+    site = replace(sit.SITE, other_ready=1)
+    assert written(Split(100), site=site)["spec"]["selector"] == CANARY
+    with pytest.raises(Unroutable, match="1 ready pods of an earlier revision"):
+        written(Split(99), site=site)
+
+
 @pytest.mark.parametrize(
     "selector",
     [None, {"app": "old"}, {**STABLE, "tier": "gold"}, {**STABLE, "modelrollout.io/revision": "zzz"}],
@@ -111,7 +138,10 @@ def test_four_replicas_make_20_33_43_or_50_percent():
     assert [round(each.percent) for each in ratio.achievable(4)] == [20, 33, 43, 50]
     assert ratio.listed(4) == "20, 33, 43 or 50"
     assert ratio.listed(1) == "50"
-    assert len(ratio.listed(1000).split(", ")) < 12
+    assert ratio.listed(12) == "8, 14, 20, 25, 29, 33, 37, 40, 43, 45, 48 or 50", (
+        "the longest list that is whole"
+    )
+    assert ratio.listed(24) == "4, 11, 17, 23, 27, 31, 37, 40, 43, 45, 48 or 50", "from the least to the most"
 
 
 @given(st.integers(1, 60), st.integers(1, 99))
