@@ -316,3 +316,22 @@ def test_a_servers_own_scorer_is_asked_over_http(world):
         (world.folder / "quality.yaml").write_text(text.replace("URL", address))
         code, report = world.run()
         assert (code, report["reason"]) == (3, "Unscored")
+
+
+def test_captured_requests_are_asked_of_both_sides_and_nothing_of_a_user_is_stored(world):
+    asked = [{"role": "user", "content": "Write to ada@lovelace.org."}]
+    lines = (json.dumps({"request": {"messages": asked, "user": "ada"}}) for _ in range(80))
+    (world.folder / "golden.jsonl").write_text("\n".join(lines))
+    for server in (world.new, world.old):
+        server.turn(answer="I wrote to grace@hopper.org")
+    world.policy("", "{score: output-tokens, atMostWorse: 20%}")
+    text = (world.folder / "quality.yaml").read_text()
+    given = "dataset: {file: golden.jsonl, format: requests}"
+    (world.folder / "quality.yaml").write_text(text.replace("dataset: golden.jsonl", given))
+    code, report = world.run("--results", "kept.jsonl", "--report", "report.md")
+    assert (code, report["verdict"]) == (0, "Pass")
+    kept = (world.folder / "kept.jsonl").read_text()
+    assert "[mail]" in kept
+    for written in (kept, (world.folder / "report.md").read_text(), json.dumps(report)):
+        assert "lovelace" not in written
+        assert "hopper" not in written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from modelrollout.evaluate.elo import ratings
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import Policy, read
+from modelrollout.evaluate.redaction import Redaction
 from modelrollout.evaluate.reports import document, junit, markdown
 from modelrollout.evaluate.reports.report import Report
 from modelrollout.sources.quality import results as stored
@@ -214,7 +216,7 @@ async def open_golden(policy: Policy, path: Path, given: str | None, files: Exit
     elif dataset.file is not None:
         file = path.parent / dataset.file
     elif dataset.url is not None:
-        file = await _fetched(dataset.url, files)
+        file = await _fetched(dataset.url, files, dataset.redaction)
     else:
         raise Mistaken([f"{path.name}: The dataset is in the cluster; give the file by --dataset."])
     golden = Golden(file, dataset)
@@ -222,7 +224,8 @@ async def open_golden(policy: Policy, path: Path, given: str | None, files: Exit
     return golden
 
 
-async def _fetched(url: str, files: ExitStack) -> Path:
+async def _fetched(url: str, files: ExitStack, redaction: Redaction | None) -> Path:
+    """A copy of what is at the address; redacted line by line before it is on a disk, where it has to be."""
     folder = files.enter_context(tempfile.TemporaryDirectory())
     file = Path(folder) / (url.rpartition("/")[2] or "golden.jsonl")
     try:
@@ -232,11 +235,25 @@ async def _fetched(url: str, files: ExitStack) -> Path:
         ):
             response.raise_for_status()
             with file.open("wb") as out:
-                async for part in response.aiter_bytes():
-                    out.write(part)
+                if redaction is None:
+                    async for part in response.aiter_bytes():
+                        out.write(part)
+                else:
+                    async for line in response.aiter_lines():
+                        out.write(_redacted(line, redaction))
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Mistaken([f"The dataset cannot be read from {url}: {error}."]) from error
     return file
+
+
+def _redacted(line: str, redaction: Redaction) -> bytes:
+    """A line of JSON with its texts redacted. A line that cannot be read keeps its mistake, for the
+    sentence that names it."""
+    try:
+        given = json.loads(line)
+    except (ValueError, RecursionError):
+        return f"{redaction.text(line)}\n".encode()
+    return f"{json.dumps(redaction.clean(given), ensure_ascii=False)}\n".encode()
 
 
 def text_of(path: Path) -> str:

@@ -17,7 +17,7 @@ MOST_CASES = 50_000
 LONGEST_LINE = 4_000_000
 """Characters; a longer line is no case but a file without line ends."""
 
-Format = Literal["cases", "openai-evals", "csv"]
+Format = Literal["cases", "openai-evals", "csv", "requests"]
 
 
 class Message(Written):
@@ -135,7 +135,13 @@ def from_json(line: str, place: str, form: Format = "cases") -> Case:
         raise Mistaken([f"{place}: It is no JSON: {error}."]) from error
     if not isinstance(given, dict):
         raise Mistaken([f"{place}: A case is a JSON object, this line is {_kind(given)}."])
-    return build(from_openai_evals(given, place) if form == "openai-evals" else given, place)
+    match form:
+        case "openai-evals":
+            return build(from_openai_evals(given, place), place)
+        case "requests":
+            return build(from_request(given, place), place)
+        case _:
+            return build(given, place)
 
 
 def build(given: Mapping[str, Any], place: str) -> Case:
@@ -162,6 +168,18 @@ def from_openai_evals(given: Mapping[str, Any], place: str) -> dict[str, Any]:
     if "id" in given:
         made["id"] = given["id"]
     made["metadata"] = {name: value for name, value in given.items() if name not in ("id", "input", "ideal")}
+    return made
+
+
+def from_request(given: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """A captured request to an OpenAI-compatible server, bare or below `request` or `body`. Its user and
+    its sampling are left out."""
+    body = next((given[name] for name in ("request", "body") if isinstance(given.get(name), dict)), given)
+    made = {name: body[name] for name in ("messages", "prompt", "tools") if body.get(name)}
+    if not made.keys() & {"messages", "prompt"}:
+        raise Mistaken(
+            [f"{place}: A captured request has `messages` or `prompt`, this one has {_listed(body)}."]
+        )
     return made
 
 

@@ -11,8 +11,10 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
+from modelrollout.evaluate.cases import Format
 from modelrollout.evaluate.measures import MEASURES
 from modelrollout.evaluate.mistakes import Mistaken, meant, sentences
+from modelrollout.evaluate.redaction import Redaction
 from modelrollout.evaluate.scorer_specs import AnyScorer, ScorerSpec
 from modelrollout.evaluate.wire import Written
 
@@ -30,8 +32,10 @@ class Dataset(Written):
     pvc: str | None = None
     path: str | None = None
     """On the PVC."""
-    format: Literal["cases", "openai-evals", "csv"] | None = None
-    """Guessed from the name and the first line where it is left out."""
+    format: Format | None = None
+    """Guessed from the name and the first line where it is left out; `requests` is never guessed."""
+    redact: Redaction | None = None
+    """What is taken out before anything is asked or stored. Captured requests are redacted in any case."""
     columns: dict[str, str] = Field(default_factory=dict)
     """CSV: from a case's field, such as expected, to the column's header."""
 
@@ -43,6 +47,11 @@ class Dataset(Written):
         if self.pvc is not None and self.path is None:
             raise ValueError("a dataset on a pvc needs the `path` of the file on it")
         return self
+
+    @property
+    def redaction(self) -> Redaction | None:
+        """None: the cases are somebody's own, and are stored as they are."""
+        return self.redact or (Redaction() if self.format == "requests" else None)
 
 
 class Sampling(Written):
@@ -209,7 +218,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _fields() -> set[str]:
-    models = (Policy, Gate, Dataset, Sampling, Prices, Risk, ScorerSpec)
+    models = (Policy, Gate, Dataset, Redaction, Sampling, Prices, Risk, ScorerSpec)
     names = {field.alias or name for model in models for name, field in model.model_fields.items()}
     from modelrollout.evaluate.scorer_specs import _KINDS
 

@@ -8,7 +8,16 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from modelrollout.evaluate.cases import MOST_CASES, Case, Format, csv_rows, from_json, from_row, guessed
+from modelrollout.evaluate.cases import (
+    MOST_CASES,
+    Case,
+    Format,
+    build,
+    csv_rows,
+    from_json,
+    from_row,
+    guessed,
+)
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.policy import Dataset
 
@@ -22,6 +31,7 @@ class Golden:
         self.path = path
         self._columns = dataset.columns if dataset else {}
         self._form: Format | None = dataset.format if dataset else None
+        self.redaction = dataset.redaction if dataset else None
         self._header = ""
         self._offsets, self._lengths, self._numbers = array("Q"), array("I"), array("I")
         self.tags: Counter[str] = Counter()
@@ -29,6 +39,8 @@ class Golden:
         self.labelled = array("I")
         """The cases that hold answers which people have marked."""
         self.digest = ""
+        if self.redaction is not None:
+            self.redaction.text("")  # a missing library is one mistake, and not one of each line
         self._check()
         self._file = path.open("rb")
 
@@ -113,8 +125,14 @@ class Golden:
         text, place = self._text(data, number), self._place(number)
         if self._form == "csv":
             rows = csv_rows(iter([self._header, text]))
-            return from_row(next(rows), self._columns, place)
-        return from_json(text, place, self._form or "cases")
+            return self._cleaned(from_row(next(rows), self._columns, place), place)
+        return self._cleaned(from_json(text, place, self._form or "cases"), place)
+
+    def _cleaned(self, case: Case, place: str) -> Case:
+        if self.redaction is None:
+            return case
+        whole = case.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+        return build(self.redaction.clean(whole), place)
 
     def _text(self, data: bytes, number: int) -> str:
         try:

@@ -125,8 +125,13 @@ class Run:
             record[side] = [self._stored(answer) for answer in answers]
         missing = [side for side, answers in arms.items() if not all(answer.answered for answer in answers)]
         if missing:
-            return position, {**record, "unanswered": missing}
-        return position, {**record, **_filled(await self.scoring.score(case, arms))}
+            return position, self._storable({**record, "unanswered": missing})
+        return position, self._storable({**record, **_filled(await self.scoring.score(case, arms))})
+
+    def _storable(self, record: Record) -> Record:
+        """An answer may say again what was taken out of a question, or what was never in one."""
+        redaction = self.golden.redaction
+        return redaction.clean(record) if redaction is not None else record
 
     async def _asked(self, case: Case, position: int) -> Arms:
         """Both sides, one straight after the other, in random order: neither is always the one that finds the
