@@ -82,7 +82,7 @@ class Looks:
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
 
     def judgement(self, at: RolloutKey) -> Judgement | None:
-        """What the looks say. A fault of ours in saying it must not keep a pass from an abort."""
+        """What the looks say. An error in reading it must not keep a pass from an abort."""
         trial = self._trials.get(at)
         try:
             return trial.judgement() if trial is not None else None

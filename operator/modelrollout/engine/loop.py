@@ -113,7 +113,7 @@ class Loop:
             self._wake_whom(ref, namespace, body)
 
     def gone(self, ref: Ref, namespace: str, last: Mapping[str, Any]) -> None:
-        """A child or a target was deleted."""
+        """Forget a child or a target that was deleted, and wake the rollouts that depend on it."""
         self._wake_whom(ref, namespace, last)
         self._cache.forget(ref, namespace, last=last)
 
@@ -124,7 +124,8 @@ class Loop:
                 self.wake(at)
 
     def _hear(self, at: RolloutKey, body: Mapping[str, Any]) -> None:
-        """A person spoke to the rollout, by spec or annotation: its next pass waits for no other's."""
+        """When a person spoke to the rollout, by spec or annotation, its next pass waits for no other
+        rollout's."""
         known = self._cache.get(at.ref, at.namespace)
         if known is not None and _asked(known["metadata"]) != _asked(body["metadata"]):
             self._kept[at].called = True
@@ -135,7 +136,7 @@ class Loop:
         self._kept[at].wake.set()
 
     def forget_rollout(self, at: RolloutKey) -> None:
-        """The resource is gone from the API: so are our memories of it. Its rivals may go on."""
+        """Forget a rollout whose resource is gone from the API, and wake its rivals."""
         self._cache.forget(at.ref, at.namespace)
         self._cache.drop(at.namespace, at.name)
         self._looks.forget(at)
@@ -156,7 +157,7 @@ class Loop:
         )
 
     async def list_everything(self, namespaces: Sequence[str]) -> None:
-        """See everything there is, once, before the first pass; `namespaces`: none for the whole cluster."""
+        """List everything once, before the first pass; `namespaces`: empty for the whole cluster."""
 
         kinds = listed()
 
@@ -284,7 +285,7 @@ class Loop:
                 self.see(at.ref, at.namespace, written)
 
     async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
-        """What the watches will show soon is read now, so that the retry decides on what is."""
+        """Read now what the watches will show soon, so that the retry decides on what is there."""
         try:
             await self._observer.refresh(at)
         except ClusterError:

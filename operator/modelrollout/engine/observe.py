@@ -177,7 +177,8 @@ class Observer:
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
     async def refresh(self, at: RolloutKey) -> None:
-        """Read what a write was refused on, so that the next pass does not decide on the same old state.
+        """Read again what a refused write was about, so that the next pass does not decide on the same old
+        state.
 
         Everything is asked for at once: an abort that met a conflict waits for one answer, not for six.
         """
@@ -209,9 +210,10 @@ class Observer:
         }
 
     def learn(self, at: RolloutKey, resource: Object) -> set[RolloutKey]:
-        """A rollout was seen: what it claims must be known to the others before it had a pass itself.
+        """Record what a rollout claims as soon as it is seen, so that the others know it before its first
+        pass.
 
-        Returns those who waited for a target that is free now.
+        Returns the rollouts that waited for a target that is free now.
         """
         return self._claims.learn(at, resource)
 
@@ -224,7 +226,7 @@ class Observer:
                     self._cache.want(ref, at.namespace, at.name)
 
     def forget(self, at: RolloutKey) -> set[RolloutKey]:
-        """The rollout is gone; returns those who waited for its targets."""
+        """Forget a rollout that is gone. Returns the rollouts that waited for its targets."""
         self.gateways.forget(at)
         self.fetcher.forget(at)
         self._reader.forget(at)

@@ -101,7 +101,7 @@ def _serves(view: Snapshot) -> str | None:
 
 
 def _named(view: Snapshot) -> Named | None:
-    """The Service that people named, where it is none of the router's and selects pods at all."""
+    """The Service that people named, where the router does not write it and it selects pods at all."""
     service = view.service
     if not view.router.capabilities.by_services or service is None:
         return None
@@ -115,7 +115,7 @@ def _named(view: Snapshot) -> Named | None:
 
 
 def _at_home(view: Snapshot) -> bool:
-    """What is to be given back of the route is as it was found already."""
+    """Whether the part of the route that would be given back is already as it was found."""
     original = view.status.original_traffic
     return original is None or not view.router.hand_back(view.objects, view.site, original)
 
@@ -125,7 +125,7 @@ def _ownerless(body: Object) -> bool:
 
 
 def _changed(view: Snapshot) -> str:
-    """What spec asks for otherwise than what serves, as far as it is known how that was made."""
+    """How what spec asks for differs from what serves, as far as it is known how that was made."""
     stable = view.status.stable
     serving = view.deployments.get(stable.revision) if stable is not None else None
     form = annotations_of(serving or {}).get(FORM_ANNOTATION)

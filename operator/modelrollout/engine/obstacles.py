@@ -1,4 +1,5 @@
-"""What only the cluster knows and what stands against a rollout: pure, from a view to a sentence."""
+"""Finds what only the cluster shows and what stands against a rollout: pure, from a snapshot to a
+sentence."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ class OnePass:
                 log.info("pods were listed anew, and the watches had not shown all")
 
     def _follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
-        """What is to be asked of Prometheus from now on. A fault of ours in saying it holds no abort up."""
+        """Say which looks are to be taken from now on. An error in that must not hold up an abort."""
         try:
             self._looks.follow(at, view, plan)
         except Exception as error:
@@ -200,7 +200,8 @@ class OnePass:
             raise refused
 
     async def _record(self, view: Snapshot, plan: Plan) -> None:
-        """Write the status, and tell what has changed in it: the next pass would not tell it again."""
+        """Write the status, then announce what has changed in it: the next pass would not announce it
+        again."""
         written = await self._writer.write(view, plan.status, lambda: self._looks.checkpoint(view.key))
         self._announcer.announce(view.key, written, plan.notes)
 
@@ -216,7 +217,7 @@ class OnePass:
 
 
 def remade(view: Snapshot, action: Action) -> list[Note]:
-    """That somebody has deleted the Deployment that users are served by, once it is there again."""
+    """A note that somebody deleted the Deployment that serves users, once it is there again."""
     if not isinstance(action, EnsureRevision | RestoreRevision) or view.status.phase == "Installing":
         return []
     serving = [each.revision for each in (view.status.stable, view.status.previous) if each is not None]
@@ -226,7 +227,7 @@ def remade(view: Snapshot, action: Action) -> list[Note]:
 
 
 def scaled(view: Snapshot, action: Action) -> list[Note]:
-    """That another writer scaled one of our Deployments, once it is set back."""
+    """A note that another writer scaled one of our Deployments, once it is set back."""
     if not isinstance(action, Scale):
         return []
     metadata = view.deployments.get(action.revision, {}).get("metadata", {})
@@ -246,7 +247,7 @@ def recount_after(view: Snapshot, plan: Plan) -> float | None:
 
 
 def guarded(resource: Mapping[str, Any]) -> bool:
-    """Our finalizer is on it, so that it cannot go before its traffic is given back."""
+    """Whether our finalizer is on it, so that it cannot go before its traffic is given back."""
     return FINALIZER in resource["metadata"].get("finalizers", ())
 
 

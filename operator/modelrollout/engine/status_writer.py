@@ -37,7 +37,7 @@ class StatusWriter:
     async def write(
         self, view: Snapshot, status: Status, evidence: Callable[[], dict[str, Any] | None]
     ) -> Mapping[str, Any]:
-        """Make the resource's status so, and return the resource as it is then.
+        """Write this status to the resource, and return the resource as it is then.
 
         The brain says what is worth a write. `evidence` rides along with each, so that the engine's
         cursor and its sums are always stored in one piece; alone it is written only every few minutes.

@@ -26,7 +26,7 @@ from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
 
 SHORTEST = 1 / 3
-"""Of a whole look; what a stage's first look must have."""
+"""The part of a whole look that a stage's first look must last."""
 
 
 @dataclass
@@ -115,7 +115,7 @@ class Trial:
         }
 
     def begin(self, evidence: Evidence, warnings: Mapping[str, str]) -> None:
-        """The control's past is known: evidence begins, at the stage where the rollout is."""
+        """Begin the evidence at the stage where the rollout is, now that the control's past is known."""
         self.evidence = evidence.restart_promotion(terms=self.stage.exposure.terms(None))
         self.warnings = warnings
 

@@ -24,7 +24,8 @@ class Writer:
         self._see = see
 
     async def create(self, view: Snapshot, ref: Ref, body: dict[str, Any]) -> dict[str, Any]:
-        """Create it, or take what is there: made by us before a crash, or unseen by the watch so far."""
+        """Create the object, or take the one that is there: we made it before a crash, or the watch has not
+        shown it yet."""
         try:
             made = await self._cluster.create(ref, view.key.namespace, body)
         except Conflict:
@@ -38,7 +39,7 @@ class Writer:
         return made
 
     async def write(self, view: Snapshot, writes: tuple[Write, ...], *, urgent: bool = False) -> None:
-        """What a router rendered, in order."""
+        """Carry out what a router rendered, in order."""
         for write in writes:
             match write:
                 case Patch(ref, operations):

@@ -1,4 +1,5 @@
-"""One step of the plan: pods, then traffic, then time and evidence, then the next."""
+"""Carries out one step of the plan: its pods, then its traffic, then its time and evidence, then the next
+step."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def blockers(view: View) -> list[str]:
 
 
 def lose(view: View) -> Change | None:
-    """The canary lost pods that the present split needs: back to stable, and the step begins anew."""
+    """When the canary has lost pods that the present split needs, its traffic goes back and its step begins
+    anew."""
     if not _climbing(view) or view.step is None or view.desired == Split() or _kept(view):
         return None
     weight = min(view.desired.canary, lowest(view))
@@ -60,7 +62,8 @@ def lose(view: View) -> Change | None:
 
 
 def _kept(view: View) -> bool:
-    """As many pods as the split was given to, or as it needs by now if that is fewer, but for a few."""
+    """Whether the canary still has the pods that the split was written for, or fewer if it needs fewer by
+    now. A few may be missing."""
     listed = view.listed("canary") if view.selected("canary") == view.canary else 0
     if steps.splits_by_pods(view.spec) and 0 < view.desired.canary < 100:
         return listed > 0  # the share shrinks with the pods by itself
@@ -71,7 +74,7 @@ def _kept(view: View) -> bool:
 
 
 def enter(view: View) -> Change | None:
-    """Capacity before traffic: the step's split is asked for once its pods can carry it."""
+    """Ask for the step's split once its pods can carry it: capacity comes before traffic."""
     if not _climbing(view) or view.step is None or view.paused or view.desired == view.asked or not fit(view):
         return None
     if unreachable(view.spec, view.asked.canary) is not None:
@@ -90,7 +93,8 @@ def _carries_the_rest(view: View) -> bool:
 
 
 def start_clock(view: View) -> Change | None:
-    """Time and looks count from when the route was read to carry the split, rounded up, never before."""
+    """Start the step's clock when the route is read to carry the split. It is rounded up, so that no time
+    before counts."""
     if not _climbing(view) or view.step is None or view.final or view.step.started_at:
         return None
     if view.desired != view.asked or not view.settled or not fit(view):

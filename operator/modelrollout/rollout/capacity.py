@@ -15,12 +15,12 @@ def needed(percent: int, replicas: int) -> int:
 
 
 def carries(ready: int, percent: int, replicas: int) -> bool:
-    """Every pod needed is ready: the share may be raised to this."""
+    """Whether every pod needed is ready, so that the share may be raised to this."""
     return ready >= needed(percent, replicas)
 
 
 def holds(ready: int, percent: int, replicas: int) -> bool:
-    """Enough of them are: the share may stay, and an emergency may bring it here."""
+    """Whether enough of them are ready, so that the share may stay, and an emergency may raise it to this."""
     return enough(ready, needed(percent, replicas))
 
 

@@ -31,7 +31,7 @@ def carrying(view: View) -> bool:
 
 
 def lost_at(view: View) -> float | None:
-    """When stable counts as lost, should none of its pods become ready before."""
+    """The moment at which stable counts as lost, unless one of its pods becomes ready before."""
     if not view.rolling or view.names_moved or view.ready(view.stable):
         return None
     if view.fleet(view.stable) is None:

@@ -89,7 +89,7 @@ def given(annotations: Mapping[str, str]) -> dict[str, Said]:
 
 
 def understand(name: str, value: str) -> Order | None:
-    """None when it is no value of this command."""
+    """Read the value of an annotation; None when this command has no such value."""
     text = value.partition("#")[0].strip()
     if name != "promote":
         if text.lower() == "true":
@@ -131,7 +131,8 @@ def _record(
 def out_of_date(record: CommandStatus, subject: Subject) -> str:
     """Why a bound order can never be carried out any more; empty while it can.
 
-    What names a revision may wait for it. What does not was meant for what was in progress then.
+    An order that names a revision may wait for it. One without a name was meant for what was in progress when
+    it was given.
     """
     order = understand(record.name, record.value)
     if record.name not in ORDERS or record.state != "Bound" or order is None:
@@ -184,7 +185,7 @@ def done(records: Sequence[CommandStatus], record: CommandStatus) -> list[Comman
 
 
 def mark(record: CommandStatus) -> str:
-    """What tells this saying of an order from every other saying of the same one."""
+    """The mark that tells this saying of an order apart from every other saying of the same order."""
     return f"{record.name}={record.value} {record.seen or record.at}"
 
 

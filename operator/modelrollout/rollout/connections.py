@@ -1,7 +1,7 @@
 """Clients who keep a connection open to the old revision after the Service has moved to the new one.
 
-kube-proxy asks a Service's selector when a connection opens. Only the end of a pod ends what is open, so
-that is what `traffic.closeConnectionsAfter` is made of.
+kube-proxy asks a Service's selector when a connection opens. An open connection ends only with its pod, so
+`traffic.closeConnectionsAfter` restarts the pods.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from modelrollout.rollout.view import Change, View
 COUNTED_OVER = 180.0
 """Seconds of looks over which requests are counted, so that rare ones do not come and go in status."""
 WORTH_A_WRITE = 2.0
-"""Times more or less than what status says."""
+"""How many times more or less than status says a count must be to be shown at once."""
 
 
 def closing_at(view: View) -> float | None:

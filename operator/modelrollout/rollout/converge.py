@@ -1,4 +1,4 @@
-"""What is to be done so that the cluster becomes what status means, as far as it is safe now.
+"""Derives the actions that make the cluster what status means, as far as they are safe now.
 
 Everything here follows from status and from what was observed; nothing is remembered. So a death
 between any two actions costs nothing: the next pass finds the rest of them again.
@@ -71,7 +71,8 @@ def _at_least(view: View, revision: str | None, replicas: int) -> list[Action]:
 
 
 def _canary(view: View, canary: str) -> list[Action]:
-    """Grown at once; shrunk (because `spec.replicas` was) only when no traffic change is under way."""
+    """Scale up at once; scale down, after `spec.replicas` was lowered, only when no traffic change is under
+    way."""
     fleet = view.fleet(canary)
     calm = view.settled and view.desired == view.asked
     if fleet is not None and fleet.wanted > view.pods:
@@ -140,7 +141,7 @@ def _traffic(view: View) -> list[Action]:
 
 
 def _known(view: View) -> bool:
-    """The pods that users are sent to are those that status means.
+    """Whether the pods that users are sent to are those that status means.
 
     The first users go to the revision that is being installed. A Service that splits by itself selects what
     the two others select, so it waits while one of them that it needs selects no revision of ours.

@@ -147,7 +147,7 @@ MOST_CHANGES = 64
 
 
 def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
-    """What one pass does. The same arguments give the same plan, whatever happened in between."""
+    """Decide what one pass does. The same arguments give the same plan, whatever happened in between."""
     if observed.deleting:
         return farewell(View(spec, status, observed, now))
     view = View(spec, status, observed, now)
@@ -189,7 +189,8 @@ def settle(view: View, policies: Sequence[Policy]) -> tuple[View, tuple[Note, ..
 
 
 def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Plan:
-    """Nothing of ours serves yet, and nothing can: nothing is touched."""
+    """The plan for a spec that cannot be carried out before anything of ours serves: touch nothing, and say
+    why."""
     message = problem.message if problem is not None else ""
     what = PhaseReport("Invalid", problem.reason if problem is not None else "Invalid", message)
     view, notes = _labelled(view, what, notes)
@@ -206,7 +207,7 @@ def _with_orders(view: View, acts: tuple[Action, ...]) -> tuple[Action, ...]:
 
 
 def _labelled(view: View, what: PhaseReport, notes: tuple[Note, ...]) -> tuple[View, tuple[Note, ...]]:
-    """The phase as people see it; that it waits for them, or is in trouble, is said once."""
+    """Set the phase that people see. One note says that the rollout waits for a person or is in trouble."""
     turned = view.status.phase != what.phase
     known = {condition.reason for condition in view.status.conditions if condition.type == PROGRESSING}
     after = view.after(view.change(phase=what.phase, phase_since=view.at)) if turned else view
@@ -234,7 +235,7 @@ def _misgivings(view: View) -> tuple[Note, ...]:
 
 
 def _alarm(view: View) -> tuple[Note, ...]:
-    """That the revision that serves fails an evaluation, or has no valid result, is said once."""
+    """Notes that the revision that serves fails an evaluation, or has no valid result; each is said once."""
     found = evaluated(view)
     before = {each.reason for each in view.status.conditions if each.type == EVALUATED}
     if found is None or found.reason in (*before, STANDING_PASSED.name, NOT_EVALUATED.name):
@@ -243,7 +244,8 @@ def _alarm(view: View) -> tuple[Note, ...]:
 
 
 def _remembering(view: View, acts: tuple[Action, ...]) -> View:
-    """Route and Service as they were found are in status before they are touched for the first time."""
+    """Store the route and the Service as they were found in status, before they are touched for the first
+    time."""
     touching = any(isinstance(act, SetTraffic) for act in acts) or (view.as_desired and not view.installing)
     if touching and view.status.original_traffic is None and view.observed.found is not None:
         weight = but(view.status.weight, since=view.status.weight.since or view.at)

@@ -1,4 +1,4 @@
-"""Another writer changed the route: it is named, and undone, but not in a race."""
+"""Names another writer that changed the route, and undoes the change, but not in a race."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from modelrollout.rollout.notes import note
 from modelrollout.rollout.view import Change, View
 
 BACKOFF = 10.0
-"""Seconds between two corrections: a controller that always writes back costs this much, not the API."""
+"""Seconds between two corrections, so that a controller that always writes back does not flood the API
+server."""
 AT_ONCE = 2.0
 """Seconds after a correction was decided in which it is sent, also when the first sending failed."""
 
 
 def drifting(view: View) -> bool:
-    """The route held what we asked for and does not now, and somebody else wrote it."""
+    """Whether the route held what we asked for, does not now, and somebody else wrote it."""
     return (
         view.confirmed
         and not view.as_desired

@@ -1,4 +1,4 @@
-"""A tool that holds an order for a setting and writes it back whenever it was taken off.
+"""Recognises a tool that takes an order for a setting and writes it back whenever it was taken off.
 
 A person who says an order again means it again. A tool means nothing by it; obeyed, it would stop every
 rollout to come, or pass every step. The two are told apart by how they write and how soon.
@@ -18,8 +18,8 @@ from modelrollout.rollout.notes import Note, note
 BY_HAND = frozenset({"kubectl-annotate", "kubectl-edit", "kubectl-patch", COMMAND_MANAGER})
 """Writers that write only when somebody gives the command."""
 APPLIED = (2, 900.0)
-"""Server-side apply says how the object is to be, always: so many times in a row it is obeyed, when the same
-order comes back within so many seconds. Tools sync every few minutes."""
+"""Server-side apply states how the object should always be. An order that comes back within this many seconds
+is obeyed this many times in a row. Tools sync every few minutes."""
 WRITTEN = (5, 60.0)
 """Other writers may be somebody's own program, which speaks for a person."""
 

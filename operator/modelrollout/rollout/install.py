@@ -11,7 +11,7 @@ from modelrollout.rollout.view import Change, View
 
 
 def find_stable(view: View) -> Change | None:
-    """Without a memory: the revision that is found serving, or else the one that spec asks for."""
+    """When status is empty, take the revision that is found serving, or else the one that spec asks for."""
     if view.stable is not None:
         return None
     serving = next((each for each in _found(view) if view.ready(each)), None)
@@ -49,7 +49,8 @@ def install_another(view: View) -> Change | None:
 
 
 def installed(view: View) -> Change | None:
-    """It has its pods and the route; once the spec asks for the next, that users may be on it is enough."""
+    """The first revision is installed once it has its pods and the route. When the spec asks for the next one
+    already, it is enough that users may be on it."""
     if not view.installing or view.stable is None:
         return None
     complete = holds(view.listed("stable", view.stable), 100, view.replicas)

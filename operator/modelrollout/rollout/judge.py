@@ -18,7 +18,7 @@ COUNTED = 2
 
 
 def needs_verdict(view: View) -> bool:
-    """There are metrics, and a control arm to compare with."""
+    """Whether there are metrics, and a control arm to compare with."""
     if view.spec.analysis is None or view.asked.canary >= 100:
         return False
     return view.stage is not None and view.stage.judged
@@ -30,7 +30,7 @@ def evidence(view: View) -> Judgement | None:
 
 
 def stayed(view: View) -> bool:
-    """The step has lasted as long as the plan says; for a pause without duration that is never."""
+    """Whether the step has lasted as long as the plan says; a pause without duration never has."""
     if view.stage is None or view.stage.stay is None or view.step is None:
         return False
     return view.after_seconds(view.step.started_at, view.stage.stay)
@@ -48,7 +48,7 @@ def awaited(view: View) -> float | None:
 
 
 def passed(view: View) -> bool:
-    """Its time is over, and what has to speak for it has spoken. Silence never passes a step."""
+    """Whether the step's time is over and what it waits for has passed it. Silence never passes a step."""
     if not stayed(view):
         return False
     match view.stage:
@@ -67,13 +67,14 @@ def passed(view: View) -> bool:
 
 
 def _proves(view: View, verdict: Judgement) -> bool:
-    """It is a Pass of what the next step risks; an edit of later steps may have made that more."""
+    """Whether the verdict is a Pass of what the next step risks; an edit of later steps may have made that
+    more."""
     margin = exposure(view.status.plan, view.index, view.spec).terms(None).margin
     return verdict.kind is VerdictKind.PASS and verdict.margin <= margin
 
 
 def late(view: View) -> bool:
-    """The step needs a verdict, has none, and its time for one is over."""
+    """Whether the step still lacks the verdict that it needs when the time for one is over."""
     analysis = view.spec.analysis
     if analysis is None or view.step is None or not needs_verdict(view) or passed(view) or not stayed(view):
         return False
@@ -81,7 +82,8 @@ def late(view: View) -> bool:
 
 
 def quietly_passed(view: View) -> bool:
-    """Late, undecided, nothing against it, and the user said that this is enough."""
+    """Whether the step is late and undecided, nothing speaks against it, and the user said that this is
+    enough."""
     analysis, verdict = view.spec.analysis, evidence(view)
     return (
         analysis is not None

@@ -26,14 +26,15 @@ def named(view: View) -> list[PointNamed]:
 
 
 def serving(view: View) -> str | None:
-    """The revision that users of no route belong to."""
+    """The revision that users should reach who come by no route."""
     if view.reverting:
         return view.good
     return view.canary if view.names_moved or carrying(view) else view.stable
 
 
 def see_named(view: View) -> Change | None:
-    """It has arrived; or somebody else pointed it at other pods: they are named, and it is pointed back."""
+    """Note that the Service has arrived, or that somebody else pointed it at other pods: name the writer and
+    point it back."""
     known, found = view.status.original_service, view.observed.named
     if known is None or found is None:
         return None
@@ -53,7 +54,8 @@ def see_named(view: View) -> Change | None:
 
 
 def _better(view: View, wanted: str) -> bool:
-    """It has the pods for everybody, or at least one where the Service leads nowhere now."""
+    """Whether the revision has the pods for everybody, or at least one where the Service leads nowhere
+    now."""
     found = view.observed.named
     assert found is not None  # or there is nothing to point
     complete = holds(view.ready(wanted), 100, view.replicas)

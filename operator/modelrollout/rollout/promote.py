@@ -15,7 +15,8 @@ from modelrollout.traffic.router import Split
 
 
 def taking_over(view: View) -> bool:
-    """Every step has passed and everybody was sent to the canary: from here on only names move."""
+    """Whether every step has passed and everybody was sent to the canary, so that only names move from here
+    on."""
     return view.rolling and view.final and (view.names_moved or view.desired == Split(100))
 
 

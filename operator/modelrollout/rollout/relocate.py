@@ -45,7 +45,7 @@ def handing_back(view: View) -> list[HandBack]:
 
 
 def let_go(view: View) -> Change | None:
-    """It is given back: from now on traffic is moved by what the spec names."""
+    """Once the old route is given back, traffic is moved by what the spec names."""
     asked, taken = view.observed.asked, view.status.taken
     if asked is None or taken is None or not _leaving(view) or not _at_home(view) or view.reverting:
         return None

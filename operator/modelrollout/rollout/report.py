@@ -300,7 +300,7 @@ def _watched(status: Status) -> tuple[object, ...]:
 
 
 def _remembered(original: OriginalService | None) -> dict[str, Any] | None:
-    """That the Service was seen where it was pointed is written with what comes next."""
+    """Leave out that the Service was seen where it was pointed: the next write brings it along."""
     return {**original.__dict__, "pointed": False} if original is not None else None
 
 

@@ -32,7 +32,7 @@ _BY_HAND = frozenset({say.ABORTED.name, say.ROLLED_BACK.name})
 
 
 def _leave(view: View, reason: Reason, **facts: object) -> Change:
-    """Turns round. The revision is refused, unless it leaves only because the spec has moved on."""
+    """Begin the way back. The revision is refused, unless it leaves only because the spec has moved on."""
     bad = view.canary or view.stable
     said = note(reason, revision=bad, **facts)
     return view.change(
@@ -100,8 +100,8 @@ def standing_failed(view: View) -> Change | None:
 
 
 def never_ready(view: View) -> Change | None:
-    """Loading is progress until the startup deadline. No deadline makes the API server have a Deployment that
-    it has refused."""
+    """Loading is progress until the startup deadline. A Deployment that the API server has refused is not
+    waited for."""
     if not view.rolling or view.step is None or view.step.started_at or view.names_moved:
         return None
     if view.observed.unmade == view.canary and view.fleet(view.canary) is None:
@@ -135,7 +135,7 @@ def no_verdict(view: View) -> Change | None:
 
 
 def stable_lost(view: View) -> Change | None:
-    """The revision that took over has no ready pod left, and a warm one beside it carries all."""
+    """Go back when the revision that took over has no ready pod left and a warm one can carry all users."""
     _, warm = replaced(view)
     since = lost_since(view)
     if since is None or view.now < since + GRACE or not holds(view.ready(warm), 100, view.replicas):

@@ -41,7 +41,7 @@ def expand(spec: Spec) -> list[Step]:
 
 
 def _is_move(step: Step) -> bool:
-    """The step sends everybody to the canary."""
+    """Whether the step sends everybody to the canary."""
     shift = stage_of(step).shift
     return shift is not None and shift.weight == 100
 
@@ -60,7 +60,7 @@ def _weights(curve: Curve) -> list[int]:
 
 
 def is_final(plan: Steps, index: int) -> bool:
-    """Nothing is left to be judged at this index: what remains is to promote."""
+    """Whether nothing is left to be judged at this index, so that only the promotion remains."""
     if index < len(plan) - 1:
         return False
     return index >= len(plan) or (_is_move(plan[index]) and not stage_of(plan[index]).stay)
@@ -108,5 +108,5 @@ def _for_matches(split: Split, plan: Steps) -> int:
 
 
 def splits_by_pods(spec: Spec) -> bool:
-    """The Service itself is the router: a weight is a share of the pods it selects."""
+    """Whether the Service itself is the router, so that a weight is a share of the pods it selects."""
     return capabilities_of(spec.traffic).splits_by_pods

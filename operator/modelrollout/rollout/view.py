@@ -81,7 +81,7 @@ class View:
 
     @cached_property
     def rolling(self) -> bool:
-        """A canary is on trial."""
+        """Whether a canary is on trial."""
         return self.canary is not None and not self.reverting
 
     @property
@@ -90,7 +90,7 @@ class View:
 
     @property
     def watching(self) -> bool:
-        """Promoted, and the revision before is still warm."""
+        """Whether a revision was promoted and the one before it is still warm."""
         return self.previous is not None and not self.rolling and not self.reverting
 
     @property
@@ -105,7 +105,7 @@ class View:
 
     @property
     def paused(self) -> bool:
-        """A person holds the revision on trial where it is."""
+        """Whether a person holds the revision on trial where it is."""
         return self.rolling and pending(self.status.commands, "pause", self.canary) is not None
 
     @property
@@ -191,7 +191,7 @@ class View:
 
     @property
     def names_moved(self) -> bool:
-        """Promotion has reached the point where the stable Service selects the new revision."""
+        """Whether promotion has reached the point where the stable Service selects the new revision."""
         return self.canary is not None and self.final and self.selected("stable") == self.canary
 
     # ── traffic ──
@@ -206,7 +206,7 @@ class View:
 
     @cached_property
     def as_desired(self) -> bool:
-        """The route says what we asked for."""
+        """Whether the route says what we asked for."""
         if self.read is None or self.read == self.desired:
             return self.read is not None
         if not steps.splits_by_pods(self.spec):
@@ -219,12 +219,12 @@ class View:
 
     @property
     def settled(self) -> bool:
-        """The route says what we asked for, and what acts on it has taken it."""
+        """Whether the route says what we asked for, and the gateway has taken it."""
         return self.as_desired and self.observed.route.settled
 
     @property
     def stuck(self) -> bool:
-        """The route has said what we asked for longer than a gateway needs to take it."""
+        """Whether the route has said what we asked for longer than a gateway needs to take it."""
         return (
             self.as_desired and not self.settled and not self.confirmed and self.past(self.asked_since, SLOW)
         )
@@ -236,12 +236,12 @@ class View:
 
     @property
     def quiet(self) -> bool:
-        """No request is meant for the canary's Service, and the route says so."""
+        """Whether no request is meant for the canary's Service, and the route says so."""
         return self.desired == Split() and self.settled
 
     @property
     def confirmed(self) -> bool:
-        """The route has held the desired split before; if it does not now, someone else wrote."""
+        """Whether the route has held the desired split before; if it does not now, someone else wrote."""
         if self.rolling:
             return self.status.step is not None and self.status.step.started_at is not None
         return not self.installing and not self.reverting and self.stable is not None
