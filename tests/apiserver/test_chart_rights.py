@@ -28,6 +28,7 @@ UNSEEN = {
     ("events", "list"): "when a pod waits for a volume for half a minute",
     ("configmaps", "get"): "when a copy was made just before a crash",
     ("configmaps", "patch"): "when a deleted rollout leaves pods with prompts",
+    ("pods", "patch"): "when stable pods rest while metrics judge",
     ("endpoints", "get"): "when a Service that had no selector is given back with deletion: drain",
     ("grpcroutes", "get"): "as httproutes",
     ("grpcroutes", "patch"): "as httproutes",

@@ -62,6 +62,7 @@ ACCEPTED = {
     "metrics of a pack and of one's own": but(
         analysis__metrics=[OWN, {"use": "vllm/errors"}, {"use": "vllm/errors", "name": "again"}]
     ),
+    "the default metrics, with all pods serving": but(analysis__metrics=REMOVE, analysis__equalLoad=False),
     "a limit instead of a tolerance": metric(tolerate=REMOVE, slo="0.01"),
     "a scalar with a limit of its own unit": metric(
         ratio=REMOVE, scalar={"value": "max(x{$arm})"}, slo="250", direction="change-is-bad",

@@ -71,9 +71,10 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [get, list, watch, create, patch, delete]
+# One label says which stable pods serve while a canary is compared at equal load.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list, watch]
+  verbs: [list, watch, patch]
 # Evaluations run as Jobs; how far one is, it says in its log.
 - apiGroups: [batch]
   resources: [jobs]
@@ -123,6 +124,10 @@ helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded,hook-failed
 {{- end }}
 
 {{- define "modelrollout.unmanage.rules" -}}
+# Pods that rest while a canary is compared serve again: nobody would call them back later.
+- apiGroups: [""]
+  resources: [services, pods]
+  verbs: [list, patch]
 - apiGroups: [modelrollout.io]
   resources: [modelrollouts]
   verbs: [get, list, patch]

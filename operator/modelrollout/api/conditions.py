@@ -129,6 +129,18 @@ WAITING_FOR_OTHERS = Reason(
     "Step {step} mixes two revisions behind one Service; it waits until the pods of {others} have left",
 )
 WAITING_FOR_ROUTE = Reason("WaitingForRoute", "Step {step}: the route is to carry {split}{cause}")
+WAITING_FOR_ROTATION = Reason(
+    "WaitingForRotation",
+    "Step {step}: {count} of {wanted} pods of {stable} are to rest, so that each pod of both revisions "
+    "carries as many requests; they stay ready",
+)
+UNEQUAL_LOAD = Reason(
+    "UnequalLoad",
+    "Step {step}: each pod of revision {revision} carries {load} times the requests of one of {stable}, "
+    "because {why}; {cost}",
+    warning=True,
+    transition="troubled",
+)
 STEP_ENTERED = Reason("StepEntered", "Step {step}: revision {revision} gets {split}", transition="entered")
 DWELLING = Reason("Dwelling", "Step {step}: revision {revision} has {split} at least until {until}")
 JUDGING = Reason("Judging", "Step {step}: revision {revision} has {split}; {verdict}{undecided}")

@@ -32,6 +32,10 @@ REVISION_LABEL = PREFIX + "revision"
 Immutable on a pod, unlike a role: relabelling pods at promotion would start new metric series."""
 ROLE_LABEL = PREFIX + "role"
 """On the role Services only."""
+ROTATION_LABEL = PREFIX + "rotation"
+"""On pods: whether the stable Service lists them while a canary is compared at equal load. A pod is born with
+`in`."""
+IN, OUT = "in", "out"
 
 EVALUATION_LABEL = PREFIX + "evaluation"
 """On an evaluation's Job and its pods: which evaluation."""

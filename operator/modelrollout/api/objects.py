@@ -72,6 +72,8 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 """On an EndpointSlice: the Service that it is of."""
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+"""On a pod: a Deployment that shrinks lets those of the lowest cost go first."""
 APPARMOR = "container.apparmor.security.beta.kubernetes.io/"
 
 

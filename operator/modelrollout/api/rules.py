@@ -271,7 +271,7 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
     ),
     spec.Analysis: (
         Rule(
-            """self.metrics.all(m, has(m.name)
+            """!has(self.metrics) || self.metrics.all(m, has(m.name)
                  ? self.metrics.exists_one(n, has(n.name) && n.name == m.name)
                  : !has(m.use)
                    || self.metrics.exists_one(n, !has(n.name) && has(n.use) && n.use == m.use))""",

@@ -367,6 +367,10 @@ class Analysis(Wire):
     """After this long without a verdict `onInsufficient` applies."""
     warm_up: Duration = "30s"
     """Pods younger than this are left out, in both arms alike."""
+    equal_load: bool = True
+    """While a route splits users and metrics judge, only so many pods of the old revision serve as give each
+    of them the load of a new revision's pod; the others stay loaded and ready, and one write brings them
+    back. false: all of them serve, and latency is compared at unequal load."""
     metrics: Annotated[list[Metric], Field(max_length=16)] = Field(default_factory=list)
     """What the two revisions are compared by. Empty: requests that vLLM refused, failed or ended with an
     error, time to first token, and scrapes that it did not answer; with traffic.istio also the success rate

@@ -1,8 +1,9 @@
 """`modelrollout unmanage`: stop the operator and let go of its ModelRollouts, before it is uninstalled.
 
-The pods of a ModelRollout and its route stay exactly as they are: uninstalling moves no user. What goes is
-the finalizer, which nobody would be there to honour. It is put back when an operator looks after the
-ModelRollout again, and so is the condition `Managed`, which no operator's own status has.
+The pods of a ModelRollout and its route stay as they are: uninstalling moves no user. Stable pods that rest
+while a canary is compared serve again, because nobody would call them when others die. What goes is the
+finalizer, which nobody would be there to honour. It is put back when an operator looks after the ModelRollout
+again, and so is the condition `Managed`, which no operator's own status has.
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ import structlog
 
 from modelrollout import logs
 from modelrollout.api.conditions import MANAGED, UNINSTALLED
-from modelrollout.api.names import FINALIZER, ROLLOUTS
-from modelrollout.api.objects import DEPLOYMENT, LEASE, name_of, named
+from modelrollout.api.names import (
+    FINALIZER,
+    OUT,
+    REVISION_LABEL,
+    ROLE_LABEL,
+    ROLLOUT_LABEL,
+    ROLLOUTS,
+    ROTATION_LABEL,
+)
+from modelrollout.api.objects import DEPLOYMENT, LEASE, POD, SERVICE, name_of, named
 from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing
 from modelrollout.cluster.lease import Lease
 from modelrollout.cluster.port import Cluster
+from modelrollout.serving.rotation import marks, narrowed, selecting
 from modelrollout.settings import default_of
 
 log = structlog.get_logger()
@@ -99,11 +109,27 @@ async def let_go(cluster: Cluster, namespaces: Sequence[str]) -> list[str]:
         for resource in await cluster.list(ROLLOUTS, namespace):
             at = f"{resource['metadata']['namespace']}/{resource['metadata']['name']}"
             try:
+                await _call_back(cluster, resource)
                 await _let_go(cluster, resource)
                 log.info("let go", rollout=at)
             except ClusterError as error:
                 failures.append(f"{at} still has the finalizer {FINALIZER}: {error}")
     return failures
+
+
+async def _call_back(cluster: Cluster, resource: dict[str, Any]) -> None:
+    """All stable pods serve. The Service comes first, because it is one write; then the labels."""
+    namespace, name = resource["metadata"]["namespace"], name_of(resource)
+    ours = f"{ROLLOUT_LABEL}={name}"
+    for service in await cluster.list(SERVICE, namespace, f"{ours},{ROLE_LABEL}=stable"):
+        if narrowed(service):
+            revision = service["spec"]["selector"][REVISION_LABEL]
+            operations = selecting(service, name, revision, all_pods=True)
+            await cluster.patch_json(named(SERVICE, name_of(service)), namespace, operations)
+    pods = await cluster.list(POD, namespace, f"{ours},{ROTATION_LABEL}={OUT}")
+    for marked in marks(pods, {ROLLOUT_LABEL: name}, 0):
+        with contextlib.suppress(Missing):
+            await cluster.patch_json(named(POD, marked.name), namespace, marked.operations)
 
 
 async def _let_go(cluster: Cluster, resource: dict[str, Any]) -> None:

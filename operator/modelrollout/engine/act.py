@@ -30,6 +30,7 @@ from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.leave import Leaver
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.obstacles import is_ours
+from modelrollout.engine.rotation import Rotation
 from modelrollout.engine.snapshot import Snapshot, prompts_hash
 from modelrollout.engine.write import Writer
 from modelrollout.rollout.difference import stored
@@ -39,15 +40,18 @@ from modelrollout.rollout.model import (
     DeleteRevision,
     EnsureRevision,
     HandBack,
+    Narrow,
     PointNamed,
     PointService,
     Release,
+    Rest,
     RestartPods,
     RestoreRevision,
     RunEvaluation,
     Scale,
     SetTraffic,
     TakeOff,
+    Widen,
 )
 from modelrollout.rollout.revision import form_of
 from modelrollout.serving.deployment import deployment
@@ -73,6 +77,7 @@ class Actor:
         self._observer = observer
         self._writer = Writer(cluster, cache, see)
         self._leaver = Leaver(cluster, cache, self._writer)
+        self._rotation = Rotation(cluster, cache, self._writer)
 
     async def do(self, view: Snapshot, action: Action) -> None:
         """Carry out one action.
@@ -86,18 +91,14 @@ class Actor:
                 await self._ensure(view, revision, replicas)
             case RestoreRevision(revision, replicas):
                 await self._restore(view, revision, replicas)
-            case Scale(revision, replicas):
-                ref = named(DEPLOYMENT, revision_name(view.key.name, revision))
-                self._writer.saw(view, ref, await self._cluster.scale(ref, view.key.namespace, replicas))
-            case RestartPods(revision, at):
-                ref = named(DEPLOYMENT, revision_name(view.key.name, revision))
-                metadata = {"annotations": {RESTARTED_ANNOTATION: at}}
-                body = {"spec": {"template": {"metadata": metadata}}}
-                self._writer.saw(view, ref, await self._cluster.merge(ref, view.key.namespace, body))
+            case Scale() | RestartPods():
+                await self._change(view, action)
             case PointService(role, revision):
                 await self._point(view, role, revision)
             case PointNamed(revision):
                 await self._point_named(view, revision)
+            case Rest() | Narrow() | Widen():
+                await self._rotation.turn(view, action)
             case SetTraffic(split, urgent):
                 await self._set_traffic(view, split, urgent=urgent)
             case DeleteRevision(revision):
@@ -110,6 +111,17 @@ class Actor:
                 await self._evaluations.run(view, action)
             case _:
                 assert_never(action)
+
+    async def _change(self, view: Snapshot, action: Scale | RestartPods) -> None:
+        ref = named(DEPLOYMENT, revision_name(view.key.name, action.revision))
+        match action:
+            case Scale(_, replicas):
+                body = await self._cluster.scale(ref, view.key.namespace, replicas)
+            case RestartPods(_, at):
+                metadata = {"annotations": {RESTARTED_ANNOTATION: at}}
+                restarted = {"spec": {"template": {"metadata": metadata}}}
+                body = await self._cluster.merge(ref, view.key.namespace, restarted)
+        self._writer.saw(view, ref, body)
 
     async def _take_off(self, view: Snapshot, annotation: str, value: str, mark: str) -> None:
         """When it is no longer there, or says something else, the watch will show what there is instead."""

@@ -18,6 +18,7 @@ from modelrollout.rollout.model import Gate, Judgement, Named, Observed, Outlook
 from modelrollout.rollout.revision import describe, form_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.policy import Policy
+from modelrollout.serving.rotation import narrowed
 from modelrollout.serving.services import port_warning
 from modelrollout.traffic import ownership, selector
 from modelrollout.traffic.router import Reading
@@ -77,6 +78,7 @@ def observed_from(
         serves=_serves(view),
         released=frozenset(revision for revision, body in view.deployments.items() if _ownerless(body)),
         ownerless=any(map(_ownerless, (*view.deployments.values(), *view.role_services.values()))),
+        narrowed="stable" in view.role_services and narrowed(view.role_services["stable"]),
     )
 
 

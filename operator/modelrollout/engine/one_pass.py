@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from modelrollout.engine.observed import observed_from
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.status_writer import StatusWriter
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import Action, EnsureRevision, Plan, RestoreRevision, Scale, SetTraffic
+from modelrollout.rollout.model import Action, EnsureRevision, Plan, RestoreRevision, Scale, urgent_first
 from modelrollout.rollout.notes import Note
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
@@ -175,14 +175,14 @@ class OnePass:
         waits for a status while users meet a bad model. Should we die with only the route written,
         the reason to revert is still there to be seen (the annotation, the counters) and leads here again.
         """
-        actions = list(plan.actions)
-        if actions and isinstance(first := actions[0], SetTraffic) and first.urgent:
+        actions, urgent = list(plan.actions), urgent_first(plan.actions)
+        if urgent:
             recording = asyncio.create_task(self._record(view, plan))
             try:
-                await self._actor.do(view, first)
+                await self._at_once(view, actions[:urgent])
             finally:
                 await recording
-            actions = actions[1:]
+            actions = actions[urgent:]
         else:
             await self._record(view, plan)
         refused = None
@@ -198,6 +198,20 @@ class OnePass:
                 self._announcer.announce(view.key, view.resource, kept.first_time(notes))
         if refused is not None:
             raise refused
+
+    async def _at_once(self, view: Snapshot, actions: Sequence[Action]) -> None:
+        """Pods that are called back, and then the users who leave a bad revision. That pods cannot be called
+        back keeps nobody on it: half of the pods, with longer queues, are better."""
+        *calls, move = actions
+        failure: ClusterError | None = None
+        for call in calls:
+            try:
+                await self._actor.do(view, call)
+            except ClusterError as error:
+                failure = error
+        await self._actor.do(view, move)
+        if failure is not None:
+            raise failure
 
     async def _record(self, view: Snapshot, plan: Plan) -> None:
         """Write the status, then announce what has changed in it: the next pass would not announce it

@@ -14,10 +14,12 @@ from modelrollout.rollout.analysis_status import COLLECTING
 from modelrollout.rollout.capacity import enough, holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import done, pending
+from modelrollout.rollout.fit import fit
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import lowest
 from modelrollout.rollout.judge import evidence, needs_verdict, passed, quietly_passed
 from modelrollout.rollout.notes import note
+from modelrollout.rollout.rotation import balanced
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.registry import unreachable
 from modelrollout.traffic.router import Split
@@ -25,20 +27,6 @@ from modelrollout.traffic.router import Split
 
 def _climbing(view: View) -> bool:
     return view.rolling and not view.names_moved and view.step is not None
-
-
-def fit(view: View) -> bool:
-    """The canary's Service lists every pod that the step's split needs, and nothing else is in the mix."""
-    if view.selected("canary") != view.canary or blockers(view):
-        return False
-    return view.listed("canary") >= view.pods_for(view.asked)
-
-
-def blockers(view: View) -> list[str]:
-    """Revisions that must be gone first: a Service that selects both arms by one label selects them too."""
-    if not steps.splits_by_pods(view.spec) or view.asked.canary in (0, 100):
-        return []
-    return view.others(view.stable, view.canary)
 
 
 def lose(view: View) -> Change | None:
@@ -93,11 +81,11 @@ def _carries_the_rest(view: View) -> bool:
 
 
 def start_clock(view: View) -> Change | None:
-    """Start the step's clock when the route is read to carry the split. It is rounded up, so that no time
-    before counts."""
+    """Start the step's clock when the route is read to carry the split and the pods of both revisions carry
+    the same. It is rounded up, so that no time before counts."""
     if not _climbing(view) or view.step is None or view.final or view.step.started_at:
         return None
-    if view.desired != view.asked or not view.settled or not fit(view):
+    if view.desired != view.asked or not view.settled or not fit(view) or not balanced(view):
         return None
     step = but(view.step, started_at=stamp(math.ceil(view.now)))
     return view.change(step=step, analysis=COLLECTING if needs_verdict(view) else view.status.analysis)

@@ -25,6 +25,7 @@ from modelrollout.rollout.model import (
 )
 from modelrollout.rollout.named import named
 from modelrollout.rollout.promote import taking_over
+from modelrollout.rollout.rotation import sent_to_rest
 from modelrollout.rollout.view import View
 
 
@@ -34,7 +35,7 @@ def actions(view: View) -> tuple[Action, ...]:
     rest = [*_fleets(view), *_services(view)]
     ordered: list[Action] = [*traffic, *rest] if view.reverting else [*rest, *traffic]
     adopted = [Adopt()] if view.observed.ownerless and not view.installing else []
-    return (*ordered, *named(view), *adopted, *restarts(view), *removals(view))
+    return (*ordered, *named(view), *adopted, *sent_to_rest(view), *restarts(view), *removals(view))
 
 
 # ── pods ────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ from modelrollout.api.times import unix
 from modelrollout.rollout import carry, connections, drift, judge, named, orders, revert, standing
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.gate import answer
+from modelrollout.rollout.rotation import balanced
 from modelrollout.rollout.view import SLOW, View
 
 
@@ -47,7 +48,7 @@ def _moments(view: View) -> Iterator[float]:
         yield lost
     if (correction := named.correction_due(view)) is not None:
         yield correction
-    if view.asked_since is not None and not view.settled and not view.confirmed:
+    if view.asked_since is not None and not view.confirmed and not (view.settled and balanced(view)):
         yield unix(view.asked_since) + seconds(SLOW)
     if view.stuck:
         yield view.now + seconds(SLOW)  # a Gateway is watched by nobody of ours

@@ -35,6 +35,7 @@ from modelrollout.rollout import (
     promote,
     relocate,
     revert,
+    unequal,
 )
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
@@ -42,10 +43,11 @@ from modelrollout.rollout.deadlines import orders_due, requeue
 from modelrollout.rollout.facts import described
 from modelrollout.rollout.farewell import farewell
 from modelrollout.rollout.gate import runs
-from modelrollout.rollout.model import Action, Observed, Plan, PointNamed, SetTraffic
+from modelrollout.rollout.model import Action, Observed, Plan, PointNamed, SetTraffic, urgent_first
 from modelrollout.rollout.notes import Facts, Note
 from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing
+from modelrollout.rollout.rotation import called_back
 from modelrollout.rollout.standing import due, evaluated
 from modelrollout.rollout.view import Change, View
 
@@ -158,7 +160,8 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
         return _refused(view, notes, problem)
     moved = relocate.arrived(status, view)
     held = moved or (problem is not None and not view.reverting)
-    acts = (*relocate.handing_back(view), *(() if held else (*actions(view), *runs(view), *due(view))))
+    acts = (*called_back(view, held=held), *relocate.handing_back(view))
+    acts = acts if held else (*acts, *actions(view), *runs(view), *due(view))
     acts = () if moved else _with_orders(view, acts)
     view = view if moved else _remembering(view, acts)
     what = current_phase(view)
@@ -202,7 +205,7 @@ def _refused(view: View, notes: tuple[Note, ...], problem: Problem | None) -> Pl
 
 def _with_orders(view: View, acts: tuple[Action, ...]) -> tuple[Action, ...]:
     """Orders that are over go before anything that the API server may refuse, but after urgent traffic."""
-    urgent = sum(isinstance(act, SetTraffic) and act.urgent for act in acts[:1])
+    urgent = urgent_first(acts)
     return (*acts[:urgent], *orders.taken_off(view), *acts[urgent:])
 
 
@@ -228,7 +231,7 @@ def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
 def _misgivings(view: View) -> tuple[Note, ...]:
     """What works but may mislead is said once, when it comes up; the condition goes on saying it."""
     known = {each.reason for each in view.status.conditions if each.type == TRAFFIC_SPLIT}
-    said = view.observed.route.warnings
+    said = (*view.observed.route.warnings, *unequal.warnings(view))
     if known & {warning.reason for warning in said} or view.installing or view.stable is None:
         return ()
     return tuple(Note(each.reason, each.message, warning=True, facts=Facts("troubled")) for each in said)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from modelrollout.analysis.betting.ladder import StepTerms, terms_of
 from modelrollout.api.spec import Spec
 from modelrollout.rollout import steps
+from modelrollout.rollout.equal_load import serving_at
 from modelrollout.traffic.ratio import nearest
 from modelrollout.traffic.router import Split
 
@@ -47,7 +48,7 @@ def exposure(plan: steps.Steps, index: int, spec: Spec) -> Exposure:
         pods = nearest(spec.replicas, split.canary).pods
         return Exposure(risked, 1.0, 1 / (spec.replicas + pods))
     each = canary / steps.pods(plan, index, spec)
-    return Exposure(risked, each / (control / spec.replicas), each)
+    return Exposure(risked, each / (control / serving_at(plan, index, spec)), each)
 
 
 def _risked(plan: steps.Steps, index: int, split: Split) -> float:

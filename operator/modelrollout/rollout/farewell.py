@@ -10,7 +10,17 @@ from __future__ import annotations
 from modelrollout.api.times import unix
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.drain import ROUTE_LAG
-from modelrollout.rollout.model import Action, HandBack, Plan, PointNamed, PointService, Release, SetTraffic
+from modelrollout.rollout.model import (
+    Action,
+    HandBack,
+    Plan,
+    PointNamed,
+    PointService,
+    Release,
+    Rest,
+    SetTraffic,
+)
+from modelrollout.rollout.rotation import all_back
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import Split
 
@@ -23,6 +33,7 @@ def farewell(view: View) -> Plan:
         return Plan(view.status)
     stays = survivor(view) if view.spec.deletion == "orphan" else None
     acts = _orphaning(view, stays) if stays is not None else _giving_back(view)
+    acts = [*all_back(view), *acts]
     if acts:
         return Plan(view.status, tuple(acts), requeue=AT_ONCE)
     return _waiting(view)
@@ -47,6 +58,8 @@ def _orphaning(view: View, stays: str) -> list[Action]:
         acts.append(HandBack(service=False))
     if observed.splits_by_pods and view.read not in (Split(), None) and view.selected("stable") is not None:
         acts.append(SetTraffic(Split()))
+    if (fleet := view.fleet(stays)) is not None and fleet.out:
+        acts.append(Rest(stays, 0))
     if stays not in observed.released:
         acts.append(Release(stays))
     return acts

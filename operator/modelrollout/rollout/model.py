@@ -6,7 +6,7 @@ clock or kopf; times are unix seconds (UTC).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -42,6 +42,13 @@ class Fleet:
     trouble: Trouble | None = None
     restarted_at: str | None = None
     """As `RestartPods` last said."""
+    out: int = 0
+    """Pods that are labelled as out of rotation."""
+    resting: int = 0
+    """Ready pods among them that the stable Service does not list because of that: one write brings them
+    back."""
+    unmarked: int = 0
+    """Ready pods without that label, from before it was in the template."""
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,8 @@ class Observed:
     """Revisions whose pods outlive the resource."""
     ownerless: bool = False
     """Deployments or Services that a rollout of this name left behind when it was deleted."""
+    narrowed: bool = False
+    """The stable Service selects only pods that are in rotation, and not all of its revision."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +226,29 @@ class PointService:
     """Make the role's Service select the revision's pods."""
 
     role: Role
+    revision: str
+
+
+@dataclass(frozen=True)
+class Rest:
+    """Label so many ready pods of the revision as out of rotation, and all others as in it."""
+
+    revision: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Narrow:
+    """Make the stable Service select only the revision's pods that are in rotation."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class Widen:
+    """Make the stable Service select all of the revision's pods again. Goes before whatever sends it more
+    users, and as urgently."""
+
     revision: str
 
 
@@ -292,6 +324,9 @@ Action = (
     | Scale
     | RestartPods
     | PointService
+    | Rest
+    | Narrow
+    | Widen
     | PointNamed
     | SetTraffic
     | RunEvaluation
@@ -301,6 +336,16 @@ Action = (
     | Adopt
     | TakeOff
 )
+
+
+def urgent_first(actions: Sequence[Action]) -> int:
+    """How many of the first actions wait for no status write: an urgent traffic change, and before it the
+    pods that are called back to take it."""
+    calls = next((i for i, action in enumerate(actions) if not isinstance(action, Widen)), len(actions))
+    moves = [
+        action for action in actions[calls : calls + 1] if isinstance(action, SetTraffic) and action.urgent
+    ]
+    return calls + 1 if moves else 0
 
 
 @dataclass(frozen=True)

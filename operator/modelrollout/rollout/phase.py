@@ -13,15 +13,17 @@ from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import judge
-from modelrollout.rollout.advance import blockers, describe, fit
+from modelrollout.rollout.advance import describe
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.connections import who_is_left
+from modelrollout.rollout.fit import blockers, fit
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.handover import course
+from modelrollout.rollout.rotation import balanced, resting
 from modelrollout.rollout.standing import holding, staleness
 from modelrollout.rollout.steps import splits_by_pods
-from modelrollout.rollout.view import View
+from modelrollout.rollout.view import SLOW, View
 from modelrollout.traffic.registry import unreachable
 from modelrollout.traffic.router import Split
 
@@ -140,6 +142,10 @@ def _waiting_for_pods(view: View) -> PhaseReport:
 
 
 def _waiting_for_route(view: View) -> PhaseReport:
+    late = view.past(view.asked_since, SLOW) and view.settled and fit(view)
+    if late and (count := resting(view)) and not balanced(view):
+        facts = {"step": view.progress, "count": count, "wanted": view.replicas, "stable": view.stable}
+        return _do("Progressing", say.WAITING_FOR_ROTATION, **facts)
     split, cause = describe(view.asked), _gateway(view)
     what = _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
     waiting = view.observed.route.waiting_for

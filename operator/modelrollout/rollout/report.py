@@ -13,6 +13,7 @@ from modelrollout.api.printable import printable
 from modelrollout.api.problem import Problem
 from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status, WeightStatus
 from modelrollout.api.times import unix
+from modelrollout.rollout import unequal
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.connections import changed_much, requests_left
@@ -143,7 +144,9 @@ def _available(view: View) -> Finding:
 
 
 def _reached(view: View, role: Role) -> int:
-    return view.observed.endpoints.get(role, {}).get(view.selected(role) or "", 0)
+    fleet = view.fleet(view.selected(role))
+    resting = fleet.resting if fleet is not None and role == "stable" else 0
+    return view.observed.endpoints.get(role, {}).get(view.selected(role) or "", 0) + resting
 
 
 def _promoted(view: View, what: PhaseReport) -> Finding:
@@ -188,9 +191,9 @@ def _traffic_split(view: View) -> Finding:
         return Finding("False", say.DRIFTED.name, f"{route.writer} changed the route")
     if view.observed.split_mismatch:
         return _said("False", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
-    if route.warnings:
-        told = " ".join([say.AS_DESIRED.say() + ".", *(warning.message for warning in route.warnings)])
-        return Finding("True", route.warnings[0].reason, told)
+    if said := (*route.warnings, *unequal.warnings(view)):
+        told = " ".join([say.AS_DESIRED.say() + ".", *(warning.message for warning in said)])
+        return Finding("True", said[0].reason, told)
     return _said("True", say.AS_DESIRED)
 
 

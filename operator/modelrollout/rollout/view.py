@@ -140,11 +140,16 @@ class View:
         return self.observed.services.get(role)
 
     def listed(self, role: Role, revision: str | None = None) -> int:
-        """Ready endpoints that requests to the role reach; of one revision, or of the one it selects."""
+        """Ready endpoints that requests to the role reach; of one revision, or of the one it selects.
+
+        With those out of rotation: they are called back before anything sends the role more users.
+        """
         wanted = self.selected(role) if revision is None else revision
-        if wanted is None:
+        fleet = self.fleet(wanted)
+        if wanted is None or fleet is None:
             return 0
-        return min(self.ready(wanted), self.observed.endpoints.get(role, {}).get(wanted, 0))
+        resting = fleet.resting if role == "stable" else 0
+        return min(fleet.ready, self.observed.endpoints.get(role, {}).get(wanted, 0) + resting)
 
     def others(self, *revisions: str | None) -> list[str]:
         """Revisions besides these that have pods."""

@@ -87,7 +87,7 @@ def complete_template(
         raise ValueError("; ".join(found))
     # The overlay may add labels but not take these: the Deployment would not select its own pods.
     metadata = template["metadata"]
-    identity = labels.identity(rollout, revision)
+    identity = labels.in_rotation(rollout, revision)
     return template | {"metadata": {**metadata, "labels": {**metadata.get("labels", {}), **identity}}}
 
 
@@ -97,7 +97,7 @@ def pod_labels(rollout: str, spec: Spec, revision: str) -> dict[str, str]:
     given = metadata.get("labels") if isinstance(metadata, Mapping) else None
     theirs = given if isinstance(given, Mapping) else {}
     texts = {name: text for name, text in theirs.items() if isinstance(text, str)}
-    return {**labels.common(rollout, revision), **texts, **labels.identity(rollout, revision)}
+    return {**labels.common(rollout, revision), **texts, **labels.in_rotation(rollout, revision)}
 
 
 def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | None) -> dict[str, Any]:

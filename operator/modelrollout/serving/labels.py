@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelrollout.api.names import OPERATOR, REVISION_LABEL, ROLLOUT_LABEL
+from modelrollout.api.names import IN, OPERATOR, REVISION_LABEL, ROLLOUT_LABEL, ROTATION_LABEL
 from modelrollout.api.objects import APP_LABELS, Object, name_of
 
 
 def identity(rollout: str, revision: str) -> dict[str, str]:
     """The labels that select the pods of one revision."""
     return {ROLLOUT_LABEL: rollout, REVISION_LABEL: revision}
+
+
+def in_rotation(rollout: str, revision: str) -> dict[str, str]:
+    """The labels that select those of them that are in rotation."""
+    return {**identity(rollout, revision), ROTATION_LABEL: IN}
 
 
 def common(rollout: str, revision: str) -> dict[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from modelrollout.api.names import RESTARTED_ANNOTATION, REVISION_LABEL
-from modelrollout.api.objects import Object, annotations_of
+from modelrollout.api.names import OUT, RESTARTED_ANNOTATION, REVISION_LABEL, ROTATION_LABEL
+from modelrollout.api.objects import Object, annotations_of, labels_of
 from modelrollout.rollout.model import Fleet
 from modelrollout.serving.trouble import is_ready, trouble
 
@@ -23,22 +23,31 @@ def fleet(
         pods: any pods of the namespace; those of other revisions are left out.
         slices: Service -> its EndpointSlices, for every Service that selects this revision now. A pod is
             ready when it says so and all of them list it; as long as there is no Service, when it says so.
+            So is one that the operator has taken out of rotation: it was listed before, and will be.
         warnings: name of a pod -> its last Warning Event, where it was asked for.
     """
     identity = deployment["spec"]["selector"]["matchLabels"]
     own = [pod for pod in pods if identity.items() <= labels_of(pod).items() and stays(pod)]
     listed = [listed_pods(of_one) for of_one in slices.values()]
-    ready = [
-        pod for pod in own if is_ready(pod) and all(pod["metadata"]["name"] in names for names in listed)
-    ]
+    answering = [pod for pod in own if is_ready(pod)]
+    reached = {
+        pod["metadata"]["name"]
+        for pod in answering
+        if all(pod["metadata"]["name"] in names for names in listed)
+    }
+    out = [pod for pod in own if rotation_of(pod) == OUT]
+    resting = [pod for pod in out if is_ready(pod) and pod["metadata"]["name"] not in reached]
     return Fleet(
         revision=identity[REVISION_LABEL],
         wanted=deployment["spec"]["replicas"],
-        ready=len(ready),
+        ready=len(reached) + len(resting),
         pods=len(own),
         created_at=datetime.fromisoformat(deployment["metadata"]["creationTimestamp"]).timestamp(),
         trouble=trouble(deployment, own, warnings),
         restarted_at=restarted_at(deployment),
+        out=len(out),
+        resting=len(resting),
+        unmarked=sum(rotation_of(pod) is None for pod in answering),
     )
 
 
@@ -47,8 +56,9 @@ def restarted_at(deployment: Object) -> str | None:
     return annotations_of(deployment["spec"].get("template") or {}).get(RESTARTED_ANNOTATION)
 
 
-def labels_of(pod: Object) -> Mapping[str, str]:
-    return pod["metadata"].get("labels") or {}
+def rotation_of(pod: Object) -> str | None:
+    """`in`, `out`, or nothing in a pod from before there was this label."""
+    return labels_of(pod).get(ROTATION_LABEL)
 
 
 def stays(pod: Object) -> bool:

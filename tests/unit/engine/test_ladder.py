@@ -133,7 +133,7 @@ def test_a_healthy_canary_at_five_requests_a_second_is_promoted_in_less_than_an_
     became, minutes, trial = climb(5.0)
     assert became == "promoted"
     assert minutes <= 90
-    assert trial.evidence.step.terms == StepTerms(1.0, carry=True, alike=False)
+    assert trial.evidence.step.terms == StepTerms(1.0, carry=True, alike=True)
 
 
 @pytest.mark.parametrize("slow", [1.2, 1.5])
@@ -209,16 +209,19 @@ def test_what_a_step_does_not_ask_for_must_still_have_been_counted_in_both_arms_
 # ── what the steps of a plan expose ──
 
 
-def exposures(*steps, replicas=4, **traffic):
+def exposures(*steps, replicas=4, equal=True, **traffic):
     spec = spec_of(*steps, replicas=replicas, **traffic)
+    analysis = spec.analysis.model_copy(update={"equal_load": equal})
+    spec = spec.model_copy(update={"analysis": analysis})
     plan = expand(spec)
     return [exposure(plan, index, spec) for index in range(len(plan))]
 
 
-def test_the_readmes_plan_exposes_more_users_and_more_load_step_by_step():
-    five, quarter, half, _ = exposures(*README, **GATEWAY)
+@pytest.mark.parametrize(("equal", "loads"), [(True, [0.2105, 1, 1]), (False, [0.2105, 1.3333, 2])])
+def test_the_readmes_plan_exposes_more_users_and_at_equal_load_no_more_requests_per_pod(equal, loads):
+    five, quarter, half, _ = exposures(*README, **GATEWAY, equal=equal)
     assert (five.next_weight, quarter.next_weight, half.next_weight) == (0.25, 0.5, 1.0)
-    assert [each.load for each in (five, quarter, half)] == pytest.approx([0.2105, 1.3333, 2.0], abs=1e-3)
+    assert [each.load for each in (five, quarter, half)] == pytest.approx(loads, abs=1e-3)
     assert half.per_pod == quarter.per_pod == 0.25
 
 

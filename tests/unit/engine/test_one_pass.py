@@ -1,12 +1,15 @@
 """What a pass tells of others' acts."""
 
+import asyncio
 from types import SimpleNamespace
 
 import pytest
 
-from modelrollout.engine.one_pass import Kept, remade, scaled
-from modelrollout.rollout.model import EnsureRevision, RestoreRevision, Scale
+from modelrollout.cluster.errors import ClusterError, Conflict
+from modelrollout.engine.one_pass import Kept, OnePass, remade, scaled
+from modelrollout.rollout.model import EnsureRevision, RestoreRevision, Scale, SetTraffic, Widen
 from modelrollout.rollout.notes import Note
+from modelrollout.traffic.router import Split
 
 STABLE = SimpleNamespace(revision="old")
 
@@ -47,3 +50,47 @@ def test_the_same_is_announced_once():
     kept, note = Kept(), Note("ScaledByAnother", "keda scales it", warning=True)
     assert kept.first_time([note]) == [note]
     assert kept.first_time([note, Note("Other", "x")]) == [Note("Other", "x")]
+
+
+class Acting:
+    """Does what is asked, but for what the API server refuses."""
+
+    def __init__(self, refused=()):
+        self.done, self.refused = [], refused
+
+    async def do(self, view, action):
+        if action in self.refused:
+            raise Conflict("somebody wrote it")
+        self.done.append(action)
+
+
+CALL, MOVE = Widen("old"), SetTraffic(Split(), urgent=True)
+
+
+def at_once(actor):
+    names = (
+        "observer",
+        "writer",
+        "looks",
+        "evaluations",
+        "announcer",
+        "telemetry",
+        "turn",
+        "clock",
+        "policy",
+    )
+    parts = dict.fromkeys(names)
+    return asyncio.run(OnePass(actor=actor, **parts)._at_once(view(), [CALL, MOVE]))
+
+
+def test_pods_are_called_back_before_the_users_are_sent_to_them():
+    actor = Acting()
+    at_once(actor)
+    assert actor.done == [CALL, MOVE]
+
+
+def test_users_leave_a_bad_revision_also_when_the_pods_cannot_be_called_back():
+    actor = Acting(refused=[CALL])
+    with pytest.raises(ClusterError):
+        at_once(actor)
+    assert actor.done == [MOVE]

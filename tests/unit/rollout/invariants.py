@@ -4,29 +4,33 @@ from __future__ import annotations
 
 from modelrollout.api.status import Status
 from modelrollout.rollout import steps
-from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.capacity import holds, needed
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     DeleteRevision,
     EnsureRevision,
+    Narrow,
     Plan,
     PointNamed,
     PointService,
+    Rest,
     RestoreRevision,
     Scale,
     SetTraffic,
+    Widen,
 )
-from tests.unit.rollout.world import World
+from tests.unit.rollout.world import World, fresh_copy
 
 
 def check_plan(world: World, plan: Plan) -> None:
     """Before any action of the plan is carried out."""
     moves = [action for action in plan.actions if isinstance(action, SetTraffic)]
     assert len(moves) <= 1, "at most one traffic change per pass"
+    _rotated_safely(world, plan)
     for move in moves:
         _intended(plan, move)
         assert world.says(move.split), "what the router refuses is not asked for"
-        _carried(world, move)
+        _carried(world, plan, move)
         _within_the_plan(world, plan, move)
         _bad_never_rises(world, plan, move)
     shares = world.shares()
@@ -57,10 +61,42 @@ def _intended(plan: Plan, move: SetTraffic) -> None:
     assert plan.status.original_traffic is not None, "the route as found is remembered before it is touched"
 
 
-def _carried(world: World, move: SetTraffic) -> None:
+def _rotated_safely(world: World, plan: Plan) -> None:
+    """At no moment do fewer stable pods serve than the users of stable need, as far as there are any."""
+    after, route = fresh_copy(world), world.reading()
+    for action in plan.actions:
+        if isinstance(action, Rest) and action.count:
+            assert world.services.get("stable") == action.revision, "only pods of the stable Service rest"
+        if isinstance(action, Rest | Narrow | Widen | PointService | SetTraffic):
+            after.apply(action)
+        stable = after.services.get("stable")
+        if not after.narrowed or stable is None:
+            continue
+        seen = [each.canary for each in (route, after.reading(), plan.status.weight) if each is not None]
+        wanted = min(needed(100 - min(seen), world.spec.replicas), after.ready(stable))
+        if isinstance(action, Rest | Narrow | SetTraffic):
+            assert after.in_rotation(stable) >= wanted, f"{action}: {after.in_rotation(stable)} of {wanted}"
+
+
+def check_rotation(world: World, status: Status) -> None:
+    """After a pass the stable pods in rotation carry the users that the route gives them, or none rests; and
+    without a canary in a step none does."""
+    stable, route = world.services.get("stable"), world.reading()
+    trial = status.canary is not None and status.phase != "Reverting"
+    if world.narrowed and stable is not None and route is not None:
+        wanted = needed(100 - route.canary, world.spec.replicas)
+        assert world.in_rotation(stable) >= min(wanted, world.ready(stable))
+    if not trial:
+        assert not world.narrowed, "nothing is judged, and stable pods rest"
+
+
+def _carried(world: World, plan: Plan, move: SetTraffic) -> None:
     """No side is given more than its ready endpoints carry, unless the other has none."""
     read, split = world.reading(), move.split
     stable, canary = world.listed("stable"), world.listed("canary")
+    before = plan.actions[: plan.actions.index(move)]
+    if not world.narrowed or any(isinstance(action, Widen) for action in before):
+        stable = min(stable + world.unlisted, world.ready(world.services.get("stable")))
     if read is None:
         return
     if not world.gateway and 0 < split.canary < 100:
@@ -136,6 +172,8 @@ def check_rest(world: World, status: Status) -> None:
     assert world.services["stable"] == stable
     assert all(route is None for route in world.others.values()), "a route that was left is given back"
     assert not world.gateway or world.named == stable, "the Service that people named leads elsewhere"
+    assert not world.narrowed, "stable pods rest, and nothing is judged"
+    assert not world.out(stable), "labels of pods that rested are left"
     assert world.ready(stable) == world.spec.replicas == world.pods[stable].wanted
     kept = {stable} | ({status.previous.revision} if status.previous else set())
     assert set(world.pods) == kept, f"{set(world.pods)} are left, {kept} were to be kept"

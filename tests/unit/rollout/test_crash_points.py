@@ -89,6 +89,11 @@ PROMOTED = 600.0
 RUNS: dict[str, tuple[Spec, list[Event], str]] = {
     "promoted step by step": (WEIGHTS, [INSTALL, (1500, nothing)], "Stable"),
     "promoted by evidence": (JUDGED, [INSTALL, *[(100.0, look("Pass"))] * 15], "Stable"),
+    "aborted while stable pods rest": (
+        JUDGED,
+        [INSTALL, (AT_A_STEP, look("Pass")), (AT_A_STEP, annotate("abort")), (300, nothing)],
+        "Reverted",
+    ),
     "promoted blue/green by a selector": (SELECTOR, [INSTALL, (1500, nothing)], "Stable"),
     "promoted by pod counts": (PODS, [INSTALL, (1500, nothing)], "Stable"),
     "aborted at a step": (WEIGHTS, [INSTALL, (AT_A_STEP, annotate("abort")), (300, nothing)], "Reverted"),
@@ -171,6 +176,7 @@ def test_a_death_before_any_call_ends_where_no_death_ends(name: str) -> None:
         )
         assert successor.world.services == alive.world.services, where
         assert successor.world.pods == alive.world.pods, where
+        assert successor.world.narrowed == alive.world.narrowed, where
         assert successor.world.created == alive.world.created, f"{where}: a model was loaded twice"
 
 

@@ -15,7 +15,7 @@ from modelrollout.api.problem import Problem
 from modelrollout.api.spec import GatewayTraffic, Spec
 from modelrollout.rollout.model import Plan
 from modelrollout.traffic.router import Split
-from tests.unit.rollout.invariants import check_plan, check_rest
+from tests.unit.rollout.invariants import check_plan, check_rest, check_rotation
 from tests.unit.rollout.order import check_order_inside_groups, view_of
 from tests.unit.rollout.world import (
     LOADING,
@@ -57,6 +57,7 @@ SPECS: dict[str, Spec] = {
         traffic={**SERVICE_ONLY, "closeConnectionsAfter": "2m"}, strategy={"blueGreen": {}}
     ),
     "blue/green on a route": spec_of(strategy={"blueGreen": {"steps": [{"weight": 10, "for": "1m"}]}}),
+    "metrics and all pods serving": spec_of(analysis={**METRICS, "equalLoad": False}),
     "one pod": spec_of(replicas=1),
 }
 
@@ -67,7 +68,9 @@ class Checked(Operator):
     def run_once(self) -> Plan:
         check_plan(self.world, self.decided())
         check_order_inside_groups(view_of(self))
-        return super().run_once()
+        plan = super().run_once()
+        check_rotation(self.world, self.status)
+        return plan
 
 
 class Rollout(RuleBasedStateMachine):

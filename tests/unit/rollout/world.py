@@ -29,12 +29,14 @@ from modelrollout.rollout.model import (
     HandBack,
     Judgement,
     Named,
+    Narrow,
     Observed,
     Outlook,
     Plan,
     PointNamed,
     PointService,
     Release,
+    Rest,
     RestartPods,
     RestoreRevision,
     RunEvaluation,
@@ -42,6 +44,7 @@ from modelrollout.rollout.model import (
     SetTraffic,
     TakeOff,
     Trouble,
+    Widen,
 )
 from modelrollout.rollout.revision import describe, revision_of
 from modelrollout.traffic.router import Reading, Split
@@ -91,6 +94,8 @@ class Pods:
 
     wanted: int
     ready_at: list[float] = field(default_factory=list)
+    out: int = 0
+    """The youngest ready pods, so many of them, are labelled as out of rotation."""
 
 
 @dataclass
@@ -105,6 +110,10 @@ class World:
     pods: dict[str, Pods] = field(default_factory=dict)
     services: dict[Role, str | None] = field(default_factory=dict)
     endpoints: dict[Role, dict[str, int]] = field(default_factory=dict)
+    narrowed: bool = False
+    """The stable Service selects only pods in rotation."""
+    unlisted: int = 0
+    """Ready pods that it did not list because of that when endpoints last followed."""
     route: Split | None = None
     selects: str | None = None
     """Without a gateway: the revision that the users' Service selects; "" is both."""
@@ -187,9 +196,22 @@ class World:
         ours = {"modelrollout.io/revision": self.named} if self.named else self.named_selector
         return Named(self.named, ours, None if self.named else "gitops")
 
+    def out(self, revision: str | None) -> int:
+        """Ready pods of the revision that are labelled as out of rotation."""
+        pods = self.pods.get(revision) if revision is not None else None
+        return min(pods.out, self.ready(revision)) if pods is not None else 0
+
+    def in_rotation(self, revision: str | None) -> int:
+        """Ready pods of the revision that a Service like the stable one selects."""
+        return self.ready(revision) - (self.out(revision) if self.narrowed else 0)
+
     def listed(self, role: Role) -> int:
         """Endpoints that requests to the role find alive."""
         return sum(min(count, self.ready(rev)) for rev, count in self.endpoints.get(role, {}).items())
+
+    def resting(self, revision: str) -> int:
+        """Ready pods that one write brings back."""
+        return min(self.out(revision), self.unlisted) if revision == self.services.get("stable") else 0
 
     def observe(self) -> Observed:
         fleets = {
@@ -200,6 +222,8 @@ class World:
                 pods=len(pods.ready_at),
                 trouble=self.trouble if self.ready(revision) < pods.wanted else None,
                 restarted_at=self.restarted.get(revision),
+                out=self.out(revision),
+                resting=self.resting(revision),
             )
             for revision, pods in self.pods.items()
         }
@@ -241,6 +265,7 @@ class World:
             serves=(self.selects or None) if not self.gateway else None,
             released=frozenset(self.released),
             ownerless=bool(self.released),
+            narrowed=self.narrowed,
         )
 
     # ── what happens to it ──
@@ -278,14 +303,19 @@ class World:
     def propagate(self) -> None:
         """EndpointSlices follow what Services select and which pods are ready."""
         self.endpoints = {
-            role: ({revision: ready} if revision and (ready := self.ready(revision)) else {})
+            role: ({revision: ready} if revision and (ready := self._selected(role, revision)) else {})
             for role, revision in self.services.items()
         }
+        self.unlisted = self.out(self.services.get("stable")) if self.narrowed else 0
+
+    def _selected(self, role: Role, revision: str) -> int:
+        return self.in_rotation(revision) if role == "stable" else self.ready(revision)
 
     def kill(self, revision: str, count: int = 1) -> None:
         """Pods die; the Deployment makes new ones, which load again."""
         pods = self.pods[revision]
         alive = sorted(pods.ready_at)
+        pods.out = max(0, min(pods.out, self.ready(revision) - count))
         pods.ready_at = alive[count:] + [self.now + self.loading] * min(count, len(alive))
 
     def judge(
@@ -311,15 +341,13 @@ class World:
     def apply(self, action: Action) -> None:
         self.calls.append(action)
         match action:
-            case EnsureRevision(revision, replicas) | RestoreRevision(revision, replicas):
-                if revision not in self.pods:
-                    self.created.append(revision)
-                    self.pods[revision] = Pods(0)
-                self._resize(revision, replicas)
-            case Scale() | RestartPods():
-                self._change(action)
+            case EnsureRevision() | RestoreRevision() | Scale() | RestartPods():
+                self._deploy(action)
             case PointService(role, revision):
                 self.services[role] = revision
+                self.narrowed = self.narrowed and role != "stable"
+            case Rest() | Narrow() | Widen():
+                self._rotate(action)
             case PointNamed(revision):
                 self.named = revision
             case SetTraffic(split):
@@ -336,14 +364,28 @@ class World:
             case HandBack() | Release() | Adopt():
                 self._leave(action)
 
-    def _change(self, action: Scale | RestartPods) -> None:
+    def _deploy(self, action: EnsureRevision | RestoreRevision | Scale | RestartPods) -> None:
+        revision = action.revision
         match action:
-            case Scale(revision, replicas):
+            case EnsureRevision() | RestoreRevision() if revision not in self.pods:
+                self.created.append(revision)
+                self.pods[revision] = Pods(0)
+                self._resize(revision, action.replicas)
+            case EnsureRevision() | RestoreRevision() | Scale():
                 if revision in self.pods:
-                    self._resize(revision, replicas)
-            case RestartPods(revision, at):
-                self.restarted[revision] = at
+                    self._resize(revision, action.replicas)
+            case RestartPods():
+                self.restarted[revision] = action.at
                 self.kill(revision)  # the first; the others follow as each is replaced
+
+    def _rotate(self, action: Rest | Narrow | Widen) -> None:
+        match action:
+            case Rest(revision, count):
+                if revision in self.pods:
+                    self.pods[revision].out = min(count, self.ready(revision))
+            case Narrow(revision) | Widen(revision):
+                if self.services.get("stable") == revision:
+                    self.narrowed = isinstance(action, Narrow)
 
     def _leave(self, action: HandBack | Release | Adopt) -> None:
         match action:
@@ -359,6 +401,8 @@ class World:
     def _resize(self, revision: str, replicas: int) -> None:
         pods = self.pods[revision]
         pods.wanted = replicas
+        gone = max(0, len(pods.ready_at) - replicas)
+        pods.out = max(0, pods.out - gone)  # they cost least
         pods.ready_at = sorted(pods.ready_at)[:replicas]
         pods.ready_at += [self.now + self.loading] * (replicas - len(pods.ready_at))
 
@@ -496,7 +540,10 @@ def fresh_copy(world: World) -> World:
         world,
         annotations=dict(world.annotations),
         authors=dict(world.authors),
-        pods={revision: Pods(pods.wanted, list(pods.ready_at)) for revision, pods in world.pods.items()},
+        pods={
+            revision: Pods(pods.wanted, list(pods.ready_at), pods.out)
+            for revision, pods in world.pods.items()
+        },
         services=dict(world.services),
         endpoints={role: dict(counts) for role, counts in world.endpoints.items()},
         gates=dict(world.gates),

@@ -235,7 +235,8 @@ def test_a_gateway_never_finds_a_kept_connection_closed_unless_the_user_wants_it
 
 def test_a_pod_template_without_metadata_still_has_the_selectors_labels():
     body = built(runtime={"podTemplate": {"metadata": None}})
-    assert body["spec"]["template"]["metadata"]["labels"] == body["spec"]["selector"]["matchLabels"]
+    born = {"modelrollout.io/rotation": "in"}
+    assert body["spec"]["template"]["metadata"]["labels"] == body["spec"]["selector"]["matchLabels"] | born
 
 
 def test_building_leaves_the_spec_as_it_was():
