@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modelrollout.analysis.evidence.guard import Guarded, breakdowns, guard_plan
-from modelrollout.analysis.evidence.policy import on_insufficient
+from modelrollout.analysis.evidence.quiet import is_quiet
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.evidence.verdict import Evidence, StateMismatch, Verdict, VerdictKind
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
@@ -250,15 +250,14 @@ class Trial:
         verdict, evidence = self.verdict, self.guard or self.evidence
         if verdict is None or evidence is None or evidence.cursor is None:
             return None
-        critical, asked = tuple(evidence.plan.critical), evidence.asked
-        warnings = self._warnings()
+        asked, warnings = evidence.asked, self._warnings()
         queries = {resolved.name: query_of(resolved) for resolved in self.question.metrics}
         return Judgement(
             kind=verdict.kind,
             ended_at=evidence.cursor,
             reason=verdict.reason,
             message=verdict.message,
-            quiet=on_insufficient(self.case.analysis.on_insufficient, verdict, critical) == "promote",
+            quiet=is_quiet(verdict, tuple(evidence.plan.critical)),
             looks=verdict.looks,
             margin=evidence.step.terms.margin,
             proven_at=proven_at(verdict, asked, self.case.interval, evidence.cursor),

@@ -88,16 +88,6 @@ def distance(before: Sequence[float], after: Sequence[float]) -> float:
     return greatest
 
 
-def distance_of_counts(before: Sequence[float], after: Sequence[float]) -> float:
-    """The same from the counts of a histogram's buckets, which gives a lower bound of it."""
-    total_before, total_after = sum(before), sum(after)
-    greatest = one = other = 0.0
-    for b, a in zip(before, after, strict=True):
-        one, other = one + b / total_before, other + a / total_after
-        greatest = max(greatest, abs(one - other))
-    return greatest
-
-
 def ks_critical(n: float, m: float, risk: float = RISK) -> float:
     """What chance exceeds with `risk`: valid at any counts, by Massart's bound on both sides."""
     return math.sqrt(-0.5 * math.log(risk / 2)) * math.sqrt((n + m) / (n * m))

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.evidence.policy import on_insufficient
+from modelrollout.analysis.evidence.quiet import is_quiet
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.metric import Consequence, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
@@ -106,22 +106,21 @@ def test_numbers_that_are_no_counts_too_often_prove_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "rows", "outcome"),
+    ("rows", "quiet"),
     [
-        ("pause", [GOOD] * 2, "pause"),
-        ("revert", [GOOD] * 2, "revert"),
-        ("revert", [LOST], "pause"),
-        ("promoteIfQuiet", [LOST], "pause"),
-        ("promoteIfQuiet", [ratios(0, 10, 0, 10)] * 2, "pause"),  # quiet because nothing was seen
-        ("promoteIfQuiet", [ratios(8, 1000, 5, 1000)] * 2, "promote"),
-        ("promoteIfQuiet", [ratios(22, 1000, 5, 1000)] * 2, "pause"),  # beyond what is tolerated
-        ("promoteIfQuiet", [ratios(8, 1000, 5, 1000), ratios(0, 0, 0, 10)], "pause"),
+        ([LOST], False),
+        ([ratios(0, 10, 0, 10)] * 2, False),  # quiet because nothing was seen
+        ([ratios(8, 1000, 5, 1000)] * 2, True),
+        ([ratios(22, 1000, 5, 1000)] * 2, False),  # beyond what is tolerated
+        ([ratios(8, 1000, 5, 1000), ratios(0, 0, 0, 10)], False),
     ],
 )
-def test_what_an_undecided_step_does(policy: str, rows: list[Observation], outcome: str) -> None:
+def test_an_undecided_step_is_quiet_when_the_traffic_would_have_shown_a_harm(
+    rows: list[Observation], quiet: bool
+) -> None:
     plan = Plan((replace(A, tolerance=Tolerance(1, 0.01)),))
     _, verdicts = judge(plan, [{"a": row} for row in rows])
-    assert on_insufficient(policy, verdicts[-1], plan.critical) == outcome  # type: ignore[arg-type]
+    assert is_quiet(verdicts[-1], plan.critical) is quiet
 
 
 @pytest.mark.parametrize(

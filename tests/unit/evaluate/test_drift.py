@@ -5,7 +5,7 @@ import random
 import pytest
 from scipy import stats
 
-from modelrollout.evaluate.drift import distance, distance_of_counts, drift, ks_critical, population_stability
+from modelrollout.evaluate.drift import distance, drift, ks_critical, population_stability
 from modelrollout.evaluate.feedback import exported, is_bad
 from modelrollout.evaluate.mistakes import Mistaken
 
@@ -18,7 +18,6 @@ def sample(count, shift=0.0, seed=1):
 def test_the_distance_is_that_of_kolmogorov_and_smirnov():
     a, b = sorted(sample(80)), sorted(sample(120, 0.4, 2))
     assert distance(a, b) == pytest.approx(stats.ks_2samp(a, b).statistic)
-    assert distance_of_counts([5, 5, 0], [0, 5, 5]) == 0.5
 
 
 def test_chance_exceeds_the_critical_values_once_in_a_hundred_at_most():

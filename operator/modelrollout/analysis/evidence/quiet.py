@@ -1,13 +1,8 @@
-"""What happens when a step has had its longest time and the evidence did not decide."""
+"""Whether an undecided step is quiet, for `onInsufficient: promoteIfQuiet`."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict, VerdictKind
-
-Policy = Literal["pause", "revert", "promoteIfQuiet"]
-Outcome = Literal["pause", "revert", "promote"]
 
 QUIET_E = 3.0
 """Evidence against the canary below which it is called quiet."""
@@ -15,21 +10,13 @@ QUIET_FINDS = 4.0
 """A quiet metric must have had the traffic to find a harm this many times beyond what is tolerated."""
 
 
-def on_insufficient(policy: Policy, verdict: Verdict, critical: tuple[str, ...]) -> Outcome:
-    """What to do now. `critical` are the plan's critical metrics.
+def is_quiet(verdict: Verdict, critical: tuple[str, ...]) -> bool:
+    """Whether nothing speaks against the canary and the traffic would have shown a real harm. `critical` are
+    the plan's critical metrics.
 
-    `promoteIfQuiet` never promotes because nothing was seen: it wants this look usable, estimates within the
-    limits, hardly any evidence against, and traffic that would have shown a real harm. While the metrics
-    provider fails, nothing is decided.
+    A step is never quiet because nothing was seen: this look must be usable, the estimates must lie within
+    the limits, and there must be hardly any evidence against the canary.
     """
-    if verdict.kind is VerdictKind.PROVIDER_ERROR:
-        return "pause"
-    if policy == "promoteIfQuiet":
-        return "promote" if _quiet(verdict, critical) else "pause"
-    return policy
-
-
-def _quiet(verdict: Verdict, critical: tuple[str, ...]) -> bool:
     if verdict.kind is not VerdictKind.INSUFFICIENT or verdict.revert_e > QUIET_E:
         return False
     held = any(metric.reason == "Worse" for metric in verdict.metrics.values())
