@@ -18,12 +18,6 @@ def serves(model):
     return holds
 
 
-def writes(operator):
-    verbs = ("post", "patch", "put", "delete")
-    everything = sum(operator.metric("modelrollout_api_requests_total", verb=verb) for verb in verbs)
-    return everything - operator.metric("modelrollout_api_requests_total", resource="leases", verb="put")
-
-
 def requests(operator):
     """Of one page: a Lease that is renewed between two would count."""
     lines = operator.get("/metrics").text.splitlines()
@@ -43,20 +37,15 @@ def test_the_first_revision_is_installed_and_the_route_leads_to_it(scene):
     assert scene.condition("Promoted")[0] == "True"
 
 
-def test_a_canary_goes_through_its_weights_and_becomes_stable(plane_with_routes, scene, operator):
+@pytest.mark.usefixtures("operator")
+def test_a_canary_goes_through_its_weights_and_becomes_stable(plane_with_routes, scene):
     scene.add(service(), http_route())
     scene.install(rollout())
-    before = writes(operator)
     with Weights(plane_with_routes, scene.namespace) as weights:
-        started = time.monotonic()
         scene.change_model("hf://test/two")
         status = scene.wait(serves("test/two"))
-        took = time.monotonic() - started
     assert weights.series == [0, 5, 25, 50, 100, 0]
     assert status["history"][-1]["outcome"] == "Promoted"
-    spent = writes(operator) - before
-    print(f"\nfour steps without dwell: {took:.1f} s, {spent:.0f} writes")
-    assert spent < 40
 
 
 @pytest.mark.usefixtures("operator")
