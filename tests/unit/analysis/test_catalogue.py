@@ -103,7 +103,7 @@ def test_latencies_and_queues_are_known_to_grow_with_load():
         ("vlm/queue-time", "There is no metric vlm/queue-time: did you mean vllm/queue-time?"),
         (
             "nginx/x",
-            "There is no metric nginx/x: the packs are http, istio-gateway, istio, vllm, with http/client-",
+            "There is no metric nginx/x: the packs are feedback, http, istio-gateway, istio, vllm, with ",
         ),
     ],
 )
@@ -133,7 +133,7 @@ def test_arrivals_are_counted_where_failures_are_seen():
 
 def test_arrivals_follow_from_what_the_packs_say_of_themselves():
     for pack in catalogue.packs().values():
-        assert pack.vantage in ("proxy", "pod")
+        assert pack.vantage in ("proxy", "pod", "application")
         if pack.arrivals is not None:
             metric = next(iter(pack.entries))
             assert catalogue.arrivals([spec.Metric(use=f"{pack.name}/{metric}")]) == pack.arrivals

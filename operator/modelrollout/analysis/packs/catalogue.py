@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -27,7 +27,7 @@ BREAKDOWN = 0.2
 
 RENAMED = {"envoy": "istio-gateway"}
 """Old name of a pack -> its name."""
-Vantage = Literal["proxy", "pod"]
+Vantage = Literal["proxy", "pod", "application"]
 
 
 class Unresolvable(ValueError):
@@ -52,7 +52,7 @@ class Pack:
     about: str
     entries: Mapping[str, Entry]
     vantage: Vantage
-    """Where it counts: a proxy sees requests that no pod answered."""
+    """Where it counts: a proxy sees requests that no pod answered, an application what users say of them."""
     arrivals: Recipe | None
     """Requests that began, to prove that traffic is split as the route says."""
     durations: Mapping[Moment, Recipe]
@@ -308,18 +308,22 @@ _RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "countsAt"}
 def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
     """A pack from its YAML. ValueError where it is malformed: packs are shipped, and tests read them all."""
     vantage: Vantage = data["vantage"]
-    if vantage not in ("proxy", "pod"):
-        raise ValueError(f"{name}: the vantage {vantage} is neither proxy nor pod.")
+    if vantage not in get_args(Vantage):
+        raise ValueError(f"{name}: the vantage {vantage} is none of {', '.join(get_args(Vantage))}.")
     if "cannot" in data:
         return Pack(name, data["about"], {}, vantage, None, {}, data["cannot"])
     by = By(data["arms"])
-    entries = {key: _entry(f"{name}/{key}", by, value) for key, value in data["metrics"].items()}
-    total: Part = (read(data["arrivals"]),)
-    arrived = Recipe(
-        by, {"arrivals": total}, warm_up=False, counts_at=Moment(data.get("arrivalsCountAt", Moment.ARRIVAL))
-    )
+    own = vantage == "pod" and by is By.REVISION
+    entries = {key: _entry(f"{name}/{key}", by, value, of_pods=own) for key, value in data["metrics"].items()}
+    arrived = _arrivals(by, data) if "arrivals" in data else None
     lasting = {Moment(key): _duration(by, value) for key, value in data.get("durations", {}).items()}
     return Pack(name, data["about"], entries, vantage, arrived, lasting)
+
+
+def _arrivals(by: By, data: Mapping[str, Any]) -> Recipe:
+    total: Part = (read(data["arrivals"]),)
+    moment = Moment(data.get("arrivalsCountAt", Moment.ARRIVAL))
+    return Recipe(by, {"arrivals": total}, warm_up=False, counts_at=moment)
 
 
 def _duration(by: By, data: Mapping[str, Any]) -> Recipe:
@@ -327,7 +331,7 @@ def _duration(by: By, data: Mapping[str, Any]) -> Recipe:
     return Recipe(by, parts, factor=float(data.get("factor", 1)), warm_up=False)
 
 
-def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
+def _entry(name: str, by: By, data: Mapping[str, Any], *, of_pods: bool) -> Entry:
     kind = Kind(data["kind"])
     if unknown := set(data) - _METRIC_KEYS - _RECIPE_KEYS - set(PARTS[kind]):
         raise ValueError(f"{name}: {', '.join(sorted(unknown))} means nothing for the kind {kind}.")
@@ -339,7 +343,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
         critical=data.get("critical"),
         consequence=Consequence(data["onFail"]) if "onFail" in data else None,
         load=data.get("load"),
-        own_noise=by is By.REVISION,
+        own_noise=of_pods,
         unit=data["unit"],
         sentence=data["sentence"],
     )
@@ -350,8 +354,8 @@ def _entry(name: str, by: By, data: Mapping[str, Any]) -> Entry:
         by=by,
         parts=parts,
         factor=float(data.get("factor", 1)),
-        # a proxy's age says nothing about the age of the pods behind it
-        warm_up=bool(data.get("warmUp", by is By.REVISION)),
+        # the age of a proxy or an application says nothing about the age of the pods behind it
+        warm_up=bool(data.get("warmUp", of_pods)),
         lazy=bool(data.get("lazy", True)),
         counts_at=Moment(data["countsAt"]),
     )
