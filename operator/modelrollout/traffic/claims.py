@@ -30,7 +30,7 @@ class Claims:
     def learn(self, at: RolloutKey, body: Mapping[str, Any]) -> set[RolloutKey]:
         """Take in a rollout as it was seen; its targets are read once per generation.
 
-        Returns those who may go on now, because it no longer claims what they do.
+        Returns the rollouts that may go on now, because it no longer claims what they do.
         """
         taken = (body.get("status") or {}).get("taken")
         version = (body["metadata"]["uid"], body["metadata"]["generation"], json.dumps(taken))
@@ -45,7 +45,7 @@ class Claims:
         return waiting - self.rivals(at).keys()
 
     def forget(self, at: RolloutKey) -> set[RolloutKey]:
-        """The rollout is gone; returns those who claim what it did."""
+        """Forget a rollout that is gone. Returns the rollouts that claim what it did."""
         waiting = set(self.rivals(at))
         _, places = self._of.pop(at, _NOTHING)
         for place in places:

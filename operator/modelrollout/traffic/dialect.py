@@ -32,7 +32,7 @@ class Condition:
 
 
 def condition_of(match: Match) -> Condition:
-    """What a request must carry that is among those who match."""
+    """The condition that a matching request must meet."""
     if match.kind == "cookie":
         return Condition("header", cookies.HEADER, cookies.pattern(match.name, match.value), pattern=True)
     return Condition(match.kind, match.name, match.value)
@@ -65,7 +65,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def weights(self, backends: list[Backend]) -> list[int]:
-        """Their shares, with what the API makes of an absent weight."""
+        """The shares of these backends, with what the API makes of an absent weight."""
 
     @abstractmethod
     def mirror(self, rule: Rule, site: Site) -> int | None:
@@ -73,7 +73,8 @@ class Dialect(ABC):
 
     @abstractmethod
     def set_mirror(self, rule: Rule, site: Site, percent: int) -> None:
-        """Make it so, in place; raises Unroutable when it cannot be."""
+        """Make `percent` of the requests be copied, in place; raises Unroutable when that cannot be
+        written."""
 
     @abstractmethod
     def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
