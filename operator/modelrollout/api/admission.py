@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from modelrollout.api.cel import evaluate
+from modelrollout.api.cel import CelError, evaluate
 from modelrollout.api.crd import resource_schema
 from modelrollout.api.names import API_VERSION, KIND
 from modelrollout.api.schema import Schema
@@ -182,7 +182,14 @@ def _duplicates(items: Sequence[Any], keys: Sequence[str], place: str) -> Iterat
 def _broken(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[str]:
     """Sentences of the rules that do not hold. A rule that compares with an old object is not asked."""
     for rule in schema.get("x-kubernetes-validations", ()):
-        if "oldSelf" not in rule["rule"] and not evaluate(rule["rule"], self=value):
+        if "oldSelf" in rule["rule"]:
+            continue
+        try:
+            holds = evaluate(rule["rule"], self=value)
+        except CelError as error:
+            yield f"{place}: {error} evaluating rule: {rule['message']}"
+            continue
+        if not holds:
             expression = rule.get("messageExpression")
             said = evaluate(expression, self=value) if expression else rule["message"]
             quoted = f" Invalid value: {json.dumps(value)}:" if isinstance(value, str | int) else ""

@@ -27,6 +27,8 @@ COMMANDS = {
     "rollback": "go back to the revision before, after a promotion",
     "retry": "try the refused revision again",
     "lint": "check a manifest without a cluster: what would be refused, and what makes little sense",
+    "convert": "print ModelRollouts for objects of Argo Rollouts, Flagger and KServe",
+    "adopt": "print a ModelRollout for a Deployment that serves already",
     "plan": "say how long each step of a rollout will take, and what it can find",
     "record": "count a rollout's looks again from Prometheus and write them down",
     "replay": "judge recorded looks and show verdict and evidence per look",

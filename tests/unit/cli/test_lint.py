@@ -11,6 +11,7 @@ from modelrollout.api.cel import CelError, compiled, evaluate
 from modelrollout.cli import main
 from modelrollout.cli.lint import findings
 from tests.apiserver.manifests import GOOD, but, steps
+from tests.apiserver.test_crd import ACCEPTED
 from tests.apiserver.test_crd_refusals import REFUSED
 from tests.bed.folders import REPOSITORY
 
@@ -23,7 +24,7 @@ def test_lint_refuses_what_the_api_server_refuses_with_the_same_words(manifest, 
     assert any(words in each for each in said), said
 
 
-@pytest.mark.parametrize("manifest", [GOOD, steps({"weight": 50}), but(analysis__metrics=[])])
+@pytest.mark.parametrize("manifest", ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_what_the_api_server_accepts_is_accepted(manifest):
     assert refusals(manifest) == []
 
