@@ -34,6 +34,7 @@ from modelrollout.analysis.packs.catalogue import resolve
 from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.analysis.planning.settling import settled_after, settling
 from modelrollout.api import spec
+from modelrollout.rollout.equal_load import serving
 from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Server, Users
 
 INTERVAL = 30.0
@@ -98,11 +99,11 @@ class Service:
         return max(1, math.ceil(weight * self.replicas - 1e-9))
 
     def stables(self, weight: float) -> int:
-        """Stable pods in the rotation."""
+        """Stable pods in the rotation, as the operator keeps them there."""
         if not self.equal_load:
             return self.replicas
-        per_canary = weight / self.canaries(weight)
-        return min(self.replicas, max(1, round((1 - weight) / per_canary)))
+        canary = round(100 * weight)
+        return serving(canary, 100 - canary, self.canaries(weight), self.replicas)
 
 
 class Judge(Protocol):
@@ -246,11 +247,12 @@ class Analysis:
         facts = worlds.facts(rollout, self.arrivals.families())
         arrived = arrivals(self.arrivals, ARMS, facts, window)
         load, begun = (arrived.load, arrived.canary) if arrived else (None, None)
+        idle = arrived.idle if arrived else frozenset[str]()
         seen = {}
         for each in self.resolved:
             facts = worlds.facts(rollout, each.recipe.families())
             sooner = begun if self.arrivals.precedes(each.recipe) else None
-            seen[each.name] = replace(observe(each, ARMS, facts, window), load=load, begun=sooner)
+            seen[each.name] = replace(observe(each, ARMS, facts, window, idle), load=load, begun=sooner)
         return seen
 
 

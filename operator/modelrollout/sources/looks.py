@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelrollout.analysis.counters.expression import ARM, Matcher
@@ -122,8 +122,9 @@ class LookSource:
         except ProviderError as error:
             return Counted(look, dict.fromkeys((m.name for m in question.metrics), _failed(error)))
         counting = _Counting(self._counters(question), question, look, facts)
-        observed = await asyncio.gather(*(counting.observe(metric) for metric in question.metrics))
         arrived = await counting.arrivals()
+        idle = arrived.idle if arrived is not None else ()
+        observed = await asyncio.gather(*(counting.observe(metric, idle) for metric in question.metrics))
         load = arrived.load if arrived is not None else None
         begun = arrived.canary if arrived is not None else None
         loaded = {
@@ -229,7 +230,7 @@ class _Counting:
         start = self.look.start
         return Window(self.look, start - self.reach, start - HORIZON, self.question.warm_up)
 
-    async def observe(self, metric: Resolved) -> Observation:
+    async def observe(self, metric: Resolved, idle: Collection[str]) -> Observation:
         try:
             if metric.recipe.expression is not None:
                 return await self._evaluate(metric, metric.recipe.expression)
@@ -239,7 +240,9 @@ class _Counting:
         except Untold as reason:
             return Observation(problem=Problem(ProblemKind.NOT_COMPARABLE, str(reason)))
         arms, targets, window = self.question.arms, self.targets, self.window
-        return await self.counters.compute(lambda: observe(metric, arms, Facts.of(series, targets), window))
+        return await self.counters.compute(
+            lambda: observe(metric, arms, Facts.of(series, targets), window, idle)
+        )
 
     async def arrivals(self) -> Arrivals | None:
         recipe, arms, window = self.question.arrivals, self.question.arms, self.window

@@ -13,6 +13,7 @@ from modelrollout.analysis.counters.matchers import Arms, Side
 from modelrollout.analysis.counters.patterns import MOST_VALUES, TooLong
 from modelrollout.analysis.counters.recipe import PER, Known, Part, Recipe, sum_of
 from modelrollout.analysis.counters.recipe import Sum as Terms
+from modelrollout.analysis.counters.series import Place
 from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
 
 
@@ -24,19 +25,29 @@ def counted(
     window: Window,
     *,
     only: Collection[str] | None = None,
+    idle: Collection[str] = (),
 ) -> Counted | Problem:
-    """What one arm counted; `only` these pods (`namespace/name`) when given. Raises Untold, TooLong."""
+    """What one arm counted; `only` these pods (`namespace/name`) when given. The time and the restarts of
+    `idle` pods are left out. Raises Untold, TooLong."""
     gathered = gather(recipe, arms, side, facts, window, only=only)
     if isinstance(gathered, Problem):
         return gathered
     _refuse_many_values(recipe, gathered)
-    return Counted(gathered, window, arms.accelerators_of(side), side)
+    return Counted(gathered, window, arms.accelerators_of(side), side, idle)
 
 
 class Counted:
     """The counters of one arm in one look."""
 
-    def __init__(self, gathered: Gathered, window: Window, accelerators: float, side: Side) -> None:
+    def __init__(
+        self,
+        gathered: Gathered,
+        window: Window,
+        accelerators: float,
+        side: Side,
+        idle: Collection[str] = (),
+    ) -> None:
+        self._idle = idle
         self._processes = processes = gathered.processes
         self._lost = gathered.lost
         self._window = window
@@ -53,14 +64,15 @@ class Counted:
     def amount(self, part: Part) -> float | None:
         """None when the counters are not there; 0 when they are and did not move."""
         look, targets = self._window.look, [process.target for process in self._processes]
+        busy = [target for target in targets if Place.of(target.labels).pod not in self._idle]
         if part is Known.RESTARTS:
-            return float(sum(restarts(target, self._window) for target in targets))
+            return float(sum(restarts(target, self._window) for target in busy))
         if part is Known.SCRAPES:
             return float(sum(target.expected(look.start, look.end) for target in targets))
         if part is Known.FAILED_SCRAPES:
             return float(sum(target.failed(look.start, look.end) for target in targets))
         if isinstance(part, Known):
-            seconds = sum(pod_seconds(target, self._window) for target in targets)
+            seconds = sum(pod_seconds(target, self._window) for target in busy)
             return seconds * (self._accelerators if part is Known.ACCELERATOR_SECONDS else 1.0)
         terms = self._chosen(part)
         if terms is None:

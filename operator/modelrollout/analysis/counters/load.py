@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from modelrollout.analysis.counters.gather import Facts
+from modelrollout.analysis.counters.gather import Facts, gather
 from modelrollout.analysis.counters.growth import Window, pod_seconds
-from modelrollout.analysis.counters.matchers import Arms, Side
+from modelrollout.analysis.counters.matchers import Arms, By, Side
 from modelrollout.analysis.counters.observe import counted_arm
 from modelrollout.analysis.counters.recipe import Recipe
+from modelrollout.analysis.counters.series import Place
 from modelrollout.analysis.evidence.load import shown
+from modelrollout.analysis.inputs.observation import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,9 @@ class Arrivals:
     control: float
     load: float | None = None
     """Requests per pod of the canary over those of the control; see `analysis.evidence.load.shown`."""
+    idle: frozenset[str] = frozenset()
+    """The control's pods (`namespace/name`) that got no request in the look while others of it did. Pods that
+    rest are among them. They carry nothing, so they are not compared."""
 
 
 def arrivals(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> Arrivals | None:
@@ -27,18 +33,29 @@ def arrivals(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> Arriva
     if counts["control"] is None:
         return None
     canary, control = counts["canary"] or 0.0, counts["control"]
-    seconds = [_pod_seconds(arms, side, facts, window) for side in _SIDES]
-    return Arrivals(canary, control, shown((canary, seconds[0]), (control, seconds[1])))
+    idle = _idle(recipe, arms, facts, window)
+    seconds = [_pod_seconds(arms, side, facts, window, idle) for side in _SIDES]
+    return Arrivals(canary, control, shown((canary, seconds[0]), (control, seconds[1])), idle)
 
 
 _SIDES: tuple[Side, Side] = ("canary", "control")
 
 
-def _pod_seconds(arms: Arms, side: Side, facts: Facts, window: Window) -> float:
+def _idle(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> frozenset[str]:
+    """Only the pods' own counters tell; a gateway counts for all pods of an arm together."""
+    gathered = gather(recipe, arms, "control", facts, window) if recipe.by is By.REVISION else None
+    if gathered is None or isinstance(gathered, Problem):
+        return frozenset()
+    got = {Place.of(process.target.labels).pod: sum(process.grown) for process in gathered.processes}
+    return frozenset(pod for pod, count in got.items() if count <= 0) if any(got.values()) else frozenset()
+
+
+def _pod_seconds(arms: Arms, side: Side, facts: Facts, window: Window, idle: Collection[str]) -> float:
     return sum(
         pod_seconds(target, window)
-        for target in facts.scraped.values()
-        if target.labels.get("namespace") == arms.namespace
+        for place, target in facts.scraped.items()
+        if not (side == "control" and place.pod in idle)
+        and target.labels.get("namespace") == arms.namespace
         and target.labels.get("rollout") == arms.rollout
         and target.labels.get("revision") == arms.revision(side)
     )

@@ -25,12 +25,14 @@ from modelrollout.analysis.inputs.observation import (
 )
 
 
-def observe(resolved: Resolved, arms: Arms, facts: Facts, window: Window) -> Observation:
-    """What the look saw of a metric that is made of counters."""
+def observe(
+    resolved: Resolved, arms: Arms, facts: Facts, window: Window, idle: Collection[str] = ()
+) -> Observation:
+    """What the look saw of a metric that is made of counters; `idle` pods of the control got no request."""
     recipe, counts = resolved.recipe, {}
     found: dict[str, Arm | None] = {}
     for side in _SIDES:
-        count = _count(recipe, arms, side, facts, window)
+        count = _count(recipe, arms, side, facts, window, idle=idle if side == "control" else ())
         arm = count if isinstance(count, Problem) else _arm(resolved, count)
         if not isinstance(arm, Problem):
             found[side] = arm
@@ -67,9 +69,10 @@ def _count(
     window: Window,
     *,
     only: Collection[str] | None = None,
+    idle: Collection[str] = (),
 ) -> Counted | Problem:
     try:
-        return counted(recipe, arms, side, facts, window, only=only)
+        return counted(recipe, arms, side, facts, window, only=only, idle=idle)
     except Untold as reason:
         return Problem(ProblemKind.NOT_COMPARABLE, str(reason))
     except TooLong as reason:
