@@ -8,11 +8,10 @@ and the run is started once more after a while.
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -25,15 +24,15 @@ from modelrollout.api.names import (
     RUN_ANNOTATION,
     RolloutKey,
 )
-from modelrollout.api.objects import CONFIG_MAP, JOB, POD, Object, named
-from modelrollout.api.times import unix
+from modelrollout.api.objects import CONFIG_MAP, JOB, POD, Object, labels_of, named
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.port import Cluster
+from modelrollout.engine.job_end import Ended, condition, waiting, what_became
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.write import Writer
 from modelrollout.evaluate.mistakes import Mistaken
-from modelrollout.evaluate.outcome import Outcome, last_line, outcome
+from modelrollout.evaluate.outcome import last_line
 from modelrollout.evaluate.policy import read
 from modelrollout.rollout.gate import is_standing, run_of
 from modelrollout.rollout.model import Gate, RunEvaluation
@@ -55,14 +54,6 @@ LOG_LINES, LOG_BYTES = 5, 16_384
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What became of a Job."""
-
-    outcome: Outcome
-    at: float
-
-
 class Evaluations:
     def __init__(
         self,
@@ -78,9 +69,9 @@ class Evaluations:
         self._writer = Writer(cluster, cache, see)
         self._settings = settings
         self._clock = clock
-        self._ended: dict[str, Ended] = {}
+        self._ended: dict[RolloutKey, dict[str, Ended]] = collections.defaultdict(dict)
         """By the uid of the Job."""
-        self._progress: dict[str, str] = {}
+        self._progress: dict[RolloutKey, dict[str, str]] = collections.defaultdict(dict)
         self._mistakes: dict[RolloutKey, dict[str, Gate]] = {}
         """What keeps a run from being started, by the evaluation's name."""
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
@@ -93,23 +84,27 @@ class Evaluations:
         """The newest attempt of each evaluation, or what kept the next one from being started."""
         found = {}
         for job in sorted(self._jobs(at), key=_age):
-            gate = self._gate(job)
+            gate = self._gate(at, job)
             if gate is not None:
                 found[job["metadata"]["labels"][EVALUATION_LABEL]] = gate
         return {**found, **self._mistakes.get(at, {})}
 
     def _jobs(self, at: RolloutKey) -> list[Object]:
-        jobs = self._cache.children(at.namespace, at.name, "jobs")
-        return [job for job in jobs if EVALUATION_LABEL in job["metadata"]["labels"]]
+        """Those of this rollout itself, and not of a deleted one of the same name."""
+        rollout = self._cache.get(at.ref, at.namespace)
+        if rollout is None:
+            return []
+        jobs = self._cache.children(at.namespace, at.name, JOB.resource)
+        return [job for job in jobs if EVALUATION_LABEL in labels_of(job) and _owned(job, rollout)]
 
-    def _gate(self, job: Object) -> Gate | None:
+    def _gate(self, at: RolloutKey, job: Object) -> Gate | None:
         metadata = job["metadata"]
         revision, run, attempt = _asked(job)
         if "deletionTimestamp" in metadata:
             return None
-        ended = self._ended.get(metadata["uid"])
+        ended = self._ended[at].get(metadata["uid"])
         if ended is None:
-            said = self._progress.get(metadata["uid"], f"Job {metadata['name']} was started")
+            said = self._progress[at].get(metadata["uid"], f"Job {metadata['name']} was started")
             return Gate(revision, run, "running", said, attempt, metadata["name"])
         again = ended.at + pause(attempt) if ended.outcome.state == "error" else None
         sentence = ended.outcome.sentence
@@ -125,7 +120,7 @@ class Evaluations:
         view, news = self.snapshot(at), False
         for job in jobs:
             uid = job["metadata"]["uid"]
-            if uid in self._ended or "deletionTimestamp" in job["metadata"]:
+            if not self._unread(at, job):
                 continue
             if condition(job) is None and view is not None and not (view.deleting or _awaited(view, job)):
                 await self._cluster.delete(named(JOB, job["metadata"]["name"]), at.namespace)
@@ -133,14 +128,14 @@ class Evaluations:
             pods = await self._pods(job)
             ended = what_became(job, pods, self._clock())
             if ended is not None:
-                self._ended[uid] = ended
-                self._progress.pop(uid, None)
+                self._ended[at][uid] = ended
+                self._progress[at].pop(uid, None)
                 news = True
                 continue
             said = await self._how_far(pods)
-            news = news or (said is not None and said != self._progress.get(uid))
+            news = news or (said is not None and said != self._progress[at].get(uid))
             if said is not None:
-                self._progress[uid] = said
+                self._progress[at][uid] = said
         return news
 
     async def _pods(self, job: Object) -> list[Object]:
@@ -171,13 +166,13 @@ class Evaluations:
     def follow(self, at: RolloutKey) -> None:
         """Look again and again behind the passes' back, until every Job has ended: an abort must not wait for
         an answer."""
-        if at in self._tasks or not any(_unread(job, self._ended) for job in self._jobs(at)):
+        if at in self._tasks or not any(self._unread(at, job) for job in self._jobs(at)):
             return
         task = self._tasks[at] = asyncio.create_task(self._follow(at))
         task.add_done_callback(lambda _: self._tasks.pop(at, None))
 
     async def _follow(self, at: RolloutKey) -> None:
-        while any(_unread(job, self._ended) for job in self._jobs(at)):
+        while any(self._unread(at, job) for job in self._jobs(at)):
             await asyncio.sleep(POLL)
             with contextlib.suppress(ClusterError):
                 if await self.look(at):
@@ -185,14 +180,19 @@ class Evaluations:
 
     def forget(self, at: RolloutKey) -> None:
         """The rollout is gone."""
-        self._mistakes.pop(at, None)
+        for kept in (self._mistakes, self._ended, self._progress):
+            kept.pop(at, None)
         if task := self._tasks.pop(at, None):
             task.cancel()
+
+    def _unread(self, at: RolloutKey, job: Object) -> bool:
+        """It is not known yet what became of it."""
+        return job["metadata"]["uid"] not in self._ended[at] and "deletionTimestamp" not in job["metadata"]
 
     async def fetch(self, at: RolloutKey) -> None:
         """Before a pass: what became of the Jobs that have ended meanwhile, and an end to those that nobody
         waits for any more."""
-        unread = [job for job in self._jobs(at) if _unread(job, self._ended)]
+        unread = [job for job in self._jobs(at) if self._unread(at, job)]
         if not unread:
             return
         view = self.snapshot(at)
@@ -297,95 +297,13 @@ class Evaluations:
             metadata = job["metadata"]
             if metadata["labels"][EVALUATION_LABEL] == evaluation and metadata["name"] != kept:
                 await self._cluster.delete(named(JOB, metadata["name"]), at.namespace)
-                self._ended.pop(metadata["uid"], None)
-                self._progress.pop(metadata["uid"], None)
-
-
-# ── what a Job and its pods say ─────────────────────────────────────────────────────────────────
+                self._ended[at].pop(metadata["uid"], None)
+                self._progress[at].pop(metadata["uid"], None)
 
 
 def pause(attempt: int) -> float:
     """Seconds between the end of this attempt and the next one."""
     return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), LONGEST_PAUSE)
-
-
-def what_became(job: Object, pods: list[Object], now: float) -> Ended | None:
-    """What became of the Job; None while it goes on. Only a verdict that its container has left behind, with
-    the exit code that belongs to it, is an answer; every other end is an error."""
-    for pod in pods:
-        ended = terminated(pod)
-        if ended is None:
-            continue
-        code = int(ended.get("exitCode", -1))
-        found = outcome(ended.get("message") or "", code) or Outcome("error", _no_verdict(job, pod, ended))
-        return Ended(found, unix(ended["finishedAt"]) if ended.get("finishedAt") else now)
-    if (failed := condition(job)) is None:
-        return None
-    at = unix(failed["lastTransitionTime"]) if failed.get("lastTransitionTime") else now
-    return Ended(Outcome("error", _without_pod(job, pods, failed)), at)
-
-
-def condition(job: Object) -> Mapping[str, Any] | None:
-    """The condition by which the Job has ended."""
-    for each in (job.get("status") or {}).get("conditions") or ():
-        if each["type"] in ("Complete", "Failed") and each["status"] == "True":
-            return dict(each)
-    return None
-
-
-def terminated(pod: Object) -> Mapping[str, Any] | None:
-    """How the evaluation's container has ended; a sidecar may go on for ever."""
-    for each in (pod.get("status") or {}).get("containerStatuses") or ():
-        if each["name"] == CONTAINER:
-            return (each.get("state") or {}).get("terminated")
-    return None
-
-
-def waiting(pod: Object) -> str | None:
-    """Why the pod does not run."""
-    status = pod.get("status") or {}
-    for each in status.get("containerStatuses") or ():
-        state = (each.get("state") or {}).get("waiting") or {}
-        if state.get("reason") not in (None, "ContainerCreating", "PodInitializing"):
-            return f"its pod does not start: {state['reason']}: {state.get('message', '')}".rstrip(": ")
-    for each in status.get("conditions") or ():
-        if each["type"] == "PodScheduled" and each["status"] == "False":
-            return f"its pod finds no node: {each.get('message', '')}".rstrip(": ")
-    return None
-
-
-def _no_verdict(job: Object, pod: Object, ended: Mapping[str, Any]) -> str:
-    name, reason = job["metadata"]["name"], ended.get("reason")
-    if (pod.get("status") or {}).get("reason") == "Evicted":
-        return _evicted(job, pod)
-    if reason == "OOMKilled":
-        return f"Job {name} ran out of memory: give it more by `resources`."
-    if (failed := condition(job)) is not None and failed.get("reason") == "DeadlineExceeded":
-        return _late(job)
-    return (
-        f"The container of Job {name} ended with exit code {ended.get('exitCode')} and left no verdict; see "
-        f"kubectl logs job/{name}."
-    )
-
-
-def _without_pod(job: Object, pods: list[Object], failed: Mapping[str, Any]) -> str:
-    evicted = next((pod for pod in pods if (pod.get("status") or {}).get("reason") == "Evicted"), None)
-    if evicted is not None:
-        return _evicted(job, evicted)
-    if failed.get("reason") == "DeadlineExceeded":
-        return _late(job)
-    name = job["metadata"]["name"]
-    return f"The pod of Job {name} is gone and left no verdict: it was deleted, or its node went away."
-
-
-def _late(job: Object) -> str:
-    name, limit = job["metadata"]["name"], job["spec"].get("activeDeadlineSeconds")
-    return f"Job {name} was not done after {limit} s: give it more by `timeout`, or ask fewer cases."
-
-
-def _evicted(job: Object, pod: Object) -> str:
-    said = pod["status"].get("message", "")
-    return f"The pod of Job {job['metadata']['name']} was evicted: {said}".rstrip(": .") + "."
 
 
 def _asked(job: Object) -> tuple[str, str, int]:
@@ -413,8 +331,9 @@ def _awaited(view: Snapshot, job: Object) -> bool:
     return step is not None and canary is not None and (canary.revision, run_of(step)) == (revision, run)
 
 
-def _unread(job: Object, ended: Mapping[str, Ended]) -> bool:
-    return job["metadata"]["uid"] not in ended and "deletionTimestamp" not in job["metadata"]
+def _owned(job: Object, rollout: Object) -> bool:
+    owners = job["metadata"].get("ownerReferences") or ()
+    return any(owner["uid"] == rollout["metadata"]["uid"] for owner in owners)
 
 
 def _left(job: Object) -> bool:

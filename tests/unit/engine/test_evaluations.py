@@ -9,7 +9,8 @@ from modelrollout.api.objects import JOB, named
 from modelrollout.api.times import unix
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.kinds import owner_of, trim
-from modelrollout.engine.evaluations import LONGEST_PAUSE, Evaluations, pause, waiting, what_became
+from modelrollout.engine.evaluations import LONGEST_PAUSE, Evaluations, pause
+from modelrollout.engine.job_end import waiting, what_became
 from modelrollout.rollout.model import Gate
 from modelrollout.serving.evaluation import JobSettings
 
@@ -18,7 +19,7 @@ ENDED = "2026-11-28T01:00:00Z"
 PASS = json.dumps({"verdict": "Pass", "message": "The candidate keeps every gate."})
 
 
-def job(attempt=1, reason=None, created="2026-11-28T00:00:00Z", run="0@now", **status):
+def job(attempt=1, reason=None, created="2026-11-28T00:00:00Z", run="0@now", owner="uid-chat", **status):
     conditions = [{"type": "Failed", "status": "True", "reason": reason, "lastTransitionTime": ENDED}]
     return {
         "metadata": {
@@ -32,6 +33,7 @@ def job(attempt=1, reason=None, created="2026-11-28T00:00:00Z", run="0@now", **s
                 "modelrollout.io/revision": "new",
                 "modelrollout.io/evaluation": "golden",
             },
+            "ownerReferences": [{"uid": owner}],
             "annotations": {"modelrollout.io/run": run, "modelrollout.io/attempt": str(attempt)},
         },
         "spec": {"activeDeadlineSeconds": 600},
@@ -111,9 +113,17 @@ def test_why_a_pod_does_not_run_is_said(status, said):
     assert waiting({"metadata": {}, "status": status}) == said
 
 
+ROLLOUT = {
+    "apiVersion": "modelrollout.io/v1alpha1",
+    "kind": "ModelRollout",
+    "metadata": {"name": "chat", "uid": "uid-chat", "resourceVersion": "1"},
+}
+
+
 @pytest.fixture
 def evaluations():
     cache = Cache(owner_of, trim)
+    cache.see(AT.ref, "team", ROLLOUT)
     made = Evaluations(None, cache, cache.see, JobSettings())
     made.seen = lambda body: cache.see(named(JOB, body["metadata"]["name"]), "team", body)
     return made
@@ -133,3 +143,16 @@ def test_a_job_that_is_being_deleted_is_no_answer(evaluations):
     body["metadata"]["deletionTimestamp"] = ENDED
     evaluations.seen(body)
     assert evaluations.gates(AT) == {}
+
+
+def test_a_job_of_a_deleted_rollout_of_the_same_name_is_no_answer(evaluations):
+    evaluations.seen(job(1, owner="uid-before"))
+    assert evaluations.gates(AT) == {}
+
+
+def test_what_is_known_of_a_rollout_that_has_gone_is_forgotten(evaluations):
+    evaluations.seen(job(1))
+    assert evaluations.gates(AT)
+    evaluations.forget(AT)
+    assert not evaluations._ended
+    assert not evaluations._progress
