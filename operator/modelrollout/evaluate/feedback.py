@@ -10,7 +10,6 @@ from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.personal_data import redacted
 
 _BAD_WORDS = {"down", "bad", "thumbs_down", "thumbs-down", "negative", "dislike"}
-_GOOD_WORDS = {"up", "good", "thumbs_up", "thumbs-up", "positive", "like"}
 
 
 def is_bad(record: Mapping[str, Any], below: float) -> bool:

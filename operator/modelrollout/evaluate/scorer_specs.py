@@ -278,7 +278,6 @@ _KINDS: dict[str, type[ScorerSpec]] = {
     "http": Http,
     "python": Python,
 }
-KINDS = tuple(_KINDS)
 
 
 def compiled(pattern: str) -> Any:

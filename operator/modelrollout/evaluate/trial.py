@@ -14,7 +14,7 @@ from modelrollout.analysis.betting.mixture import log_sum
 from modelrollout.evaluate.betting import Bet
 from modelrollout.evaluate.claims import Claim, Scores, claims_of, scale_of
 from modelrollout.evaluate.policy import Policy
-from modelrollout.evaluate.readings import Reading, Tally, read
+from modelrollout.evaluate.readings import Tally
 
 LEAST_OF_A_TAG = 10
 """Cases; a smaller tag is shown but not judged by itself."""
@@ -154,9 +154,6 @@ class Trial:
     @property
     def main_lines(self) -> list[Line]:
         return self._by_tag.get(None, [])
-
-    def readings(self) -> dict[str, Reading]:
-        return {name: read(name, tally, self.single) for name, tally in self.tallies.items()}
 
     @property
     def unanswered(self) -> int:

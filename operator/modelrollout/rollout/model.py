@@ -38,7 +38,6 @@ class Fleet:
     ready: int
     """Pods that have answered a first request and that the Services list as endpoints."""
     pods: int = 0
-    created_at: float = 0.0
     trouble: Trouble | None = None
     restarted_at: str | None = None
     """As `RestartPods` last said."""

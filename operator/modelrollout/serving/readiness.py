@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 
 from modelrollout.api.names import OUT, RESTARTED_ANNOTATION, REVISION_LABEL, ROTATION_LABEL
 from modelrollout.api.objects import Object, annotations_of, labels_of
@@ -42,7 +41,6 @@ def fleet(
         wanted=deployment["spec"]["replicas"],
         ready=len(reached) + len(resting),
         pods=len(own),
-        created_at=datetime.fromisoformat(deployment["metadata"]["creationTimestamp"]).timestamp(),
         trouble=trouble(deployment, own, warnings),
         restarted_at=restarted_at(deployment),
         out=len(out),

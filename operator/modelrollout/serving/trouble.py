@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from modelrollout.api.objects import Object
+from modelrollout.api.objects import Object, condition_of
 from modelrollout.rollout.model import Trouble
 
 IMAGE_REASONS = (
@@ -61,7 +61,7 @@ def trouble(
         if not is_ready(pod)
         for each in of_pod(pod, (warnings or {}).get(pod["metadata"]["name"], ""))
     ]
-    failure = condition(deployment, "ReplicaFailure")
+    failure = condition_of(deployment, "ReplicaFailure")
     if failure.get("status") == "True":
         found.append(Trouble("FailedCreate", f"No pod could be made: {quote(failure.get('message'))}."))
     return min(found, key=lambda each: GRAVEST_FIRST.index(each.reason), default=None)
@@ -80,7 +80,7 @@ def of_pod(pod: Object, warning: str = "") -> Iterator[Trouble]:
     """The troubles of a pod that is not ready."""
     name = pod["metadata"]["name"]
     status = pod.get("status") or {}
-    scheduled = condition(pod, "PodScheduled")
+    scheduled = condition_of(pod, "PodScheduled")
     if scheduled.get("status") == "False":
         yield Trouble("Unschedulable", f"Pod {name} has no node yet: {quote(scheduled.get('message'))}.")
     if warning and waits_silently(pod):
@@ -94,7 +94,7 @@ def of_container(pod: Object, container: Object) -> Iterator[Trouble]:
     """The trouble of a container that is not ready, from its state and how it last ended."""
     who = f"Pod {pod['metadata']['name']}, container {container['name']}"
     # Since when the pod is not ready: before the container started, it never was.
-    changed = condition(pod, "Ready").get("lastTransitionTime", "")
+    changed = condition_of(pod, "Ready").get("lastTransitionTime", "")
     state = container.get("state") or {}
     ended = (container.get("lastState") or {}).get("terminated")
     if waiting := state.get("waiting"):
@@ -194,10 +194,4 @@ def quote(text: str | None) -> str:
 
 
 def is_ready(pod: Object) -> bool:
-    return condition(pod, "Ready").get("status") == "True"
-
-
-def condition(body: Object, kind: str) -> Object:
-    """The condition of this type; empty when the pod lacks it."""
-    conditions = (body.get("status") or {}).get("conditions") or []
-    return next((each for each in conditions if each["type"] == kind), {})
+    return condition_of(pod, "Ready").get("status") == "True"

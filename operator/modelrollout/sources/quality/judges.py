@@ -41,7 +41,6 @@ class Panel:
             for judge in spec.panel
         ]
         self._ready = asyncio.Lock()
-        self.repairs = 0
         self.last_problem = ""
 
     async def close(self) -> None:
@@ -96,7 +95,6 @@ class Panel:
             return None
         if (mark := read(reply.text)) is not None:
             return mark
-        self.repairs += 1
         reply = await self._say(endpoint, judging.repair(self.spec, asked, reply.text))
         mark = read(reply.text) if reply.answered else None
         if mark is None:
