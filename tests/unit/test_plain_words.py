@@ -13,7 +13,7 @@ IS = r"(?:is|are|has|have|was|were|may|must|can|cannot)\b"
 RIDDLES = {
     rf"(?:^|[.;:!?] |\b(?:{BEFORE}) )[Ww]ho\b(?![^.;]*\?)": "`who` without a noun before it: name it",
     r"\b(?:is|are|was|were|be) none\b(?! of)": "`is none`: say what is missing, or write `is not a …`",
-    r"\btold\b(?! apart)": "`told`: write what happens: shown, reported, asked for, called",
+    r"\b[Tt]old\b(?! apart)": "`told`: write what happens: shown, reported, asked for, called",
     r", for (?:it|they|there|nobody|no|this|these|he|she)\b": "`for`: write `because`",
     rf", for (?:the|an?|its|their|our|each) \w+ (?:(?!who|that|which)\w+ )?{IS}": "`for`: write `because`",
     r"\b[Nn]or (?:is|does|do|has|are) ": "an inverted `nor`: begin with the subject",

@@ -28,7 +28,7 @@ class Backoff:
         return random.uniform(longest / 2, longest)  # noqa: S311 - jitter, not a secret
 
     def conflicted(self) -> float:
-        """Somebody wrote in between: at once with fresh eyes, unless it goes on."""
+        """Seconds to wait after somebody wrote in between: none, unless it happens again and again."""
         self._conflicts += 1
         return 0.0 if self._conflicts <= AT_ONCE else self.failed()
 

@@ -15,7 +15,7 @@ Key = tuple[str, str, str]
 """Group and resource (`apps/deployments`), namespace, name. No version: kopf may read another than we do."""
 
 See = Callable[[Ref, str, Mapping[str, Any]], object]
-"""Told of an object as somebody saw it: kind and name, namespace, body."""
+"""Called with an object as a list, a watch or an answer showed it: kind and name, namespace, body."""
 
 TOMBSTONES = 4096
 
@@ -71,9 +71,8 @@ class Cache:
         return True
 
     def forget(self, ref: Ref, namespace: str, last: Mapping[str, Any] | None = None) -> None:
-        """The object is gone; `last` is how it was last seen.
-
-        A late answer to an older write must not bring it back, so a tombstone is kept for a while.
+        """Forget an object that is gone; `last` is how it was last seen. A late answer to an older write must
+        not bring it back, so a tombstone is kept for a while.
         """
         key = key_of(ref, namespace)
         known = self._objects.get(key)
@@ -94,7 +93,7 @@ class Cache:
         return first
 
     def drop(self, namespace: str, rollout: str) -> None:
-        """The rollout is gone: its wants go with it."""
+        """Forget a rollout that is gone, and what it wanted by name."""
         for key in [key for key, names in self._wanted.items() if key[1] == namespace and rollout in names]:
             self._wanted[key].discard(rollout)
             if not self._wanted[key]:

@@ -37,7 +37,7 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 
 OnCall = Callable[[str, str, int, float], None]
-"""Told of each request: verb, resource, status (0: no answer), seconds."""
+"""Called with each request: verb, resource, status (0: no answer), seconds."""
 
 
 def path(ref: Ref, namespace: str | None, subresource: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What there is when this process begins to lead: listed at once, before any watch has begun.
+"""Lists what there is when this process begins to lead, before any watch has begun.
 
 A pass must not decide on half of a rollout's objects: with its pods still unseen a canary would look lost.
 And the first passes need not wait until kopf has handed over a thousand objects one by one.

@@ -24,7 +24,7 @@ OWN = (DEPLOYMENT, POD, SERVICE, CONFIG_MAP, ENDPOINT_SLICE, JOB)
 
 
 def children() -> tuple[Ref, ...]:
-    """Ours and the routers'. Kinds that are not installed are watched from when they are."""
+    """The kinds of ours and of the routers. A kind that is not installed is watched once it is."""
     return tuple(dict.fromkeys((*OWN, *registry.kinds())))
 
 
@@ -40,7 +40,8 @@ def owner_of(body: Mapping[str, Any]) -> str | None:
 
 
 def trim(resource: str, body: Object) -> dict[str, Any]:
-    """What is kept of an object. Only of objects that others write too is it ever asked who wrote."""
+    """What the cache keeps of an object. `managedFields` stay only on kinds that others write too: nobody
+    asks for the writer of the rest."""
     kept = dict(body)
     if resource in {kind.resource for kind in LABELS}:
         kept["metadata"] = {k: v for k, v in body["metadata"].items() if k != "managedFields"}

@@ -24,7 +24,7 @@ from modelrollout.sources.stretch import OVERLAP, Stretch
 KEEP = 30.0
 """Seconds for which an answer is kept: rollouts ask for the same look within a few."""
 TOGETHER = 0.1
-"""Seconds that the first who asks waits for others: hundreds awake at the same look."""
+"""Seconds that the first question waits for others: hundreds of rollouts awake at the same look."""
 WATCHED = 900.0
 """Seconds for which a rollout that asked is fetched along with the others."""
 
@@ -42,8 +42,8 @@ class _Question:
     window: float
 
     def answers(self, other: _Question) -> bool:
-        """Whether who asked this has the answer to the other one, too. The window must be the very same:
-        what a look finds must not depend on who else asked."""
+        """Whether the answer to this question contains the answer to `other`. The window must be the very
+        same: what a look finds must not depend on who else asked."""
         mine, theirs = (
             (question.families, question.label, question.at, question.window) for question in (self, other)
         )
@@ -65,7 +65,8 @@ class Counters:
         self._asked: dict[tuple[str, str], float] = {}
         """(label, value) -> when somebody last asked for it."""
         self._large: set[tuple[str, str]] = set()
-        """Whose series alone are more than is read: asked for alone, so that others have their answers."""
+        """Rollouts whose own series are more than the operator reads: they are asked for alone, so that
+        others get answers."""
         self._joining: dict[_Question, asyncio.Future[_Question]] = {}
         """A question without values -> with the values of all who joined."""
         self._scraped: dict[tuple[str, str], Stretch] = {}
@@ -82,7 +83,7 @@ class Counters:
     async def alone(
         self, families: Collection[str], scope: Scope, at: float, window: float
     ) -> tuple[Series, ...]:
-        """The same for this scope only, and not kept: for windows so long that memory would feel them."""
+        """The same for this scope only, and not kept: for windows that are too long to keep in memory."""
         answer = await self._fetch(_Question(frozenset(families), scope.label, scope.values, at, window))
         return tuple(_within(answer, scope))
 

@@ -71,7 +71,7 @@ async def _halved(
 
 @dataclass(frozen=True)
 class _Work:
-    """Counting over many looks, to be done in a thread."""
+    """Counts over many looks; it runs in a thread."""
 
     metric: Resolved
     arms: Arms

@@ -102,7 +102,7 @@ class LookSource:
         return self._learn(question, targets, now)
 
     def forget(self, question: Question) -> None:
-        """Nothing is asked about it for now: it need not be fetched along with the others."""
+        """Stop fetching this rollout along with the others: nothing is asked about it for now."""
         self._settled.pop(_key(question), None)
         server = _server(question)
         asking = self._asking.get(server, set())

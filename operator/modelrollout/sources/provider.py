@@ -1,4 +1,5 @@
-"""What the operator asks of whoever keeps the samples. Prometheus answers it; another source is one file."""
+"""The port of a metrics provider: what the operator asks of the server that keeps the samples. Prometheus
+answers it; another source is one file."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ class AnswerTooLarge(ProviderError):
 
 
 class Provider(Protocol):
-    """One server. Whoever asks waits; every method raises ProviderError when it cannot be answered."""
+    """One server. The caller awaits the answer; every method raises ProviderError when it cannot be
+    answered."""
 
     async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:
         """Raw samples of the series that a PromQL selector takes, in the `window` seconds up to `at` (unix

@@ -24,7 +24,7 @@ class Stretch:
     series: tuple[Series, ...]
 
     def serves(self, since: float, until: float) -> bool:
-        """Whether who asks for (since, until] needs only its end from elsewhere."""
+        """Whether only the end of (since, until] is missing here."""
         return self.since <= since + ROUNDING and since < self.until - OVERLAP and self.until <= until
 
     def continued(self, newer: Stretch, since: float) -> Stretch:

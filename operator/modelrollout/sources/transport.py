@@ -31,7 +31,7 @@ from modelrollout.sources.answer import TooMuch, rows
 MOST_BYTES = 32 << 20
 """Of one answer, unpacked."""
 MOST_AT_ONCE = 192 << 20
-"""Of all answers that are being read in this process."""
+"""Bytes of all answers that are being read in this process."""
 _MOST_ERROR = 1 << 16
 """Of an answer that says no."""
 _PIECE = 1 << 16
@@ -64,13 +64,13 @@ class Line:
                 self._shut()
 
     def cut(self) -> None:
-        """Whoever waits at this connection finds that it has ended."""
+        """Cut the connection: a thread that waits at it finds that it has ended."""
         with self._lock:
             self._is_cut = True
             self._shut()
 
     def release(self) -> None:
-        """The question is answered; its connection may serve another."""
+        """Let go of the connection, which may serve another question now."""
         with self._lock:
             self._close()
 
@@ -93,7 +93,7 @@ class Line:
 
 class _Here(threading.local):
     line: Line | None = None
-    """Of the question that this thread asks."""
+    """The line of the question that this thread asks."""
 
 
 _here = _Here()
