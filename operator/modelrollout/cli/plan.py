@@ -124,6 +124,9 @@ def finding(metric: MetricForecast) -> str:
     finds = "finds nothing in that time" if metric.finds is None else f"finds {metric.finds:.2%} and worse"
     passes = f"passes in {duration(metric.seconds_to_pass)}" if metric.asked else "not asked for here"
     share = f"control {metric.control:.2%} bad, limit {metric.limit:.2%}"
+    if metric.times is not None:
+        share = f"control {metric.control:.2g} events per unit, limit {metric.times:.3g} times as many"
+        return f"{metric.name}: {share}, {passes}"
     return f"{metric.name}: {share}, {passes}, {finds}"
 
 

@@ -64,6 +64,8 @@ class Known:
     warnings: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
     """Metrics of which nothing is known from before, planned as if they were like others."""
+    events: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """Of counted events: how many a unit of the control had, by metric."""
 
     def metric(self, name: str) -> Metric:
         return next(metric for metric in self.metrics if metric.name == name)
@@ -71,7 +73,8 @@ class Known:
     def is_planned(self, metric: Metric) -> bool:
         """Whether the forecasts know how long it takes; what cannot keep a step waiting needs none."""
         timeless = not metric.is_critical or metric.kind is Kind.SCALAR or is_coarse(metric)
-        return timeless or (metric.name in self.units and bool(bounds_of(metric)))
+        told = bool(bounds_of(metric)) or metric.name in self.events
+        return timeless or (metric.name in self.units and told)
 
 
 def assumed(analysis: Analysis, rate: float) -> Known:
@@ -87,7 +90,7 @@ def _completed(known: Known, rate: float) -> Known:
     usual = {each.name: _usually_spread(each) for each in missing if each.kind is Kind.HISTOGRAM}
     metrics = tuple(usual.get(metric.name, metric) for metric in known.metrics)
     units = {**{each.name: rate for each in missing}, **known.units}
-    completed = Known(metrics, units, known.warnings)
+    completed = Known(metrics, units, known.warnings, events=known.events)
     now = tuple(each.name for each in missing if completed.is_planned(completed.metric(each.name)))
     return dataclasses.replace(completed, assumed=now)
 
@@ -189,7 +192,19 @@ def _learned(
         if past.get(metric.name)
     }
     warnings = tuple(one.warning for one in found if one.warning)
-    return Known(tuple(one.metric for one in found), units, warnings)
+    return Known(tuple(one.metric for one in found), units, warnings, events=_events(past))
+
+
+def _events(past: Mapping[str, Sequence[Halves]]) -> dict[str, float]:
+    """How many events a unit of exposure had, where events were counted; half an event more where none was,
+    so that a rare one is never taken for an impossible one."""
+    found = {}
+    for name, pairs in past.items():
+        arms = [arm for halves in pairs for arm in halves if isinstance(arm, Events)]
+        exposure = sum(arm.exposure for arm in arms)
+        if exposure > 0:
+            found[name] = max(sum(arm.count for arm in arms), 0.5) / exposure
+    return found
 
 
 def _size(arm: object) -> float:
@@ -218,7 +233,7 @@ def steps_of(spec: Spec, known: Known) -> list[tuple[stages.Stage, StageForecast
     units = {
         m.name: known.units[m.name] for m in known.metrics if m.name in known.units and known.is_planned(m)
     }
-    return list(zip(steps, forecast(plan, demands(plan, units), shares, interval), strict=True))
+    return list(zip(steps, forecast(plan, demands(plan, units, known.events), shares, interval), strict=True))
 
 
 def _shares(stage: stages.Stage, terms: StepTerms) -> Stage:

@@ -11,7 +11,9 @@ import pytest
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.information import detectable, kl, rate, units_to_pass, units_to_revert
 from modelrollout.analysis.evidence.split import RISK, SplitProof
+from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
+from modelrollout.analysis.inputs.observation import Events, Look, Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.planning.planner import Stage, StageForecast, demands, forecast, low_traffic
 from tests.unit.analysis.given import ERRORS, latency_histogram
@@ -209,3 +211,42 @@ def test_the_share_that_was_counted_is_shown_beside_the_share_that_was_meant() -
     assert proof.measured is None
     proof = proof.fold(30.0, (52.0, 948.0), 0.05).fold(60.0, (260.0, 740.0), 0.25)
     assert proof.measured == "15.6 % of 2,000 requests, 15 % meant"
+
+
+def test_rare_events_are_planned_as_long_as_the_engine_then_needs() -> None:
+    """One event in a hundred seconds of a pod, four pods, half of them the canary's: seconds to a Pass."""
+    often, pods = 0.01, 4.0
+    metric = Metric("preemptions", Kind.COUNTING, Tolerance(3.0), critical=True)
+    plan = Plan((metric,))
+    wanted = demands(plan, {"preemptions": pods}, {"preemptions": often})
+    (step,) = forecast(plan, wanted, [Stage(0.5, 0.5, 600)], 30)
+    assert step.slowest == "preemptions"
+    assert step.metrics[0].times == 3.0
+    rng, taken = random.Random(3), []
+    for _ in range(3):
+        evidence, look = Evidence.fresh(plan), 0
+        while True:
+            exposure = 30 * pods / 2
+            arms = [Events(float(_poisson(rng, often * exposure)), exposure) for _ in range(2)]
+            seen = {"preemptions": Observation(*arms)}
+            evidence, verdict = evidence.fold(Look(30.0 * look, 30.0 * (look + 1)), seen)
+            look += 1
+            if verdict.kind is VerdictKind.PASS or look > 200:
+                break
+        taken.append(30.0 * look)
+    assert 0.4 < sorted(taken)[1] / step.seconds < 2.5
+
+
+def _poisson(rng: random.Random, mean: float) -> int:
+    limit, product, count = math.exp(-mean), rng.random(), 0
+    while product > limit:
+        product, count = product * rng.random(), count + 1
+    return count
+
+
+def test_events_that_never_happened_before_or_may_not_be_more_prove_nothing() -> None:
+    metric = Metric("aborts", Kind.COUNTING, Tolerance(1.0), critical=True)
+    plan = Plan((metric,))
+    for events in (0.0, 0.01):
+        (step,) = forecast(plan, demands(plan, {"aborts": 4.0}, {"aborts": events}), [Stage(0.5, 0.5)], 30)
+        assert math.isinf(step.seconds)

@@ -1,12 +1,14 @@
 """`modelrollout plan` on the repository's own examples, without a Prometheus."""
 
 import io
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from modelrollout import __version__
-from modelrollout.cli import main
+from modelrollout.cli import main, plan
+from modelrollout.sources import forecast
 from tests.bed.folders import REPOSITORY
 
 EXAMPLE = REPOSITORY / "examples" / "canary-gateway-api.yaml"
@@ -99,3 +101,16 @@ def test_a_pause_with_an_end_takes_its_time(capsys):
     main(["plan", "-f", str(EXAMPLE.parent / "bluegreen-service.yaml"), "--rate", "20"])
     lines = capsys.readouterr().out.splitlines()
     assert ["pause", "10m00s"] in [line.split()[1:3] for line in lines]
+
+
+@pytest.mark.parametrize("before", [{}, {"vllm/preemptions": 0.01}], ids=["no past", "a past"])
+def test_critical_counted_events_are_planned_from_how_often_they_happened(before):
+    manifest = next(
+        each for each in yaml.safe_load_all(EXAMPLE.read_text()) if each["kind"] == "ModelRollout"
+    )
+    manifest["spec"]["analysis"]["metrics"] = [{"use": "vllm/preemptions", "critical": True}]
+    spec = plan.spec_of(manifest, None)
+    known = replace(forecast.assumed(spec.analysis, 4.0), events=before)
+    lines = plan.report(spec, known)
+    assert any("events per unit, limit" in line for line in lines) is bool(before)
+    assert any(line == "not planned: vllm/preemptions" for line in lines) is not bool(before)

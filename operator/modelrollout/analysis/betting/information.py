@@ -47,6 +47,16 @@ def units_to_pass(p0: float, share: float, margin: Margin, phi: float, risk: flo
     return math.log(1 / risk) * phi / rate(p0, p0, share, margin)
 
 
+def exposure_to_pass(events: float, share: float, tolerated: float, phi: float, risk: float) -> float:
+    """Canary units of exposure until an equal canary is shown to have at most `tolerated` times as many
+    events, in the median, where a unit has so many `events`; inf where no number of units can show it."""
+    if events <= 0 or tolerated <= 1:
+        return math.inf
+    control = (1 - share) / share
+    other = math.log((tolerated + control) / (1 + control))
+    return math.log(1 / risk) * phi / (events * (other - math.log(tolerated) + control * other))
+
+
 def detectable(
     p0: float, units: tuple[float, float], margin: Margin, phi: float, risk: float
 ) -> float | None:

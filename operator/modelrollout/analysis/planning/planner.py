@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelrollout.analysis.betting.block import Margin
-from modelrollout.analysis.betting.information import detectable, units_to_pass
+from modelrollout.analysis.betting.information import detectable, exposure_to_pass, units_to_pass
 from modelrollout.analysis.betting.ladder import StepTerms, widened, widened_edge
 from modelrollout.analysis.inputs.metric import Kind, Metric
 from modelrollout.analysis.inputs.plan import Plan
@@ -48,6 +48,8 @@ class Demand:
     critical: bool
     metric: Metric | None = None
     """What it comes from; None: its bounds are those of every step."""
+    events: float | None = None
+    """Counted events: how many of them a unit of the control had."""
 
     def bounds_at(self, stage: Stage) -> tuple[tuple[Margin, float], ...]:
         return bounds_of(self.metric, stage.margin) if self.metric and stage.margin > 1 else self.bounds
@@ -65,6 +67,8 @@ class MetricForecast:
     """The smallest bad share of the canary that this step would revert in its time; None: none."""
     asked: bool = True
     """False: the step does not have to prove it, because the pods of both arms carry different load."""
+    times: float | None = None
+    """Counted events: how many times as many are tolerated, and the two shares are events per unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,17 @@ class StageForecast:
     """Whether both arms get traffic. Otherwise the step only waits."""
 
 
-def demands(plan: Plan, units: Mapping[str, float]) -> tuple[Demand, ...]:
+def demands(
+    plan: Plan, units: Mapping[str, float], events: Mapping[str, float] | None = None
+) -> tuple[Demand, ...]:
     """What the plan's metrics ask of the traffic, from their priors and baselines. `units` are units per
-    second by metric name (requests, scores); a metric without an entry is left out."""
+    second by metric name (requests, scores); a metric without an entry is left out. `events`: by name, how
+    many of the counted events a unit has."""
+    rates = events or {}
     return tuple(
-        Demand(m.name, units[m.name], bounds_of(m), _proof_phi(m), m.name in plan.critical, m)
+        Demand(
+            m.name, units[m.name], bounds_of(m), _proof_phi(m), m.name in plan.critical, m, rates.get(m.name)
+        )
         for m in plan.metrics
         if m.name in units
     )
@@ -138,7 +148,9 @@ def _stage(plan: Plan, wanted: Sequence[Demand], stage: Stage, interval: float) 
     if math.isfinite(seconds):
         seconds = math.ceil(seconds / interval - 1e-9) * interval
     metrics = tuple(
-        _metric(plan, demand, stage, times[demand.name], seconds) for demand in wanted if demand.bounds
+        _metric(plan, demand, stage, times[demand.name], seconds)
+        for demand in wanted
+        if demand.bounds or demand.events is not None
     )
     decides = slowest if slowest is not None and needed[slowest] > shortest else None
     return StageForecast(seconds, decides, metrics, comparable=True)
@@ -157,7 +169,18 @@ def _units_to_pass(plan: Plan, demand: Demand, stage: Stage, bound: tuple[Margin
     return units_to_pass(max(control, 1e-6), _share(stage), margin, demand.phi, plan.miss_risk)
 
 
+def _tolerated(demand: Demand, stage: Stage) -> float:
+    """Of counted events: how many times as many this step tolerates."""
+    assert demand.metric is not None
+    wide = widened(demand.metric, stage.margin)
+    return wide.ratio if wide is not None else demand.metric.tolerance.ratio
+
+
 def _seconds_to_pass(plan: Plan, demand: Demand, stage: Stage, interval: float) -> float:
+    if demand.events is not None and demand.units > 0:
+        often, phi, risk = _tolerated(demand, stage), demand.phi, plan.miss_risk
+        needed = exposure_to_pass(demand.events, _share(stage), often, phi, risk)
+        return needed / (demand.units * stage.canary)
     if not demand.bounds:
         return LEAST_LOOKS * interval
     if demand.units <= 0:
@@ -167,6 +190,9 @@ def _seconds_to_pass(plan: Plan, demand: Demand, stage: Stage, interval: float) 
 
 
 def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: float) -> MetricForecast:
+    if (events := demand.events) is not None:
+        asked, times = _is_asked(demand, stage), _tolerated(demand, stage)
+        return MetricForecast(demand.name, events, times * events, to_pass, None, asked, times)
     margin, control = max(
         demand.bounds_at(stage), key=lambda bound: _units_to_pass(plan, demand, stage, bound)
     )
