@@ -45,8 +45,8 @@ from modelrollout.serving.evaluation import (
     service_port,
 )
 
-POLL = 15.0
-"""Seconds between two looks at a run that goes on."""
+FIRST_LOOK, POLL = 3.0, 15.0
+"""Seconds until the first look at a run that goes on, and between two of them."""
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 900.0
 """Seconds until a run that ended in an error is started once more; each time twice as long."""
 LOG_LINES, LOG_BYTES = 5, 16_384
@@ -172,8 +172,10 @@ class Evaluations:
         task.add_done_callback(lambda _: self._tasks.pop(at, None))
 
     async def _follow(self, at: RolloutKey) -> None:
+        wait = FIRST_LOOK
         while any(self._unread(at, job) for job in self._jobs(at)):
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(wait)
+            wait = POLL
             with contextlib.suppress(ClusterError):
                 if await self.look(at):
                     self.on_news(at)
