@@ -1,0 +1,11 @@
+"""Where evidence comes from: metrics servers, asked for raw counters at the two ends of each look.
+
+provider (the port) ← prometheus ← transport (HTTP with bounds), access (which servers may be asked, and with
+which credentials), answer (the JSON, row by row).
+
+    counters, shared, stretch  one question for all rollouts that ask the same
+    looks                      what both arms did in one closed interval
+    history, lasting, learning what the control's past says before the first look
+    forecast                   how long a plan's steps will take
+    quality/                   what an evaluation talks to
+"""
