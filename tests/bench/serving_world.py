@@ -20,7 +20,7 @@ import numpy as np
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves, halves_of
-from modelrollout.analysis.counters.load import arrivals
+from modelrollout.analysis.counters.load import arrivals, idle_pods
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.counters.observe import observe
 from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
@@ -245,9 +245,9 @@ class Analysis:
     def observe(self, worlds: Worlds, rollout: int, look: Look) -> dict[str, Observation]:
         window = Window(look, look.start - REACH, look.start - 600.0, warm_up=30.0)
         facts = worlds.facts(rollout, self.arrivals.families())
-        arrived = arrivals(self.arrivals, ARMS, facts, window)
+        idle = idle_pods(self.arrivals, ARMS, facts, window)
+        arrived = arrivals(self.arrivals, ARMS, facts, window, idle)
         load, begun = (arrived.load, arrived.canary) if arrived else (None, None)
-        idle = arrived.idle if arrived else frozenset[str]()
         seen = {}
         for each in self.resolved:
             facts = worlds.facts(rollout, each.recipe.families())

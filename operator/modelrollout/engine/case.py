@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from modelrollout.analysis.counters.matchers import Arms, Split
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
-from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve
+from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve, served
 from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
@@ -142,6 +142,7 @@ def question_of(
         warm_up=float(seconds(analysis.warm_up)),
         arrivals=arrivals(analysis.metrics),
         durations=durations(analysis.metrics),
+        served=served(analysis.metrics),
         labels=tuple(sorted(analysis.prometheus.labels.items())),
     )
 

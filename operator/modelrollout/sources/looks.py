@@ -17,7 +17,7 @@ from modelrollout.analysis.counters.expression import ARM, Matcher
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves
-from modelrollout.analysis.counters.load import Arrivals, arrivals
+from modelrollout.analysis.counters.load import Arrivals, arrivals, idle_pods
 from modelrollout.analysis.counters.matchers import Arms, By, Untold, matchers, scope
 from modelrollout.analysis.counters.observe import observe, scalar
 from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
@@ -122,8 +122,8 @@ class LookSource:
         except ProviderError as error:
             return Counted(look, dict.fromkeys((m.name for m in question.metrics), _failed(error)))
         counting = _Counting(self._counters(question), question, look, facts)
-        arrived = await counting.arrivals()
-        idle = arrived.idle if arrived is not None else ()
+        idle = await counting.idle()
+        arrived = await counting.arrivals(idle)
         observed = await asyncio.gather(*(counting.observe(metric, idle) for metric in question.metrics))
         load = arrived.load if arrived is not None else None
         begun = arrived.canary if arrived is not None else None
@@ -244,14 +244,28 @@ class _Counting:
             lambda: observe(metric, arms, Facts.of(series, targets), window, idle)
         )
 
-    async def arrivals(self) -> Arrivals | None:
+    async def idle(self) -> frozenset[str]:
+        """Pods that carry nothing; none where the pods do not count requests by names that are known."""
+        recipe, arms, window = self.question.served, self.question.arms, self.window
+        if recipe is None:
+            return frozenset()
+        try:
+            series = await self._series(recipe)
+        except (ProviderError, Untold):
+            return frozenset()
+        targets = self.targets
+        return await self.counters.compute(lambda: idle_pods(recipe, arms, Facts.of(series, targets), window))
+
+    async def arrivals(self, idle: Collection[str]) -> Arrivals | None:
         recipe, arms, window = self.question.arrivals, self.question.arms, self.window
         try:
             series = await self._series(recipe)
         except (ProviderError, Untold):
             return None
         targets = self.targets
-        return await self.counters.compute(lambda: arrivals(recipe, arms, Facts.of(series, targets), window))
+        return await self.counters.compute(
+            lambda: arrivals(recipe, arms, Facts.of(series, targets), window, idle)
+        )
 
     async def _series(self, recipe: Recipe) -> tuple[Series, ...]:
         families = recipe.families()

@@ -37,6 +37,8 @@ class Question:
     """See `packs.catalogue.arrivals`."""
     durations: tuple[tuple[Moment, Recipe], ...] = ()
     """See `packs.catalogue.durations`."""
+    served: Recipe | None = None
+    """See `packs.catalogue.served`."""
     labels: Labels = ()
     """Labels that all its series have, beside those that tell the arms apart."""
     credentials: Credentials = NOBODY

@@ -21,28 +21,28 @@ class Arrivals:
     control: float
     load: float | None = None
     """Requests per pod of the canary over those of the control; see `analysis.evidence.load.shown`."""
-    idle: frozenset[str] = frozenset()
-    """The control's pods (`namespace/name`) that got no request in the look while others of it did. Pods that
-    rest are among them. They carry nothing, so they are not compared."""
 
 
-def arrivals(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> Arrivals | None:
-    """None when the control has no such counter. A canary without one got nothing: proxies make a counter
-    when they first use it, and a canary that gets nothing is what the proof of the split must see."""
+def arrivals(
+    recipe: Recipe, arms: Arms, facts: Facts, window: Window, idle: Collection[str] = ()
+) -> Arrivals | None:
+    """None when the control has no such counter; `idle` pods carry no load. A canary without one got nothing:
+    proxies make a counter when they first use it, and a canary that gets nothing is what the proof of the
+    split must see."""
     counts = {side: counted_arm(recipe, arms, side, facts, window, part="arrivals") for side in _SIDES}
     if counts["control"] is None:
         return None
     canary, control = counts["canary"] or 0.0, counts["control"]
-    idle = _idle(recipe, arms, facts, window)
     seconds = [_pod_seconds(arms, side, facts, window, idle) for side in _SIDES]
-    return Arrivals(canary, control, shown((canary, seconds[0]), (control, seconds[1])), idle)
+    return Arrivals(canary, control, shown((canary, seconds[0]), (control, seconds[1])))
 
 
 _SIDES: tuple[Side, Side] = ("canary", "control")
 
 
-def _idle(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> frozenset[str]:
-    """Only the pods' own counters tell; a gateway counts for all pods of an arm together."""
+def idle_pods(recipe: Recipe, arms: Arms, facts: Facts, window: Window) -> frozenset[str]:
+    """The control's pods (`namespace/name`) that got no request in the look while others of it did. Pods that
+    rest are among them. Only the pods' own counters tell; a gateway counts all pods of an arm together."""
     gathered = gather(recipe, arms, "control", facts, window) if recipe.by is By.REVISION else None
     if gathered is None or isinstance(gathered, Problem):
         return frozenset()

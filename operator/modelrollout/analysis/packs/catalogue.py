@@ -118,6 +118,11 @@ def arrivals(metrics: Sequence[spec.Metric]) -> Recipe:
     return default
 
 
+def served(metrics: Sequence[spec.Metric]) -> Recipe:
+    """The same as the pods themselves count it, which says how many requests each of them got."""
+    return arrivals([each for each in metrics if (pack := _pack_of(each)) is None or pack.vantage != "proxy"])
+
+
 def durations(metrics: Iterable[spec.Metric]) -> tuple[tuple[Moment, Recipe], ...]:
     """Where it can be seen how long requests take until these moments: in the packs of the metrics, and in
     vLLM's, whatever is judged."""
