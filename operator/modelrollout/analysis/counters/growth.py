@@ -31,21 +31,24 @@ class Window:
 
 def growth(group: Sequence[Series], target: Target, window: Window) -> list[float]:
     """For each series of one process, by how much it grew in the look. Values that are no numbers stay so."""
-    begun_again = _resets(group, target, window.look.end)
+    begun_again = _resets(group, target, window.look)
     renamed = {each for each in _renamed(group, target) if each[1] not in begun_again}
     return [_grown(series, target, begun_again, renamed, window) for series in group]
 
 
-def _resets(group: Sequence[Series], target: Target, until: float) -> frozenset[float]:
-    """Scrapes before which all counters of the process had been at 0. One counter that fell tells it for
-    all: another may have overtaken its old value already."""
+def _resets(group: Sequence[Series], target: Target, look: Look) -> frozenset[float]:
+    """Scrapes in the look before which all counters of the process had been at 0. One counter that fell tells
+    it for all: another may have overtaken its old value already.
+
+    Samples of other looks are not read: a past of hundreds of looks is counted with all its samples at hand.
+    """
     fallen = {
-        later
+        series.times[at]
         for series in group
-        for later, old, new in zip(series.times[1:], series.values, series.values[1:], strict=False)
-        if new < old
+        for at in range(max(series.until(look.start), 1), series.until(look.end))
+        if series.values[at] < series.values[at - 1]
     }
-    return frozenset(fallen.union(target.restarts(float("-inf"), until)))
+    return frozenset(fallen.union(target.restarts(look.start, look.end)))
 
 
 def _renamed(group: Sequence[Series], target: Target) -> set[tuple[str, float]]:
