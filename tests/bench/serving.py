@@ -1,6 +1,12 @@
 """The table "in the serving world": the operator and its peers on the same simulated services.
 
-    PYTHONPATH=operator:. python -m tests.bench.serving [--rollouts 40] [--only ROW ...]
+    PYTHONPATH=operator:. python -m tests.bench.serving [--rollouts 40] [--seeds 0-4] [--services ROW ...]
+
+Each seed is a batch of rollouts in a world of its own, so that processes can share the work:
+
+    python -m tests.bench.serving --seeds 0-4 --out a.json &
+    python -m tests.bench.serving --seeds 5-9 --out b.json
+    python -m tests.bench.serving --merge a.json b.json
 
 Argo: p95 of the canary at most 1.25 times the control's and at least 99 % good, failureLimit 3. Flagger: the
 same limits as ranges, threshold 5. Kayenta: Mann-Whitney on the p95s of both arms, from look 20 on. They
@@ -10,10 +16,16 @@ move on when a step's time is over.
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import math
+import sys
+import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,6 +69,7 @@ SERVICES: Mapping[str, Service] = {
     "bursts and a day's rhythm": Service(users=Users(burst=0.3, day=0.3)),
     "one stable pod 15 % slower": Service(slow_pod=1.15),
     "one stable pod crashes": Service(crash=900),
+    "bimodal: half of the prompts cached": Service(users=Users(cached=0.5, prompt=1500.0)),
     "unequal load": Service(equal_load=False),
 }
 CANARIES: Mapping[str, Canary] = {
@@ -154,45 +167,98 @@ def analysis() -> Analysis:
     return Analysis.of([spec.Metric(use=use, tolerate=how) for use, how in TOLERATED.items()])
 
 
-def cell(service: str, canary: str, methods: Sequence[str], rollouts: int) -> dict[str, list[Result]]:
+def cell(
+    service: str, canary: str, methods: Sequence[str], rollouts: int, seed: int = 0
+) -> dict[str, list[Result]]:
     """What each method made of the same service and canary."""
     judged = analysis()
     place = list(SERVICES).index(service)
-    metrics = learned(np.random.default_rng([SEED, place]), SERVICES[service], judged)
+    metrics = learned(np.random.default_rng([SEED + seed, place]), SERVICES[service], judged)
     found = {}
     for method in methods:
-        rng = np.random.default_rng([SEED, place, list(CANARIES).index(canary)])
+        rng = np.random.default_rng([SEED + seed, place, list(CANARIES).index(canary)])
         worlds = Worlds(rng, SERVICES[service], rollouts, CANARIES[canary])
         found[method] = roll_out(worlds, judged, judges(method, metrics, rollouts), patience=PATIENCE)
     return found
 
 
+Cells = dict[tuple[str, str], dict[str, list[Result]]]
+"""By service and canary: what became of the rollouts of each method."""
+
+
 def row(results: Sequence[Result]) -> str:
-    """`P 38 R 0 U 2, 51 min, harm 14`: promoted, reverted, undecided, median minutes, users x minutes."""
+    """`95/0/5 %, 51 min, 14`: promoted, reverted, held; median minutes; users x minutes."""
     ends = Counter(result.end for result in results)
     minutes = float(np.median([result.seconds for result in results])) / 60
     harm = float(np.median([result.harmed for result in results]))
-    counts = f"P {ends['promoted']} R {ends['reverted']} U {ends['undecided']}"
-    return f"{counts}, {minutes:.0f} min, {harm:.2g}"
+    shares = "/".join(
+        f"{100 * ends[end] / len(results):.0f}" for end in ("promoted", "reverted", "undecided")
+    )
+    return f"{shares} %, {minutes:.0f} min, {harm:.2g}"
+
+
+def table(cells: Cells, methods: Sequence[str]) -> Iterator[str]:
+    count = max(len(results) for found in cells.values() for results in found.values())
+    yield f"{count} rollouts a cell: promoted/reverted/held after {PATIENCE / 60:.0f} min (the plan's dwell"
+    yield f"is {DWELL / 60:.0f} min), median minutes, and the canary's share of users times minutes."
+    yield ""
+    yield f"| service | canary | {' | '.join(methods)} |"
+    yield f"|{'---|' * (2 + len(methods))}"
+    for (service, canary), found in cells.items():
+        yield f"| {service} | {canary} | {' | '.join(row(found[method]) for method in methods)} |"
+
+
+def stored(cells: Cells) -> list[Any]:
+    return [
+        [*place, {method: [asdict(result) for result in results] for method, results in found.items()}]
+        for place, found in cells.items()
+    ]
+
+
+def merged(files: Sequence[str]) -> Cells:
+    cells: Cells = {}
+    for file in files:
+        for service, canary, found in json.loads(Path(file).read_text("utf-8")):
+            cell = cells.setdefault((service, canary), {})
+            for method, results in found.items():
+                cell.setdefault(method, []).extend(Result(**each) for each in results)
+    return cells
+
+
+def seeds(text: str) -> range:
+    """`3`, or `0-4` with both ends."""
+    first, _, last = text.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rollouts", type=int, default=40)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--rollouts", type=int, default=40, help="of each seed")
+    parser.add_argument(
+        "--seeds", type=seeds, default=range(1), help="such as 0-4; each is a world of its own"
+    )
     parser.add_argument("--services", nargs="*", choices=list(SERVICES), default=list(SERVICES))
     parser.add_argument("--canaries", nargs="*", choices=list(CANARIES), default=list(CANARIES))
     parser.add_argument("--methods", nargs="*", default=["ModelRollout", "Argo", "Flagger", "Kayenta"])
+    parser.add_argument("--out", help="write the results there as JSON, too")
+    parser.add_argument("--merge", nargs="+", help="print the table of such files instead")
     options = parser.parse_args()
-    print(
-        f"{options.rollouts} rollouts a cell: promoted, reverted, undecided after {PATIENCE / 60:.0f} min; "
-    )
-    print("median minutes, and the canary's share of users times minutes.\n")
-    print(f"| service | canary | {' | '.join(options.methods)} |\n|{'---|' * (2 + len(options.methods))}")
-    for service in options.services:
-        for canary in options.canaries:
-            found = cell(service, canary, options.methods, options.rollouts)
-            cells = " | ".join(row(found[method]) for method in options.methods)
-            print(f"| {service} | {canary} | {cells} |", flush=True)
+    if options.merge:
+        cells = merged(options.merge)
+        print("\n".join(table(cells, list(next(iter(cells.values()))))))
+        return
+    cells, begun = {}, time.monotonic()
+    for service, canary in itertools.product(options.services, options.canaries):
+        cell_of: dict[str, list[Result]] = {}
+        for seed in options.seeds:
+            for method, results in cell(service, canary, options.methods, options.rollouts, seed).items():
+                cell_of.setdefault(method, []).extend(results)
+        cells[service, canary] = cell_of
+        texts = ", ".join(f"{method} {row(results)}" for method, results in cell_of.items())
+        print(f"{service}, {canary}: {texts} ({time.monotonic() - begun:.0f} s)", file=sys.stderr, flush=True)
+        if options.out:
+            Path(options.out).write_text(json.dumps(stored(cells)), "utf-8")
+    print("\n".join(table(cells, options.methods)))
 
 
 if __name__ == "__main__":
