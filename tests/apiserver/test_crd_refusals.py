@@ -260,11 +260,11 @@ REFUSED = {
     # ── the verdict ──
     "a metric of no kind": (
         metric(ratio=REMOVE),
-        "a metric is exactly one of use, ratio, histogram and scalar",
+        "a metric is exactly one of use, ratio, histogram, events, mean and scalar",
     ),
     "a metric of two kinds": (
         metric(use="vllm/errors"),
-        "a metric is exactly one of use, ratio, histogram and scalar",
+        "a metric is exactly one of use, ratio, histogram, events, mean and scalar",
     ),
     "an own metric without a name": (metric(name=REMOVE), "a metric of your own needs a name"),
     "an own metric without a tolerance": (metric(tolerate=REMOVE), "say how much worse the canary may be"),

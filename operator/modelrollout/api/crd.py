@@ -41,6 +41,7 @@ WIDE_COLUMNS = (
     ("Measured", "string", ".status.weight.measured", "The share that the canary was counted to get"),
     ("Canary", "string", ".status.canary.revision", "The revision on trial"),
     ("Canary-Ready", "integer", ".status.canary.ready", "Ready pods of the revision on trial"),
+    ("P95", "string", ".status.analysis.p95", "What 95 % of the values do not exceed, beside stable"),
     ("Message", "string", ".status.message", "What it waits for, or what it decided"),
 )
 

@@ -243,8 +243,8 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
     ),
     spec.Metric: (
         Rule(
-            exactly_one("use", "ratio", "histogram", "scalar"),
-            "a metric is exactly one of use, ratio, histogram and scalar",
+            exactly_one("use", "ratio", "histogram", "events", "mean", "scalar"),
+            "a metric is exactly one of use, ratio, histogram, events, mean and scalar",
         ),
         Rule(
             "has(self.use) || has(self.name)",
@@ -255,10 +255,14 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             'say how much worse the canary may be: write tolerate, such as {absolute: "0.01"}, or slo',
         ),
         Rule(
-            f"""has(self.scalar) || has(self.use) || !has(self.tolerate)
+            f"""has(self.scalar) || has(self.mean) || has(self.use) || !has(self.tolerate)
                 || {optional_number("self.tolerate.absolute", "x < 1.0")}""",
             "an absolute tolerance is a share of requests: write less than 1, such as "
             '"0.005" for half a point',
+        ),
+        Rule(
+            "!has(self.limits) || has(self.use) && self.use == 'vllm/goodput'",
+            "limits belong to vllm/goodput: leave them out, or write use: vllm/goodput",
         ),
         Rule(
             f"has(self.scalar) || {optional_number('self.slo', 'x > 0.0 && x < 1.0')}",

@@ -305,6 +305,38 @@ class HistogramQuery(Wire):
     """PromQL that gives the bucket counters of one arm, by their label le."""
 
 
+class EventsQuery(Wire):
+    """Counters of rare events and of what they are counted over; `$arm` becomes the label matchers of one
+    arm."""
+
+    count: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that counts the events of one arm, as a counter."""
+    exposure: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that counts what could have brought one, such as requests, as a counter."""
+
+
+class MeanQuery(Wire):
+    """Counters of the sum and the number of scores that lie in known bounds, such as a judge's."""
+
+    sum: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that sums the scores of one arm, as a counter."""
+    count: Annotated[str, Field(min_length=1, max_length=1024)]
+    """PromQL that counts the scores of one arm, as a counter."""
+    least: Fraction = "0"
+    """The least score that there can be."""
+    most: Fraction = "1"
+    """The greatest score that there can be."""
+
+
+class Limits(Wire):
+    """What a good request keeps, in seconds; both must be edges of the server's buckets."""
+
+    time_to_first_token: Fraction
+    """From the request to the first token."""
+    time_per_output_token: Fraction
+    """For each token after it, on average."""
+
+
 class ScalarQuery(Wire):
     """Any PromQL that gives one number per arm. Weak evidence: by default it can hold, not revert."""
 
@@ -313,7 +345,7 @@ class ScalarQuery(Wire):
 
 
 class Metric(Wire):
-    """Either `use: pack/metric`, or a name with one of ratio, histogram, scalar."""
+    """Either `use: pack/metric`, or a name with one of ratio, histogram, events, mean, scalar."""
 
     use: Annotated[str, Field(pattern=PACK_METRIC_PATTERN, max_length=128)] | None = None
     """A metric of a pack, such as vllm/time-to-first-token; docs/metrics.md lists them."""
@@ -323,8 +355,15 @@ class Metric(Wire):
     """Bad ones of all, such as failed requests."""
     histogram: HistogramQuery | None = None
     """A distribution, such as latencies."""
+    events: EventsQuery | None = None
+    """Rare events over what could have brought them, such as resets for each request. By default they only
+    object."""
+    mean: MeanQuery | None = None
+    """Scores in known bounds; `tolerate.absolute` is in units of the score."""
     scalar: ScalarQuery | None = None
     """Any one number, such as cost for each token."""
+    limits: Limits | None = None
+    """For vllm/goodput: what a good request keeps."""
     tolerate: Tolerance | None = None
     """How much worse than stable is still good enough."""
     slo: Fraction | None = None

@@ -121,6 +121,11 @@ class MetricStatus(Wire):
     """Bad ones of all that were counted on the revision that serves."""
     limit: str | None = None
     """The greatest difference that is tolerated."""
+    canary_quantiles: str | None = None
+    """Histograms: the median and what 95 % and 99 % do not exceed on the new revision, over all looks
+    since the operator was started."""
+    control_quantiles: str | None = None
+    """The same on the revision that serves."""
     progress: str | None = None
     """How far the evidence is on its way to a decision, `63%` of what is needed."""
     to_pass: str | None = None
@@ -149,6 +154,8 @@ class AnalysisStatus(Wire):
     """When the last look ended."""
     eta: str | None = None
     """When this step will have its verdict if the evidence grows on as it did."""
+    p95: str | None = None
+    """Of the first histogram: what 95 % do not exceed on the new revision, beside the one that serves."""
     metrics: Annotated[list[MetricStatus], Field(max_length=32)] = Field(default_factory=list)
     """Each metric by itself."""
 

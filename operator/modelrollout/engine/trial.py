@@ -20,7 +20,7 @@ from modelrollout.analysis.inputs.schedule import first_look, next_look
 from modelrollout.analysis.packs.catalogue import remarks
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
-from modelrollout.rollout.analysis_status import metric_status, proven_at, query_of
+from modelrollout.rollout.analysis_status import metric_status, p95, proven_at, query_of
 from modelrollout.rollout.connections import COUNTED_OVER
 from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question
@@ -261,6 +261,7 @@ class Trial:
             looks=verdict.looks,
             margin=evidence.step.terms.margin,
             proven_at=proven_at(verdict, asked, self.case.interval, evidence.cursor),
+            p95=p95(verdict.metrics.values()),
             metrics=tuple(
                 metric_status(each, queries.get(name), warnings.get(name))
                 for name, each in verdict.metrics.items()

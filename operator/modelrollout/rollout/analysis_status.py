@@ -5,10 +5,12 @@ Of each metric it shows numbers, limit and query: for the person who must believ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict, VerdictKind
+from modelrollout.analysis.kinds.quantiles import LEVELS
 from modelrollout.analysis.kinds.reading import ArmTotals
 from modelrollout.api.status import AnalysisStatus, MetricStatus
 from modelrollout.api.times import stamp
@@ -29,6 +31,7 @@ def analysis_status(judgement: Judgement) -> AnalysisStatus:
         looks=judgement.looks,
         last_look=stamp(judgement.ended_at),
         eta=stamp(judgement.proven_at) if judgement.proven_at is not None else None,
+        p95=judgement.p95,
         metrics=list(judgement.metrics),
     )
 
@@ -52,6 +55,8 @@ def metric_status(evidence: MetricEvidence, query: str | None, warning: str | No
         message=f"{evidence.message} {warning}" if warning else evidence.message,
         canary=_arm(evidence.canary),
         control=_arm(evidence.control),
+        canary_quantiles=_quantiles(evidence, 0),
+        control_quantiles=_quantiles(evidence, 1),
         limit=f"{evidence.tolerated:.4g}" if evidence.tolerated is not None else None,
         progress=percent(max(evidence.promote_progress, evidence.revert_progress)),
         to_pass=percent(evidence.promote_progress),
@@ -62,6 +67,31 @@ def metric_status(evidence: MetricEvidence, query: str | None, warning: str | No
 
 def percent(share: float) -> str:
     return f"{100 * share:.0f}%"
+
+
+def p95(metrics: Iterable[MetricEvidence]) -> str | None:
+    """Of the first histogram among them: `0.92 beside 0.88 s`."""
+    for each in metrics:
+        if each.quantiles is not None:
+            canary, control = (_value(arm[LEVELS.index(0.95)]) for arm in each.quantiles)
+            return f"{canary} beside {control} {_short(each.unit)}".rstrip()
+    return None
+
+
+def _quantiles(evidence: MetricEvidence, arm: int) -> str | None:
+    if evidence.quantiles is None:
+        return None
+    found = zip(LEVELS, evidence.quantiles[arm], strict=True)
+    text = ", ".join(f"p{100 * level:g} {_value(value)}" for level, value in found)
+    return f"{text} {_short(evidence.unit)}".rstrip()
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else "beyond the last bucket" if math.isinf(value) else f"{value:.3g}"
+
+
+def _short(unit: str) -> str:
+    return {"seconds": "s", "milliseconds": "ms"}.get(unit, unit)
 
 
 def query_of(resolved: Resolved) -> str:

@@ -87,6 +87,8 @@ class Judgement:
     """How many tolerances a Pass is proof of."""
     proven_at: float | None = None
     """Unix seconds: when the step will be proven at the pace so far; None: nothing can be said."""
+    p95: str | None = None
+    """Of the first histogram, canary beside control, for people."""
     metrics: tuple[MetricStatus, ...] = ()
     """For people."""
 

@@ -17,7 +17,7 @@ from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Levels, Ratio, Sum
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.inputs.schedule import look_ending_by
-from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve
 from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.analysis.planning.planner import (
     Stage,
@@ -29,6 +29,7 @@ from modelrollout.analysis.planning.planner import (
     low_traffic,
     undecided,
 )
+from modelrollout.analysis.planning.settling import settling
 from modelrollout.api import stages
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Analysis, Spec
@@ -148,6 +149,7 @@ async def measured(spec: Spec, namespace: str, rollout: str) -> Known | None:
         arms,
         float(seconds(spec.analysis.warm_up)),
         arrivals(spec.analysis.metrics),
+        durations=durations(spec.analysis.metrics),
         labels=tuple(sorted(spec.analysis.prometheus.labels.items())),
     )
     source = LookSource()
@@ -162,7 +164,8 @@ async def known_of(source: LookSource, question: Question, analysis: Analysis, n
     interval = float(seconds(analysis.interval))
     newest = look_ending_by(now, interval, await source.settle(question))
     past = await source.history(question, newest.end, interval, int(PAST // interval))
-    metrics = tuple(each.metric for each in question.metrics)
+    wait = settling(question.metrics, await source.lasting(question, newest.end))
+    metrics = tuple(dataclasses.replace(each.metric, settle=wait[each.name]) for each in question.metrics)
     known = await asyncio.to_thread(_learned, metrics, past, interval, analysis)
     requests = [known.units[m.name] for m in known.metrics if m.name in known.units and m.kind in PER_REQUEST]
     rate = min(requests) if requests else await source.rate(question, newest.end)

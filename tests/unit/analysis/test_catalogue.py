@@ -158,6 +158,13 @@ def test_the_old_name_of_a_pack_is_read_and_its_new_one_is_said():
     assert said == {"envoy/timeouts": "The pack envoy is called istio-gateway: write istio-gateway/timeouts."}
 
 
+@pytest.mark.parametrize(("on_fail", "said"), [("revert", True), ("hold", False), (None, False)])
+def test_a_scalar_that_reverts_is_said_to_be_outside_the_promised_risk(on_fail, said):
+    use = "vllm/cost-per-1k-tokens"
+    assert (use in catalogue.remarks([spec.Metric(use=use, on_fail=on_fail)])) is said
+    assert not catalogue.remarks([spec.Metric(use="http/success-rate", on_fail=on_fail)])
+
+
 def test_what_envoy_gateway_cannot_tell_apart_is_refused_with_what_to_judge_instead():
     assert "one cluster for all backends of a rule" in why(use="envoy-gateway/success-rate")
     assert "http/success-rate" in why(use="envoy-gateway/anything")

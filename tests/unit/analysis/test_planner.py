@@ -13,10 +13,10 @@ from modelrollout.analysis.betting.information import detectable, kl, rate, unit
 from modelrollout.analysis.evidence.split import RISK, SplitProof
 from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
-from modelrollout.analysis.inputs.observation import Events, Look, Observation
+from modelrollout.analysis.inputs.observation import Events, Histogram, Look, Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.planning.planner import Stage, StageForecast, demands, forecast, low_traffic
-from tests.unit.analysis.given import ERRORS, latency_histogram
+from tests.unit.analysis.given import ERRORS, TTFT, latency_histogram
 
 LATENCY = Metric(
     "ttft", Kind.HISTOGRAM, Tolerance(1.2), baseline=latency_histogram(random.Random(1), 20000), phi=2.0
@@ -91,6 +91,21 @@ def test_without_traffic_or_a_control_nothing_is_promised() -> None:
     assert idle.metrics[0].finds is None
     (alone,) = forecast(PLAN, demands(PLAN, {"errors": 10.0}), [Stage(1.0, 0.0, 60)], 30.0)
     assert (alone.comparable, alone.seconds) == (False, 60)
+
+
+def test_what_waits_until_a_step_has_settled_is_planned_to_wait() -> None:
+    plan = Plan((replace(ERRORS, settle=60.0),))
+    at_once, later = (
+        forecast(PLAN, demands(each, {"errors": 10.0}), STEPS[:1], 1.0)[0] for each in (Plan((ERRORS,)), plan)
+    )
+    assert later.seconds == at_once.seconds + 60
+
+
+def test_a_latency_that_is_judged_by_its_mean_is_planned_in_looks() -> None:
+    one = Histogram(TTFT, tuple(5000.0 * (edge == 0.5) for edge in (*TTFT, 0)))
+    coarse = Metric("ttft", Kind.HISTOGRAM, Tolerance(1.1), baseline=one)
+    wanted = demands(Plan((coarse,)), {"ttft": 1e5})
+    assert forecast(PLAN, wanted, [Stage(0.5, 0.5, 60)], 30.0)[0].seconds == 600
 
 
 def test_noise_makes_everything_as_many_times_longer() -> None:

@@ -52,6 +52,12 @@ def test_the_kubernetes_client_reads_the_schema():
     V1JSONSchemaProps.model_validate(resource_schema())
 
 
+def test_no_field_has_a_name_that_kubectl_reads_as_true_or_false():
+    """YAML 1.1 does so with these words, and the list of required fields then holds no names."""
+    names = {name for node in SCHEMA.values() for name in node.get("properties", {})}
+    assert not {name for name in names if name.lower() in ("y", "n", "yes", "no", "on", "off")}
+
+
 def test_no_node_says_what_a_structural_schema_has_no_word_for():
     assert {(path, key) for path, node in SCHEMA.items() for key in node.keys() - ALLOWED} == set()
 

@@ -83,6 +83,18 @@ def begun(stage):
     return trial
 
 
+def test_a_step_that_begins_again_at_the_same_load_goes_on_with_its_evidence_and_spends_no_new_risk():
+    """As after the canary lost pods: were it proven anew each time, each time would be one more chance."""
+    rng, trial = random.Random(1), begun(stage_at(2, 0.0))
+    trial.enter(stage_at(2, 0.0))
+    for _ in range(12):
+        trial.fold(Counted(trial.next_look(), seen(rng, 5.0, 0.5)))
+    before = trial.evidence.standings()[LATENCY].proven
+    trial.enter(Stage("", 600.0, 0.5, judged=True, countable=True))  # its pods are awaited
+    trial.enter(stage_at(2, 600.0))
+    assert trial.evidence.standings()[LATENCY].proven == before != 0.0
+
+
 def test_the_sum_of_a_histogram_is_asked_for_where_its_buckets_are_too_coarse():
     trial = begun(stage_at(0, 0.0))
     assert trial.asked() == trial.question

@@ -102,6 +102,25 @@ class Counted:
         ]
         return sum(found) if found else None
 
+    def absent(self, part: Part) -> Problem | None:
+        """The first of its counters that no process has."""
+        terms = () if isinstance(part, Known) else self._chosen(part) or ()
+        for term in terms:
+            of_family = [
+                series
+                for process in self._processes
+                for series in process.series
+                if series.family == term.selector.family
+            ]
+            if not any(term.selector.takes(series.labels) for series in of_family):
+                edges = sorted({s.labels["le"] for s in of_family if "le" in s.labels}, key=float)
+                known = f" Its edges are {', '.join(edges)}: write one of them." if edges else ""
+                return Problem(
+                    ProblemKind.NOT_COMPARABLE,
+                    f"The {self._side} has no series {term.selector}, so its share is not known.{known}",
+                )
+        return None
+
     def could_show(self, term: Term) -> bool:
         """Whether its processes have the family, and the labels by which the term chooses, in some series."""
         chosen = {matcher.label for matcher in term.selector.matchers if matcher.operator in ("=", "=~")}

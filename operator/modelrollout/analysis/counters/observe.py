@@ -91,8 +91,12 @@ def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
     if kind is Kind.HISTOGRAM:
         return count.histogram(recipe)
     first, second = (count.amount(recipe.parts[part]) for part in PARTS[kind])
-    if second is None or (first is None and kind is Kind.SCALAR):
+    if second is None or (first is None and kind in (Kind.SCALAR, Kind.MEAN)):
         return count.missing(recipe)
+    if recipe.whole:
+        if (absent := count.absent(recipe.parts[PARTS[kind][0]])) is not None:
+            return absent
+        first = min(first or 0.0, second)
     if first is None and (not recipe.lazy or count.lost(recipe.parts[PARTS[kind][0]])):
         return count.missing(recipe)
     first = first or 0.0  # an error counter that never counted does not exist; its requests do

@@ -38,6 +38,7 @@ PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.RATIO: ("bad", "total"),
     Kind.HISTOGRAM: ("buckets",),
     Kind.COUNTING: ("count", "exposure"),
+    Kind.MEAN: ("sum", "n"),
     Kind.SCALAR: ("sum", "n"),
 }
 """What each kind is made of, in the order of its arm's fields."""
@@ -58,6 +59,9 @@ class Recipe:
     lazy: bool = True
     """The first part's series may be absent while they would be 0: made when something is first counted. Not
     so where a process makes all of them at once: then absent means that its version does not count it."""
+    whole: bool = False
+    """Every counter of the first part must be there: one that is missing is not 0, as where it is chosen by
+    the edge of a bucket. Then the first part may count a unit twice, and is at most the second."""
     with_sum: bool = False
     """histogram: count the sum of the values, too; it is judged where the buckets are too coarse."""
     counts_at: Moment = Moment.ARRIVAL

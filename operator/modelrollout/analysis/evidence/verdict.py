@@ -14,7 +14,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from modelrollout.analysis.betting.ladder import WHOLE, StepTerms
@@ -33,7 +33,7 @@ from modelrollout.analysis.inputs.observation import Arm, Look, Observation, Pro
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
 from modelrollout.analysis.kinds.latency import LatencyTest
-from modelrollout.analysis.kinds.reading import ArmTotals, Reading, Test
+from modelrollout.analysis.kinds.reading import ArmTotals, Quantiles, Reading, Test
 from modelrollout.analysis.kinds.shares import SharesTest
 from modelrollout.analysis.kinds.tests_by_kind import fresh_test, load_test
 
@@ -73,9 +73,12 @@ class MetricEvidence:
     tolerated: float | None
     """The greatest `estimate` that is tolerated."""
     detectable: float | None
+    unit: str
     reason: str
     """Proven, Worse, Undecided, or the kind of problem that this look had."""
     message: str
+    quantiles: Quantiles | None = field(default=None, compare=False)
+    """Histograms only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,8 +353,10 @@ def _evidence(plan: Plan, standing: Standing) -> MetricEvidence:
         limit=reading.limit,
         tolerated=reading.tolerated,
         detectable=reading.detectable,
+        unit=metric.unit,
         reason="Worse" if _broken(plan, standing) else _reason(standing, reading, against, proven),
         message=standing.problem.message if standing.problem else f"{standing.summary}.",
+        quantiles=reading.quantiles,
     )
 
 

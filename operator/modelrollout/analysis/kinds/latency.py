@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
@@ -27,6 +27,7 @@ from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Metric
 from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.quantiles import Seen
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading
 from modelrollout.analysis.kinds.scalar import Series
 from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
@@ -37,6 +38,7 @@ BASELINE_UNITS = 200.0
 """Observations of the control that make a baseline when none was given."""
 _LEAST_UNIT = 0.002
 _NO_LOOKS = Series()
+_NOTHING = Seen()
 _POINTS = len(difference_grid(_LEAST_UNIT))
 
 
@@ -117,6 +119,8 @@ class LatencyTest:
     excess: Series = _NO_LOOKS
     """Where the buckets are too coarse: by how much the canary's mean is beyond what is tolerated, by look,
     since the pods carry the load that they carry now."""
+    seen: Seen = field(default=_NOTHING, compare=False)
+    """What both arms counted, for the quantiles that people read."""
     means: tuple[float, float] = (0.0, 0.0)
     """Sums over these looks of the means of (canary, control)."""
     margin: float = 1.0
@@ -151,6 +155,8 @@ class LatencyTest:
         if control is None:
             return Problem(ProblemKind.NO_DATA, "There are no series for the control.")
         slow, base = checks.histogram(self.metric, canary), checks.histogram(self.metric, control)
+        if isinstance(canary, Histogram) and isinstance(control, Histogram):
+            self = replace(self, seen=self.seen.add(canary, control))  # noqa: PLW0642
         if self.edges is None:
             return self._learn(base)
         if missing := [m.edge for m in self.edges.margins if m.edge not in slow.edges]:
@@ -267,6 +273,7 @@ class LatencyTest:
             detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
             waiting=self._too_coarse(),
             about=f"{side} {_turned(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
+            quantiles=self.seen.quantiles(),
             note=self._judged_by_mean(),
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, Self
 
 from modelrollout.analysis.betting.ladder import StepTerms
@@ -16,6 +16,10 @@ class ArmTotals:
 
     n: float
     bad: float
+
+
+Quantiles = tuple[tuple[float | None, ...], tuple[float | None, ...]]
+"""Of (canary, control) at `quantiles.LEVELS`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Reading:
     """The smallest difference beyond the limit that would be found with the traffic seen so far."""
     about: str = ""
     """What `bad` counts, when the metric's name does not say it: "slower than 2.5"."""
+    quantiles: Quantiles | None = field(default=None, compare=False)
+    """Histograms only; not stored."""
     note: str = ""
     """What else is to be known of it, as the end of a sentence."""
     waiting: Problem | None = None

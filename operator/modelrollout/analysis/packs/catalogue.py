@@ -5,8 +5,9 @@ what it is counted from. The packs are data, in `packs/*.yaml`.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any, Literal, get_args
@@ -23,6 +24,10 @@ from modelrollout.api.quantities import fraction
 
 BREAKDOWN = 0.2
 """Bad share beyond the control's (beyond 0 for an absolute limit) at which a canary has broken down."""
+
+
+DEFAULT_LIMITS = {"timeToFirstToken": "1", "timePerOutputToken": "0.1"}
+"""Seconds that a good request keeps where the user names no limits; both are edges of vLLM's buckets."""
 
 
 RENAMED = {"envoy": "istio-gateway"}
@@ -98,6 +103,12 @@ def remarks(metrics: Iterable[spec.Metric]) -> dict[str, str]:
         if old in RENAMED:
             found[metric.effective_name] = (
                 f"The pack {old} is called {RENAMED[old]}: write {RENAMED[old]}/{name}."
+            )
+        if metric.on_fail == "revert" and _resolve(metric).metric.kind is Kind.SCALAR:
+            found[metric.effective_name] = (
+                "One number for each look carries no counts, so a revert by it is not within "
+                "falseRevertRisk: where looks hang together, up to 4 % of good revisions are reverted. "
+                "onFail: hold leaves it to a person."
             )
     return found
 
@@ -199,8 +210,34 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             unit=default.unit,
             sentence=default.sentence,
         ),
-        entry.recipe,
+        _limited(entry.recipe, metric.limits),
     )
+
+
+def _limited(recipe: Recipe, limits: spec.Limits | None) -> Recipe:
+    """With the edges that the limits name, where the pack leaves them to the user."""
+    chosen = {**DEFAULT_LIMITS, **(limits.model_dump(by_alias=True) if limits is not None else {})}
+
+    def term(each: Term) -> Term:
+        matchers = tuple(
+            Matcher(m.label, "=~", _edge(chosen[m.value[1:]])) if m.value[:1] == "$" else m
+            for m in each.selector.matchers
+        )
+        return Term(each.sign, Selector(each.selector.family, matchers))
+
+    if not recipe.whole:
+        return recipe
+    parts: dict[str, Part] = {
+        name: part if isinstance(part, Known) else tuple(tuple(map(term, terms)) for terms in part)
+        for name, part in recipe.parts.items()
+    }
+    return replace(recipe, parts=parts)
+
+
+def _edge(limit: str) -> str:
+    """The label le of a bucket, as servers of different age write it: 1, 1.0."""
+    text = f"{fraction(limit):g}"
+    return re.escape(text) + ("0*" if "." in text else r"(\.0*)?")
 
 
 def _instead(use: str) -> str:
@@ -238,9 +275,13 @@ def _own(metric: spec.Metric) -> Resolved:
             f"Metric {name}: say how much worse the canary may be: write tolerate, such as "
             '{absolute: "0.01"}.'
         )
+    least, most = bounds = _bounds(metric)
+    if kind is Kind.MEAN:  # the engine takes all scores to 0..1
+        tolerance = Tolerance(tolerance.ratio, tolerance.absolute / (most - least))
     judged = Metric(
         name=name,
         kind=kind,
+        bounds=bounds,
         tolerance=tolerance,
         direction=Direction(metric.direction),
         weight=fraction(metric.weight),
@@ -267,7 +308,28 @@ def _own_recipe(metric: spec.Metric) -> tuple[Kind, Recipe]:
         if ARM not in metric.scalar.value:
             raise Unreadable(f"{metric.scalar.value!r} gives both arms the same number: write {ARM} in it.")
         return Kind.SCALAR, Recipe(expression=metric.scalar.value, counts_at=Moment.END)
-    raise Unresolvable(f"Metric {metric.effective_name}: write one of use, ratio, histogram and scalar.")
+    if metric.events:
+        parts = {"count": counters(metric.events.count), "exposure": counters(metric.events.exposure)}
+        return Kind.COUNTING, Recipe(parts=parts, counts_at=Moment.END)
+    if metric.mean:
+        parts = {"sum": counters(metric.mean.sum), "n": counters(metric.mean.count)}
+        return Kind.MEAN, Recipe(parts=parts, counts_at=Moment.END)
+    raise Unresolvable(
+        f"Metric {metric.effective_name}: write one of use, ratio, histogram, events, mean and scalar."
+    )
+
+
+def _bounds(metric: spec.Metric) -> tuple[float, float]:
+    """Between which scores lie."""
+    if metric.mean is None:
+        return 0.0, 1.0
+    least, most = fraction(metric.mean.least), fraction(metric.mean.most)
+    if least >= most:
+        raise Unresolvable(
+            f"Metric {metric.effective_name}: mean.least is {least:g} and mean.most is {most:g}; the least "
+            "score is below the greatest."
+        )
+    return least, most
 
 
 def _tolerance(metric: spec.Metric, kind: Kind) -> Tolerance | None:
@@ -307,7 +369,7 @@ def _breakdown(kind: Kind, tolerance: Tolerance) -> float | None:
 
 _METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "load"}
 _METRIC_KEYS |= {"notes", "also"}
-_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "countsAt"}
+_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "whole", "countsAt"}
 
 
 def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
@@ -362,6 +424,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any], *, of_pods: bool) -> Entr
         # the age of a proxy or an application says nothing about the age of the pods behind it
         warm_up=bool(data.get("warmUp", of_pods)),
         lazy=bool(data.get("lazy", True)),
+        whole=bool(data.get("whole", False)),
         counts_at=Moment(data["countsAt"]),
     )
     return Entry(metric, recipe, data.get("notes", ""), tuple(data.get("also", ())))

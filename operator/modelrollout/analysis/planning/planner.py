@@ -177,16 +177,17 @@ def _tolerated(demand: Demand, stage: Stage) -> float:
 
 
 def _seconds_to_pass(plan: Plan, demand: Demand, stage: Stage, interval: float) -> float:
+    settle = demand.metric.settle if demand.metric else 0.0
     if demand.events is not None and demand.units > 0:
         often, phi, risk = _tolerated(demand, stage), demand.phi, plan.miss_risk
         needed = exposure_to_pass(demand.events, _share(stage), often, phi, risk)
-        return needed / (demand.units * stage.canary)
+        return settle + needed / (demand.units * stage.canary)
     if not demand.bounds:
-        return LEAST_LOOKS * interval
+        return settle + LEAST_LOOKS * interval
     if demand.units <= 0:
         return math.inf
     units = max(_units_to_pass(plan, demand, stage, bound) for bound in demand.bounds_at(stage))
-    return units / (demand.units * stage.canary)
+    return settle + units / (demand.units * stage.canary)
 
 
 def _metric(plan: Plan, demand: Demand, stage: Stage, to_pass: float, seconds: float) -> MetricForecast:
