@@ -11,11 +11,10 @@ import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
-from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.names import (
     ATTEMPT_ANNOTATION,
     EVALUATION_LABEL,
@@ -24,21 +23,20 @@ from modelrollout.api.names import (
     RUN_ANNOTATION,
     RolloutKey,
 )
-from modelrollout.api.objects import CONFIG_MAP, JOB, POD, Object, labels_of, named
+from modelrollout.api.objects import JOB, POD, Object, labels_of, named
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.port import Cluster
+from modelrollout.engine.evaluation_policy import dataset_of
 from modelrollout.engine.job_end import Ended, condition, waiting, what_became
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.write import Writer
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.outcome import last_line
-from modelrollout.evaluate.policy import read
 from modelrollout.rollout.gate import is_standing, run_of
 from modelrollout.rollout.model import Gate, RunEvaluation
 from modelrollout.serving.evaluation import (
     CONTAINER,
-    DatasetVolume,
     JobSettings,
     Task,
     evaluation_job,
@@ -252,46 +250,8 @@ class Evaluations:
             run=action.run,
             attempt=action.attempt,
             serving=action.serving,
-            dataset=await self._dataset(view, found[0]),
+            dataset=await dataset_of(self._cluster, view.key.namespace, found[0], alone=action.serving),
         )
-
-    async def _dataset(self, view: Snapshot, evaluation: Evaluation) -> DatasetVolume | None:
-        """Where the policy's cases are; None: beside the policy, or behind a URL."""
-        source = evaluation.policy
-        keys = await self._keys(view, source.config_map)
-        if source.key not in keys:
-            known = ", ".join(sorted(keys)) or "nothing"
-            raise Mistaken([f"ConfigMap {source.config_map} has no {source.key}; it has {known}."])
-        dataset = (await asyncio.to_thread(read, keys[source.key], source.key)).dataset
-        if dataset.file is not None and dataset.file not in keys:
-            raise Mistaken(
-                [
-                    f"{source.key}: The dataset {dataset.file} is not in ConfigMap {source.config_map}: put "
-                    "it there, or name a configMap, a pvc or a url."
-                ]
-            )
-        if dataset.config_map is not None:
-            return await self._in_config_map(view, dataset.config_map, dataset.key)
-        if dataset.pvc is not None:
-            path = (dataset.path or "").lstrip("/")
-            if ".." in path.split("/"):
-                raise Mistaken([f"{source.key}: The dataset's path {path} leads out of its volume."])
-            return DatasetVolume(path, claim=dataset.pvc)
-        return None
-
-    async def _in_config_map(self, view: Snapshot, name: str, key: str | None) -> DatasetVolume:
-        keys = await self._keys(view, name)
-        if key is None and len(keys) != 1:
-            raise Mistaken([f"ConfigMap {name} has {len(keys)} files: name the dataset's by `key`."])
-        if (wanted := key or next(iter(keys))) not in keys:
-            raise Mistaken([f"ConfigMap {name} has no {wanted}, which the policy names as its dataset."])
-        return DatasetVolume(wanted, config_map=name)
-
-    async def _keys(self, view: Snapshot, name: str) -> Mapping[str, str]:
-        body = await self._cluster.get(named(CONFIG_MAP, name), view.key.namespace)
-        if body is None:
-            raise Mistaken([f"There is no ConfigMap {name} in namespace {view.key.namespace}."])
-        return {**dict.fromkeys(body.get("binaryData") or {}, ""), **(body.get("data") or {})}
 
     async def _clear(self, at: RolloutKey, evaluation: str, kept: str) -> None:
         """Of each evaluation the last Job stays, for people to read its log."""
