@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -22,8 +22,10 @@ STALE_HEARTBEAT = 30.0
 _OBJECT = ("namespace", "name")
 
 
-Shown = dict[tuple[Gauge, str], int]
-"""Of one rollout: the gauges and their last label, and what they show."""
+Shown = dict[tuple[Gauge, tuple[str, ...]], float]
+"""Of one rollout: the gauges and their labels behind its name, and what they show."""
+Evidence = Mapping[tuple[str, str], float]
+"""By metric and limit, which is `pass` or `revert`: percent of the way there."""
 
 
 class Telemetry:
@@ -44,6 +46,13 @@ class Telemetry:
             "Percent of user requests meant for the canary (desired) and read from the route (observed).",
             *_OBJECT,
             "kind",
+        )
+        self.evidence = self._gauge(
+            "modelrollout_evidence_percent",
+            "How far a metric is on its way to a pass and to a revert of the revision on trial.",
+            *_OBJECT,
+            "metric",
+            "limit",
         )
         self.pass_seconds = self._histogram("modelrollout_pass_seconds", "Duration of one pass of the loop.")
         self.look_seconds = self._histogram(
@@ -98,27 +107,29 @@ class Telemetry:
         verdict: str | None,
         desired: int,
         observed: int | None,
+        evidence: Evidence | None = None,
     ) -> None:
         """The state of one rollout after a pass; states it is no longer in disappear."""
-        state: Shown = {(self.weight, "desired"): desired}
+        state: Shown = {(self.weight, ("desired",)): desired}
         if phase:
-            state[self.phase, phase] = 1
+            state[self.phase, (phase,)] = 1
         if verdict:
-            state[self.verdict, verdict] = 1
+            state[self.verdict, (verdict,)] = 1
         if observed is not None:
-            state[self.weight, "observed"] = observed
+            state[self.weight, ("observed",)] = observed
+        state |= {(self.evidence, labels): percent for labels, percent in (evidence or {}).items()}
         before = self._shown.get((namespace, name), {})
         if before == state:
             return
         self._shown[namespace, name] = state
-        for gauge, last in before.keys() - state.keys():
-            gauge.remove(namespace, name, last)
-        for (gauge, last), value in state.items():
-            gauge.labels(namespace, name, last).set(value)
+        for gauge, labels in before.keys() - state.keys():
+            gauge.remove(namespace, name, *labels)
+        for (gauge, labels), value in state.items():
+            gauge.labels(namespace, name, *labels).set(value)
 
     def forget(self, namespace: str, name: str) -> None:
-        for gauge, last in self._shown.pop((namespace, name), {}):
-            gauge.remove(namespace, name, last)
+        for gauge, labels in self._shown.pop((namespace, name), {}):
+            gauge.remove(namespace, name, *labels)
 
     # ── being asked ─────────────────────────────────────────────────────────────────────────────
 

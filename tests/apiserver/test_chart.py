@@ -14,6 +14,8 @@ from tests.bed.folders import REPOSITORY
 EVERYTHING = {
     "watch.namespaces": ["prod", "staging"],
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
+    "dashboard": {"enabled": True, "labels": {"grafana_dashboard": "1"}},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "networkPolicy": {"enabled": True, "scrapers": [{"namespaceSelector": {}}]},
     "imagePullSecrets": [{"name": "pull"}],
@@ -168,7 +170,8 @@ def test_a_single_replica_does_not_hold_up_the_drain_of_its_node(replicas, made)
 
 def test_what_is_opt_in_is_not_there_by_default():
     kinds = {kind for kind, _ in rendered()}
-    assert not kinds & {"PodMonitor", "ServiceMonitor", "NetworkPolicy", "Service", "Secret", "ConfigMap"}
+    opt_in = {"PodMonitor", "PrometheusRule", "ServiceMonitor"}
+    assert not kinds & (opt_in | {"NetworkPolicy", "Service", "Secret", "ConfigMap"})
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])

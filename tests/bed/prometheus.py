@@ -151,7 +151,11 @@ class Prometheus(PrometheusClient):
     def _write_config(self) -> None:
         jobs = self._jobs if self._jobs is not None else [file_job(self.folder / "targets.json")]
         times = {"scrape_interval": self._interval, "scrape_timeout": self._interval}
-        content = {"global": {**times, "evaluation_interval": self._interval}, "scrape_configs": list(jobs)}
+        content = {
+            "global": {**times, "evaluation_interval": self._interval},
+            "scrape_configs": list(jobs),
+            "rule_files": [str(self.folder / "rules-*.yml")],
+        }
         (self.folder / "prometheus.yml").write_text(json.dumps(content, indent=2))  # JSON is YAML
 
     def set_targets(self, targets: Sequence[tuple[str, Mapping[str, str]]]) -> None:
@@ -160,6 +164,11 @@ class Prometheus(PrometheusClient):
         part = self.folder / "targets.part"
         part.write_text(json.dumps(groups))
         part.replace(self.folder / "targets.json")
+
+    def set_rules(self, groups: Sequence[Mapping[str, Any]]) -> None:
+        """Evaluate these groups of rules from now on."""
+        (self.folder / "rules-own.yml").write_text(json.dumps({"groups": list(groups)}))
+        self.reload()
 
     def reload(self, jobs: Sequence[Job] | None = None) -> None:
         """Read the configuration again, with other scrape jobs when given."""

@@ -34,6 +34,16 @@ def test_a_weight_that_cannot_be_read_is_not_shown_as_the_last_one(telemetry):
     assert shown(telemetry, "modelrollout_canary_weight_percent") == {"desired": 25}
 
 
+def test_evidence_of_a_trial_that_is_over_disappears(telemetry):
+    at = {"phase": "Progressing", "verdict": None, "desired": 5, "observed": 5}
+    telemetry.show(**CHAT, **at, evidence={("errors", "pass"): 63.0, ("errors", "revert"): 4.0})
+    assert shown(telemetry, "modelrollout_evidence_percent") == {"pass": 63, "revert": 4}
+    telemetry.show(**CHAT, **at, evidence={("ttft", "pass"): 100.0})
+    assert shown(telemetry, "modelrollout_evidence_percent") == {"pass": 100}
+    telemetry.forget(**CHAT)
+    assert shown(telemetry, "modelrollout_evidence_percent") == {}
+
+
 def test_a_rollout_that_is_gone_takes_nothing_of_the_others_with_it(telemetry):
     telemetry.show(**CHAT, phase="Stable", verdict=None, desired=0, observed=0)
     telemetry.show(namespace="ns", name="other", phase="Reverted", verdict="Fail", desired=0, observed=0)

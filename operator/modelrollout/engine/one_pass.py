@@ -227,7 +227,20 @@ class OnePass:
             verdict=status.verdict,
             desired=status.weight.desired,
             observed=split.canary if split else None,
+            evidence=evidence_of(status),
         )
+
+
+def evidence_of(status: Status) -> dict[tuple[str, str], float]:
+    """How far each metric is on its way to either limit, while a revision is on trial."""
+    if status.canary is None or status.analysis is None:
+        return {}
+    ways = [
+        (metric.name, limit, text)
+        for metric in status.analysis.metrics
+        for limit, text in (("pass", metric.to_pass), ("revert", metric.to_revert))
+    ]
+    return {(name, limit): float(text.rstrip("%")) for name, limit, text in ways if text}
 
 
 def remade(view: Snapshot, action: Action) -> list[Note]:
