@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from modelrollout.api.objects import Body
 from modelrollout.api.printable import printable
@@ -15,6 +16,9 @@ from modelrollout.api.times import stamp
 from modelrollout.cli.reach import Reached, add_flags, reached, run
 from modelrollout.cli.screen.output import add_output, coloured, page, show, shown, styled, write
 from modelrollout.cli.screen.tree import tree
+from modelrollout.cluster.errors import Unreachable
+
+T = TypeVar("T")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,6 +55,7 @@ async def _get(options: argparse.Namespace) -> int:
             else:
                 show(tree(body, await at.pods(options.name), page()))
             return 0
+        await at.rollout(options.name)  # what is not there now is not waited for
         if options.output is None and coloured() and await _live(at, options):
             return 0
         await _changes(at, options)
@@ -65,7 +70,8 @@ async def _live(at: Reached, options: argparse.Namespace) -> bool:
         return False
     with Live(auto_refresh=False, screen=True, vertical_overflow="crop") as live:
         while True:
-            body, pods = await at.rollout(options.name), await at.pods(options.name)
+            body = await patiently(lambda: at.rollout(options.name), options.every)
+            pods = await patiently(lambda: at.pods(options.name), options.every)
             live.update(styled(tree(body, pods, page())), refresh=True)
             await asyncio.sleep(options.every)
 
@@ -74,7 +80,7 @@ async def _changes(at: Reached, options: argparse.Namespace) -> None:
     """A line for each change, which a log can keep."""
     before = None
     while True:
-        body = await at.rollout(options.name)
+        body = await patiently(lambda: at.rollout(options.name), options.every)
         version, line = body["metadata"].get("resourceVersion"), change(body)
         if options.output and version != before:
             write(shown(body), options.output)
@@ -84,6 +90,15 @@ async def _changes(at: Reached, options: argparse.Namespace) -> None:
             before = line
         sys.stdout.flush()
         await asyncio.sleep(options.every)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], every: float) -> T:
+    """What `ask` gives; while the API server does not answer, it is asked again."""
+    while True:
+        try:
+            return await ask()
+        except Unreachable:
+            await asyncio.sleep(every)
 
 
 def change(body: Body) -> str:

@@ -4,11 +4,12 @@ import pytest
 
 from modelrollout.cli.diff import change_of
 from modelrollout.cli.diff import lines as diff_lines
-from modelrollout.cli.get import change
+from modelrollout.cli.get import change, patiently
 from modelrollout.cli.screen.lines import ASCII, UNICODE, bar, marks_for, plain, spell
 from modelrollout.cli.screen.output import shown, styled
 from modelrollout.cli.screen.table import endings, fleet
 from modelrollout.cli.screen.tree import Page, tree
+from modelrollout.cluster.errors import Unreachable
 from tests.screens import pictures
 from tests.unit.cli.seen import JUDGING, NOW, PODS, judging, pod
 
@@ -114,6 +115,18 @@ def test_a_change_is_one_line_without_what_every_look_changes():
     looks = judging()
     looks["status"]["analysis"]["looks"] += 1
     assert change(looks) == change(judging())
+
+
+async def test_a_watch_outlives_an_api_server_that_does_not_answer_for_a_while():
+    answers = [Unreachable("no answer"), Unreachable("no answer"), "seen"]
+
+    async def ask():
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert await patiently(ask, 0) == "seen"
 
 
 def test_the_list_has_a_line_for_each_rollout_and_columns_under_each_other():
