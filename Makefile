@@ -86,7 +86,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots
+.PHONY: mutants bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -108,6 +108,9 @@ bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 
 bench-quality: $(VENV)/ready ## planted regressions, false alarms, speed and memory of evaluations; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.quality $(if $(QUICK),--runs 2 --alarms 20 --cases 5000)
+
+bench-experiments: $(VENV)/ready ## how often an A/B test is right: simulated experiments of each design
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.experiments $(ARGS)
 
 plots: $(VENV)/ready ## draw the figures of docs/verdicts.md again
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.plots docs/img

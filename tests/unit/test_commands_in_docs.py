@@ -67,5 +67,9 @@ def test_each_subcommand_and_each_flag_exists(words, capsys):
     with pytest.raises(SystemExit):
         main([subcommand, "--help"])
     said = capsys.readouterr().out
+    if (kinds := re.search(r"\{([\w,-]+)\}", said)) and given and given[0] in kinds[1].split(","):
+        with pytest.raises(SystemExit):
+            main([subcommand, given[0], "--help"])
+        said = capsys.readouterr().out
     for flag in (word for word in given if word.startswith("-") and word != "-"):
         assert re.search(rf"(^|[\s,\[]){re.escape(flag)}\b", said, re.MULTILINE), f"{flag} in {words}"

@@ -35,6 +35,7 @@ COMMANDS = {
     "evaluate": "ask a golden set and judge the answers by a policy's gates",
     "judge-agreement": "say how far a judge agrees with people",
     "drift": "compare two samples of numbers",
+    "experiment": "say how many users an A/B test needs, and what its outcomes show",
     "feedback": "make golden cases of what was badly rated",
     "completion": "print what completes this command in bash or zsh",
     "operator": "run the operator",
