@@ -137,5 +137,5 @@ def test_a_run_whose_revision_has_left_is_ended(gate):
     gate.pod(first)
     scene.change_model("hf://test/three")
     ended = first["metadata"]["uid"]
-    wait_until(lambda: gate.jobs() and ended not in {job["metadata"]["uid"] for job in gate.jobs()})
+    wait_until(lambda: (uids := [job["metadata"]["uid"] for job in gate.jobs()]) and ended not in uids)
     assert len(gate.jobs()) == 1
