@@ -1,3 +1,3 @@
-"""What can be said before the first look: how long steps take (planner), and what the control's own past says
-about noise and false alarms (calibration). No verdict depends on it.
+"""What can be said before the first look: how long steps take (planner), what the control's own past says
+about noise and false alarms (calibration), and how long a step waits until it has settled (settling).
 """
