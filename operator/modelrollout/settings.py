@@ -18,6 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from modelrollout.api.quantities import Duration, seconds
+from modelrollout.api.transitions import Transition
 from modelrollout.serving.evaluation import JobSettings, PodSettings
 from modelrollout.serving.policy import Policy
 from modelrollout.sources.access import Access
@@ -60,6 +61,16 @@ class Settings(BaseModel):
     scalar_queries: Literal["allow", "refuse"] = "allow"
     """Whether rollouts may send PromQL of their own (`scalar`), which can read every series of the server."""
 
+    notify_folder: str = ""
+    """A mounted Secret whose keys (urls, webhook, webhook-key, ca.crt) say where messages about every rollout
+    go. Without it only rollouts that name a Secret of their own send messages."""
+    notify_when: tuple[Transition, ...] = ()
+    """The kinds of transition that go there: began, entered, passed, promoted, leaving, reverted, waiting,
+    troubled, noted; none: all but entered and noted."""
+    notify_allowed: tuple[str, ...] = ()
+    """Hosts, as host or host:port, `*.` for any name below, to which rollouts may send webhooks and mail;
+    none: only to the well-known services that have one address for everybody."""
+
     evaluation_image: str = ""
     """The image of the Jobs that run evaluations, which is the operator's own or one made from it; none: no
     evaluation is run."""
@@ -83,7 +94,13 @@ class Settings(BaseModel):
         return self
 
 
-LISTS = {"namespace": "NS", "prometheus_allowed": "HOST[:PORT]", "prometheus_credentials": "ADDRESS=FOLDER"}
+LISTS = {
+    "namespace": "NS",
+    "prometheus_allowed": "HOST[:PORT]",
+    "prometheus_credentials": "ADDRESS=FOLDER",
+    "notify_when": "TRANSITION",
+    "notify_allowed": "HOST[:PORT]",
+}
 """Flags that may be given several times, and in the environment as one text with commas."""
 
 

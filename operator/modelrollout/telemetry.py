@@ -73,6 +73,12 @@ class Telemetry:
             "modelrollout_api_request_seconds", "Duration of requests to the API server.", "verb"
         )
         self.looks = self._counter("modelrollout_looks", "Looks taken, by result.", "result")
+        self.messages = self._counter(
+            "modelrollout_messages",
+            "Messages to people and webhooks: whose address it is, and what became of each try.",
+            "whose",
+            "result",
+        )
         self._shown: dict[tuple[str, str], Shown] = {}
         self._turned = time.monotonic()
         self.synced: Callable[[], bool] = lambda: False

@@ -19,6 +19,7 @@ EVERYTHING = {
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "networkPolicy": {"enabled": True, "scrapers": [{"namespaceSelector": {}}]},
     "imagePullSecrets": [{"name": "pull"}],
+    "notify": {"secret": "chat", "when": ["waiting"], "secrets": ["team"], "allowed": ["*.corp.example"]},
     "extraArgs": ["--log-level=debug"],
     "extraEnv": [{"name": "A", "value": "b"}],
     "nodeSelector": {"pool": "ops"},
@@ -76,6 +77,20 @@ def test_every_value_set_at_once_renders_and_reaches_the_pods():
         assert pod[field] == EVERYTHING[field]
     assert pod["priorityClassName"] == "high"
     assert {"name": "A", "value": "b"} in operator_of(objects)["env"]
+
+
+def test_messages_go_by_the_administrators_secret_and_by_those_that_he_lists():
+    objects = rendered(EVERYTHING)
+    container = operator_of(objects)
+    settings = settings_of(container)
+    assert (settings.notify_when, settings.notify_allowed) == (("waiting",), ("*.corp.example",))
+    assert settings.notify_folder in [mount["mountPath"] for mount in container["volumeMounts"]]
+    (volume,) = objects["Deployment", OPERATOR]["spec"]["template"]["spec"]["volumes"]
+    assert volume["secret"]["secretName"] == "chat"
+    for (kind, name), role in objects.items():
+        if (kind, name) == ("Role", OPERATOR):
+            rights = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
+            assert [(rule["resourceNames"], rule["verbs"]) for rule in rights] == [(["team"], ["get"])]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from modelrollout.cluster.kinds import LABELS, children, owner_of, trim
 from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
+from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.sources.looks import Connect
 from modelrollout.sources.prometheus import Prometheus
@@ -65,7 +66,7 @@ class Life:
         self.cluster = MemoryCluster(store, before=self._before, after=self._after)
         turn, telemetry = asyncio.Lock(), Telemetry()
         self.looks = Looks(telemetry, turn, clock=store.now, connect=connect)
-        self.announcer = Announcer(sinks(self.cluster), telemetry)
+        self.announcer = Announcer(sinks(self.cluster, Policy(), telemetry), telemetry)
         self.loop = Loop(
             cluster=self.cluster,
             cache=Cache(owner_of, trim),

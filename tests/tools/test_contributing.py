@@ -172,7 +172,7 @@ ROWS = {
             "from modelrollout.engine.sinks.chat import Chat\n"
             "from modelrollout.engine.sinks.kubernetes_events",
         ),
-        ("engine/sinks/registry.py", "KubernetesEvents(cluster),", "KubernetesEvents(cluster), Chat(),"),
+        ("engine/sinks/registry.py", "return (events, people)", "return (events, people, Chat())"),
     ],
     "a source of samples": [("sources/canned.py", NEW, SOURCE)],
     "a metric": [("analysis/packs/http.yaml", "\nmetrics:\n", "\nmetrics:" + METRIC)],
@@ -219,6 +219,7 @@ from modelrollout.api.names import RolloutKey
 from modelrollout.api.stages import stage_of
 from modelrollout.engine.announce import Announcer
 from modelrollout.cluster.kinds import children
+from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.rollout.notes import Facts, Note
 from modelrollout.serving.servers import server_named
@@ -229,7 +230,7 @@ from modelrollout.telemetry import Telemetry
 from modelrollout.traffic.registry import router_for
 
 async def announced():
-    chat = sinks(None)[-1]
+    chat = sinks(None, Policy(), Telemetry())[-1]
     announcer = Announcer([chat], Telemetry())
     facts = Facts("entered", affected=5, go_back="modelrollout.io/abort=x")
     announcer.announce(RolloutKey("ml", "chat"), {}, [Note("StepEntered", "Step 1/2", facts=facts)])

@@ -96,6 +96,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resourceNames: {{- toYaml . | nindent 2 }}
   verbs: [get]
 {{- end }}
+{{- with .Values.notify.secrets }}
+# Where rollouts have messages sent; these names and no others.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{- toYaml . | nindent 2 }}
+  verbs: [get]
+{{- end }}
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes, grpcroutes]
   verbs: [get, list, watch, patch]

@@ -13,20 +13,9 @@ from typing import Literal
 
 from modelrollout.api.printable import printable
 from modelrollout.api.status import Condition
+from modelrollout.api.transitions import Transition
 
 Truth = Literal["True", "False", "Unknown"]
-Transition = Literal[
-    "began",  # a revision is on trial, is tried again, or is the first
-    "entered",  # a step begins
-    "passed",  # a step is over, by a verdict, by time or by a person
-    "promoted",  # the new revision serves all users
-    "leaving",  # a revision is given up, and users begin to go back
-    "reverted",  # everybody is back
-    "waiting",  # only a person can move the rollout on
-    "troubled",  # something is wrong and the operator goes on trying
-    "noted",  # anything else that people should know
-]
-"""What kind of change a note is about."""
 
 ACCEPTED = "Accepted"  # the spec can be carried out in this cluster
 AVAILABLE = "Available"  # the serving revision has the pods that its users need
@@ -393,6 +382,14 @@ UNINSTALLED = Reason(
     "as they are. Deleting it now ends its pods and does not give the route back: for that, install the "
     "operator again first",
     warning=True,
+)
+
+NOT_DELIVERED = Reason(
+    "NotDelivered",
+    "Messages about this rollout do not reach the addresses in the Secret {secret}: {why} The rollout waits "
+    "for no message",
+    warning=True,
+    transition="troubled",
 )
 
 # ── commands ────────────────────────────────────────────────────────────────────────────────────

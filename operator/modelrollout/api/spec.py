@@ -12,6 +12,7 @@ from pydantic import Field
 
 from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.quantities import Duration, Fraction
+from modelrollout.api.transitions import Transition
 from modelrollout.api.wire import Name, Wire
 
 URI_PATTERN = (
@@ -416,6 +417,21 @@ class Analysis(Wire):
     that Istio's proxies count."""
 
 
+# ── messages ────────────────────────────────────────────────────────────────────────────────────
+
+
+class Notify(Wire):
+    """Where messages about this rollout's transitions go. Nothing waits for them."""
+
+    secret: Name
+    """A Secret in the namespace of the rollout, with any of the keys urls (addresses of chats, mail and
+    pagers as Apprise writes them, one a line), webhook and webhook-key (an address that gets CloudEvents, and
+    the key that signs them) and ca.crt (certificates in PEM that the webhook is trusted by). The operator may
+    read it only where its administrator listed the name in the chart's value notify.secrets."""
+    when: Annotated[list[Transition], Field(max_length=9)] = Field(default_factory=list)
+    """The kinds of transition that are sent. Empty: all but entered and noted."""
+
+
 Deletion = Literal["orphan", "drain"]
 
 
@@ -440,6 +456,8 @@ class Spec(Wire):
     """Golden sets that judge a revision's answers, each run by a Job. docs/quality.md says how."""
     rollback_window: Duration = "1h"
     """How long the old revision stays warm after promotion."""
+    notify: Annotated[list[Notify], Field(max_length=8)] = Field(default_factory=list)
+    """Where messages go when the rollout begins, passes a step, waits for a person, or ends."""
     deletion: Deletion = "orphan"
     """What `kubectl delete` of this resource does to users.
 

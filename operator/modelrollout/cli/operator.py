@@ -24,6 +24,7 @@ from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.secrets import secrets_of
+from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.settings import Settings, access_of, jobs_of, parse
 from modelrollout.telemetry import Telemetry
@@ -108,7 +109,8 @@ async def _lead(
 ) -> int:
     """Everything the leader does. kopf cancels tasks that begin after its own, so ours begin before."""
     cache = Cache(owner_of, trim)
-    announcer = Announcer(sinks(cluster), telemetry)
+    told = Policy(settings.notify_folder, settings.notify_when, settings.notify_allowed)
+    announcer = Announcer(sinks(cluster, told, telemetry), telemetry)
     turn = asyncio.Lock()
     looks = Looks(telemetry, turn, access=access_of(settings), secret=secrets_of(cluster))
     loop = Loop(

@@ -100,6 +100,7 @@ class _Queue:
     async def emptied(self) -> None:
         """Wait until everything that was queued has been tried."""
         await self._queue.join()
+        await self._sink.settled()
 
     def _lost(self, news: Announcement, error: str) -> None:
         log.warning("not announced", sink=self._sink.name, reason=news.note.reason, error=error)

@@ -32,7 +32,7 @@ from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
 from modelrollout.engine.status_writer import StatusWriter, not_understood, pass_failed, stalled
-from modelrollout.rollout.notes import Note
+from modelrollout.rollout.notes import Facts, Note
 from modelrollout.serving.evaluation import JobSettings
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry
@@ -275,10 +275,12 @@ class Loop:
         kept.setback = problem
         if resource is None:
             return
-        if kept.complaint != problem.message:
-            kept.complaint = problem.message
-            self._announcer.announce(at, resource, [Note(problem.reason, problem.message, warning=True)])
-        if (status := stalled(resource, problem, stamp(self._clock()))) is not None:
+        status = stalled(resource, problem, stamp(self._clock()))
+        if kept.complaint != problem.message and status is not None:  # or people heard of it before a restart
+            facts = Facts("troubled")
+            self._announcer.announce(at, resource, [Note(problem.reason, problem.message, True, facts)])
+        kept.complaint = problem.message
+        if status is not None:
             version = resource["metadata"]["resourceVersion"]
             with contextlib.suppress(ClusterError):  # the next pass tries again
                 written = await self._cluster.patch_status(at.ref, at.namespace, version, status)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelrollout.api.conditions import Reason, Transition
+from modelrollout.api.conditions import Reason
 from modelrollout.api.status import MetricStatus
+from modelrollout.api.transitions import Transition
 
 Figure = str | int | float
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import assert_never
 
 from modelrollout.api import conditions as say
-from modelrollout.api.conditions import Reason, Transition
+from modelrollout.api.conditions import Reason
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
+from modelrollout.api.transitions import Transition
 from modelrollout.rollout import judge
 from modelrollout.rollout.advance import describe
 from modelrollout.rollout.capacity import holds

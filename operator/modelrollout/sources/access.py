@@ -86,7 +86,7 @@ class Access:
                 f"The address {shown(address)} is not asked. Write http:// or https://, a host, and if need "
                 "be a port and a path; a user name and a password belong in a Secret."
             )
-        if self.allowed and not any(_is_within(address, pattern) for pattern in self.allowed):
+        if self.allowed and not any(is_within(address, pattern) for pattern in self.allowed):
             return (
                 f"This operator does not ask {shown(address)}: it may ask {', '.join(self.allowed)}. Name "
                 "one of these in analysis.prometheus.address, or ask the operator's administrator."
@@ -122,7 +122,8 @@ def is_forbidden(address: str) -> bool:
     return ip.is_link_local or ip.is_multicast or ip.is_unspecified or ip in _METADATA
 
 
-def _is_within(address: str, pattern: str) -> bool:
+def is_within(address: str, pattern: str) -> bool:
+    """Whether the address leads to `host` or `host:port`; a leading `*.` stands for any names below."""
     parts = urlsplit(address)
     host = (parts.hostname or "").lower()
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -130,6 +130,16 @@ class Session(requests.Session):
             line.release()
             response.close()
 
+    def post_once(self, address: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
+        """Post these bytes; the status of the answer, of which nothing else is read."""
+        line = _here.line or Line(seconds)
+        how: dict[str, Any] = {"stream": True, "allow_redirects": False, "timeout": seconds}
+        try:
+            with super().request("POST", address, data=body, headers=dict(headers), **how) as response:
+                return response.status_code
+        finally:
+            line.release()
+
     def close(self) -> None:
         super().close()
         self._adapter.close()

@@ -57,6 +57,10 @@ class Sink(Protocol):
         """Post one announcement. It is tried once: a sink that must not lose any repeats it itself."""
         ...
 
+    async def settled(self) -> None:
+        """Wait until everything that was posted has been tried."""
+        return
+
     def joined(self, first: Note, second: Note) -> Note | None:  # noqa: ARG002 (a sink may override it)
         """One note instead of two that wait for the same rollout; None keeps them apart."""
         return None

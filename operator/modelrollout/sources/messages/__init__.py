@@ -1,0 +1,1 @@
+"""Sends messages about rollouts: to people by Apprise, and to machines as signed CloudEvents."""
