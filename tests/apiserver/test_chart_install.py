@@ -28,9 +28,9 @@ RIGHTS = {
     "/services": READ | {"create", "patch"},
     "/configmaps": READ | {"create", "patch", "delete"},
     "/endpoints": {"get"},
-    "/pods": {"list", "watch"},
+    "/pods": {"list", "watch", "patch"},
     "/pods/exec": set(),
-    "/pods/log": set(),
+    "/pods/log": {"get"},
     "/pods/eviction": set(),
     "/secrets": set(),
     "/serviceaccounts": set(),
@@ -45,7 +45,7 @@ RIGHTS = {
     "networking.istio.io/gateways": set(),
     "networking.k8s.io/networkpolicies": set(),
     "rbac.authorization.k8s.io/roles": set(),
-    "batch/jobs": set(),
+    "batch/jobs": READ | {"create", "delete"},
 }
 """Group/resource -> what the operator may do with it in a namespace that it serves."""
 

@@ -21,6 +21,8 @@ from tests.apiserver.manifests import (
     steps,
 )
 
+LIMITS = {"timeToFirstToken": "1", "timePerOutputToken": "0.05"}
+
 REFUSED = {
     # ── the plan ──
     "weights that fall": (
@@ -268,6 +270,10 @@ REFUSED = {
     ),
     "an own metric without a name": (metric(name=REMOVE), "a metric of your own needs a name"),
     "an own metric without a tolerance": (metric(tolerate=REMOVE), "say how much worse the canary may be"),
+    "limits of a metric that has none": (
+        but(analysis__metrics=[{"use": "vllm/errors", "limits": LIMITS}]),
+        "limits belong to vllm/goodput: leave them out, or write use: vllm/goodput",
+    ),
     "a pack without a metric": (but(analysis__metrics=[{"use": "vllm"}]), "write pack/metric, such as"),
     "the same pack metric twice": (
         but(analysis__metrics=[{"use": "vllm/errors"}, {"use": "vllm/errors"}]),

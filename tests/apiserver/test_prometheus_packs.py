@@ -99,6 +99,9 @@ async def test_requests_that_reached_no_pod_are_istios_failures_and_departed_cli
 # ── all metrics of all packs ────────────────────────────────────────────────────────────────────
 
 
+OPINIONS = (("thumbs", "down"), ("csat", "1"), ("csat", "2"))
+
+
 def everything(revision):
     """All counters that the packs know, with the families and labels of the real exporters."""
     vllm = Metrics("chat", 1024)
@@ -112,6 +115,8 @@ def everything(revision):
     istio = f'reporter="source",response_code="200",destination_service="packs-{role}.ml.svc.cluster.local"'
     lines += [f"istio_requests_total{{{istio}}} 0"]
     lines += [f'istio_request_duration_milliseconds_bucket{{{istio},le="{le}"}} 0' for le in ("1", "+Inf")]
+    lines += [f'llm_feedback_total{{kind="{kind}",value="{value}"}} 0' for kind, value in OPINIONS]
+    lines += [f'llm_conversations_total{{outcome="{outcome}"}} 0' for outcome in ("handover", "left")]
     return dict(line.rsplit(" ", 1) for line in lines if not line.startswith("process_start"))
 
 
