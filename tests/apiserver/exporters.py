@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from modelrollout.analysis.counters.matchers import Arms, Split
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.sources.looks import LookSource, Question
 from tests.bed.prometheus import Prometheus, file_job
 

@@ -7,7 +7,7 @@ from itertools import pairwise, product
 import pytest
 
 from modelrollout.analysis.inputs.observation import Histogram, Look, ProblemKind, Ratio, Scalar
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.apiserver.exporters import (
     FAST,
     SLOW,

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from modelrollout.analysis.inputs.observation import Look, ProblemKind
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.provider import ProviderError
 from tests.apiserver.exporters import Slot, arms_of, looking, question, scraping

@@ -34,7 +34,7 @@ from modelrollout.analysis.evidence.verdict import Evidence, Verdict
 from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.inputs.observation import Histogram, Look, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.bench import peers
 from tests.bench.fleet import Users
 from tests.bench.serving_world import (

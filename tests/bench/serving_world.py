@@ -33,7 +33,7 @@ from modelrollout.analysis.packs.catalogue import arrivals as arrivals_of
 from modelrollout.analysis.packs.catalogue import resolve
 from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.analysis.planning.settling import settled_after, settling
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.rollout.equal_load import serving
 from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Server, Users
 

@@ -26,7 +26,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from modelrollout.api.objects import Objects, Ref
-from modelrollout.api.spec import Strategy, Traffic
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic.router import Capabilities, Create, Delete, Reading, Router, Site, Split, Write
 
 
@@ -178,7 +179,7 @@ ROWS = {
     "a metric": [("analysis/packs/http.yaml", "\nmetrics:\n", "\nmetrics:" + METRIC)],
     "a step": [
         (
-            "api/spec.py",
+            "api/strategy.py",
             "    pause: Pause | None = None\n",
             '    rest: Duration | None = None\n    """Rests."""\n    pause: Pause | None = None\n',
         ),
@@ -214,7 +215,7 @@ import asyncio, datetime, json
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.packs.catalogue import arrivals, known_metrics, resolve
-from modelrollout.api import crd, spec
+from modelrollout.api import crd, analysis, strategy, traffic
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.stages import stage_of
 from modelrollout.engine.announce import Announcer
@@ -240,7 +241,7 @@ async def announced():
     return chat.lines
 
 async def counted():
-    asked = (spec.Metric(use="http/success-rate"),)
+    asked = (analysis.Metric(use="http/success-rate"),)
     arms = Arms("ml", "chat", "chat", stable="old", canary="new")
     source = LookSource(clock=lambda: 9_060.0, connect=lambda *_: Canned())
     question = Question("http://kept", 1.0, resolve(asked), arms, 0.0, arrivals(asked))
@@ -248,10 +249,12 @@ async def counted():
     await source.close()
     return found.observations["http/success-rate"].canary.total
 
-step = spec.Step.model_validate({"rest": "5m"})
-traffic = spec.Traffic(service="tiny")
+step = strategy.Step.model_validate({"rest": "5m"})
+tiny = traffic.Traffic(service="tiny")
 print(json.dumps({
-    "a router": [router_for(traffic, spec.Strategy()).title, "ingresses" in [k.resource for k in children()]],
+    "a router": [
+        router_for(tiny, strategy.Strategy()).title, "ingresses" in [k.resource for k in children()]
+    ],
     "a model server": server_named("triton").health,
     "a sink": asyncio.run(announced()),
     "a source of samples": asyncio.run(counted()),

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelrollout.api import evaluations, quantities, spec, wire
+from modelrollout.api import analysis, evaluations, model, quantities, spec, strategy, traffic, wire
 from modelrollout.api.names import PREFIX
 
 
@@ -37,7 +37,7 @@ FORMATS: Mapping[str, str] = {
     quantities.DURATION_PATTERN: "write a duration in hours, minutes and seconds, such as 30s, 10m or 1h30m",
     quantities.FRACTION_PATTERN: 'write a decimal number in quotes, such as "0.01" or "1.10"',
     wire.NAME_PATTERN: "write lower-case letters, digits and dashes, with a letter or digit at both ends",
-    spec.URI_PATTERN: (
+    model.URI_PATTERN: (
         "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket/path, "
         "gs://bucket/path, pvc://claim/path or file:///path; "
         "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
@@ -46,11 +46,11 @@ FORMATS: Mapping[str, str] = {
         "write beforeTraffic, afterPromotion or a cron expression of five fields, such as 0 2 * * *"
     ),
     evaluations.KEY_PATTERN: "write the key of a ConfigMap: letters, digits, dashes, dots and underscores",
-    spec.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
-    spec.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
-    spec.COOKIE_PATTERN: "write the cookie's name alone, in letters, digits and dashes, such as canary",
-    spec.PATH_PATTERN: "write a path that begins with a slash, such as /v1/embeddings",
-    spec.HTTP_PATTERN: (
+    model.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
+    analysis.PACK_METRIC_PATTERN: "write pack/metric, such as vllm/time-to-first-token",
+    strategy.COOKIE_PATTERN: "write the cookie's name alone, in letters, digits and dashes, such as canary",
+    model.PATH_PATTERN: "write a path that begins with a slash, such as /v1/embeddings",
+    analysis.HTTP_PATTERN: (
         "write http:// or https://, a host, and if need be a port and a path, such as "
         "http://prometheus.monitoring:9090; a user name and password belong in a Secret"
     ),
@@ -151,25 +151,25 @@ def ours(flag: str, field: str) -> Rule:
 
 
 ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
-    spec.Model: (
+    model.Model: (
         Rule(
             "!has(self.servedName) || !has(self.adapters) || self.adapters.all(a, a.name != self.servedName)",
             "an adapter has the base model's name, and clients choose by name: give it another name",
         ),
     ),
-    spec.Runtime: (
+    model.Runtime: (
         ours("--model", "model.uri"),
         ours("--revision", "model.revision"),
         ours("--served-model-name", "model.servedName and model.servedNames"),
         ours("--port", "runtime.port"),
     ),
-    spec.GatewayTraffic: (
+    traffic.GatewayTraffic: (
         Rule(
             exactly_one("httpRoute", "grpcRoute"),
             "write exactly one of httpRoute and grpcRoute: the route that holds the rule",
         ),
     ),
-    spec.Traffic: (
+    traffic.Traffic: (
         Rule(
             "!(has(self.gateway) && has(self.istio))",
             "gateway and istio are both named, and two routers would fight over one split: keep the one that "
@@ -190,7 +190,7 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "at most 56 characters",
         ),
     ),
-    spec.Match: (
+    strategy.Match: (
         Rule(
             exactly_one("header", "query", "cookie"),
             "write exactly one of header, query and cookie: where the request carries the value",
@@ -201,7 +201,7 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "and backslashes",
         ),
     ),
-    spec.Step: (
+    strategy.Step: (
         Rule(
             exactly_one("mirror", "weight", "match", "pause", "evaluate"),
             "a step is exactly one of mirror, weight, match, pause and evaluate: make a step of each",
@@ -221,14 +221,16 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "annotation",
         ),
     ),
-    spec.Canary: (
+    strategy.Canary: (
         Rule(
             "(has(self.steps) && self.steps.size() > 0) != has(self.curve)",
             "write exactly one of steps (at least one) and curve",
         ),
     ),
-    spec.Strategy: (Rule(exactly_one("canary", "blueGreen"), "write exactly one of canary and blueGreen"),),
-    spec.Tolerance: (
+    strategy.Strategy: (
+        Rule(exactly_one("canary", "blueGreen"), "write exactly one of canary and blueGreen"),
+    ),
+    analysis.Tolerance: (
         Rule(
             optional_number("self.ratio", "x >= 1.0"),
             "ratio says how many times worse the canary may be: write 1 or more, such as "
@@ -241,7 +243,7 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             '"1.10", or an absolute part above 0 such as "0.005"',
         ),
     ),
-    spec.Metric: (
+    analysis.Metric: (
         Rule(
             exactly_one("use", "ratio", "histogram", "events", "mean", "scalar"),
             "a metric is exactly one of use, ratio, histogram, events, mean and scalar",
@@ -273,7 +275,7 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "only a scalar can be judged in both directions: write increase-is-bad or decrease-is-bad",
         ),
     ),
-    spec.Analysis: (
+    analysis.Analysis: (
         Rule(
             """!has(self.metrics) || self.metrics.all(m, has(m.name)
                  ? self.metrics.exists_one(n, has(n.name) && n.name == m.name)
@@ -328,16 +330,16 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
     (evaluations.Evaluation, "timeout"): (
         Rule(at_least("self", "duration('1m')"), "an evaluation gets at least a minute: write 1m or more"),
     ),
-    (spec.Canary, "steps"): STEP_LIST,
-    (spec.BlueGreen, "steps"): STEP_LIST,
-    (spec.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
-    (spec.RatioQuery, "total"): (placed("sum(requests_total{$arm})"),),
-    (spec.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),
-    (spec.ScalarQuery, "value"): (placed("sum(rate(cost_dollars_total{$arm}[1m]))"),),
-    (spec.Metric, "weight"): (
+    (strategy.Canary, "steps"): STEP_LIST,
+    (strategy.BlueGreen, "steps"): STEP_LIST,
+    (analysis.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
+    (analysis.RatioQuery, "total"): (placed("sum(requests_total{$arm})"),),
+    (analysis.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),
+    (analysis.ScalarQuery, "value"): (placed("sum(rate(cost_dollars_total{$arm}[1m]))"),),
+    (analysis.Metric, "weight"): (
         Rule(number("self", "x > 0.0"), 'a weight is above 0: write a number such as "1" or "2.5"'),
     ),
-    (spec.Prometheus, "labels"): (
+    (analysis.Prometheus, "labels"): (
         Rule(
             "self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && size(name) <= 64)",
             "labels are those of Prometheus: write names of letters, digits and underscores, such as "
@@ -348,17 +350,17 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
             "the operator writes namespace, rollout and revision itself: leave them out of labels",
         ),
     ),
-    (spec.Prometheus, "timeout"): (
+    (analysis.Prometheus, "timeout"): (
         Rule(
             f"!self.matches({_DURATION}) || duration(self) <= duration('60s')",
             "one question takes at most a minute: write 60s or less",
         ),
     ),
-    (spec.Analysis, "interval"): (
+    (analysis.Analysis, "interval"): (
         Rule(at_least("self", "duration('1s')"), "a look lasts at least one second: write 1s or more"),
     ),
-    (spec.Analysis, "false_revert_risk"): (RISK,),
-    (spec.Analysis, "miss_risk"): (RISK,),
+    (analysis.Analysis, "false_revert_risk"): (RISK,),
+    (analysis.Analysis, "miss_risk"): (RISK,),
 }
 """(model, attribute) -> rules on the value, checked only where it is given."""
 

@@ -3,7 +3,7 @@
 A `Step` on the wire is a set of optional fields, as is the custom in Kubernetes, and a reader that forgets
 one of them passes over a step that it does not know. A stage is one of a closed set of types instead.
 
-To add a kind, add its field to `Step` (api/spec.py) and its class here, to `Stage` and to `stage_of`. mypy
+To add a kind, add its field to `Step` (api/strategy.py), and its class here, to `Stage` and `stage_of`. mypy
 then names the two places that decide by kind and end in `assert_never`: what passes it (rollout/judge.py)
 and what people read meanwhile (rollout/phase.py). Everybody else asks for what all kinds have.
 """
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from modelrollout.api.quantities import seconds
-from modelrollout.api.spec import Match, Step
+from modelrollout.api.strategy import Match, Step
 
 
 class _Kind(ABC):

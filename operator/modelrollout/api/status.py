@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from modelrollout.api.evaluations import EvaluationStatus
-from modelrollout.api.spec import GatewayTraffic, IstioTraffic, Match, Step, Traffic
+from modelrollout.api.strategy import Match, Step
+from modelrollout.api.traffic import GatewayTraffic, IstioTraffic, Traffic
 from modelrollout.api.wire import Wire
 
 Phase = Literal[

@@ -9,10 +9,12 @@ from modelrollout.analysis.counters.matchers import Arms, Split
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
 from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve, served
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.api.analysis import Analysis
 from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
-from modelrollout.api.spec import Analysis, Spec, Step
+from modelrollout.api.spec import Spec
 from modelrollout.api.stages import stages
+from modelrollout.api.strategy import Step
 from modelrollout.api.times import unix
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from modelrollout.api.evaluations import EvaluationStatus
-from modelrollout.api.spec import Match, Step
 from modelrollout.api.status import (
     AnalysisStatus,
     CommandStatus,
@@ -23,6 +22,7 @@ from modelrollout.api.status import (
     Verdict,
     WeightStatus,
 )
+from modelrollout.api.strategy import Match, Step
 from modelrollout.api.wire import Wire
 
 M = TypeVar("M", bound=Wire)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from modelrollout.api import conditions as say
-from modelrollout.api.spec import Traffic
 from modelrollout.api.status import OriginalService, Status, TakenTraffic
+from modelrollout.api.traffic import Traffic
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.model import HandBack

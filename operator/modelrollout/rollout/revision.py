@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.api.spec import Model, Runtime, Spec
+from modelrollout.api.model import Model, Runtime
+from modelrollout.api.spec import Spec
 
 LENGTH = 10
 _LETTERS = "bcdfghjklmnpqrstvwxz"

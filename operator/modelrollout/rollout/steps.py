@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelrollout.api.quantities import seconds
-from modelrollout.api.spec import Curve, Pause, Spec, Step
+from modelrollout.api.spec import Spec
 from modelrollout.api.stages import stage_of
+from modelrollout.api.strategy import Curve, Pause, Step
 from modelrollout.rollout.capacity import needed
 from modelrollout.traffic.ratio import nearest
 from modelrollout.traffic.registry import capabilities_of

@@ -8,10 +8,10 @@ from typing import Unpack
 
 from modelrollout.api.names import Role
 from modelrollout.api.quantities import seconds
-from modelrollout.api.spec import Match as SpecMatch
 from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Stage, stage_of
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status, StepStatus, WeightStatus
+from modelrollout.api.strategy import Match as SpecMatch
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import analysis_status

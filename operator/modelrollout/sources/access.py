@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from modelrollout.api.spec import HTTP_PATTERN
+from modelrollout.api.analysis import HTTP_PATTERN
 
 LONGEST_WAIT = 60.0
 """Seconds that one question may take, whatever a rollout says."""

@@ -31,8 +31,9 @@ from modelrollout.analysis.planning.planner import (
 )
 from modelrollout.analysis.planning.settling import settling
 from modelrollout.api import stages
+from modelrollout.api.analysis import Analysis
 from modelrollout.api.quantities import fraction, seconds
-from modelrollout.api.spec import Analysis, Spec
+from modelrollout.api.spec import Spec
 from modelrollout.rollout.exposure import exposure
 from modelrollout.rollout.model import Outlook
 from modelrollout.rollout.steps import expand

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelrollout.api.names import RolloutKey
-from modelrollout.api.spec import Strategy, Traffic
 from modelrollout.api.stored import understood
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic.registry import router_for
 
 Place = tuple[str, str]

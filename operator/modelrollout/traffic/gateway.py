@@ -23,7 +23,8 @@ from modelrollout.api.objects import (
     annotations_of,
 )
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Strategy, Traffic
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic import gateway_status, neighbours
 from modelrollout.traffic.dialect import Backend, Condition, Rule, match_of, service_of
 from modelrollout.traffic.requirements import Needs, needs

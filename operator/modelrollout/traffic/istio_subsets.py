@@ -14,7 +14,8 @@ from typing import Any
 from modelrollout.api.names import REVISION_LABEL, ROLES, ROLLOUT_LABEL, Role
 from modelrollout.api.objects import ISTIO_API, SERVICE, Object, Objects, Ref, named
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Strategy, Traffic
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic import ownership
 from modelrollout.traffic.dialect import Backend
 from modelrollout.traffic.hosts import host_of

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 from modelrollout.api.objects import Ref
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Spec, Strategy, Traffic
+from modelrollout.api.spec import Spec
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic import gateway, istio_subsets, requirements, service
 from modelrollout.traffic.router import Capabilities, Router
 

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Match as SpecMatch
-from modelrollout.api.spec import Spec, Strategy, Traffic
+from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Shift, stages
+from modelrollout.api.strategy import Match as SpecMatch
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic import ratio
 from modelrollout.traffic.router import Match, Router, Split
 

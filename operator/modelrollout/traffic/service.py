@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from modelrollout.api.names import ROLLOUT_LABEL, WEIGHT_ANNOTATION
 from modelrollout.api.objects import SERVICE, Object, Objects, Ref, annotations_of, named
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Strategy, Traffic
+from modelrollout.api.strategy import Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic import ownership, ratio, selector
 from modelrollout.traffic.router import Capabilities, Patch, Reading, Site, Split, Unroutable
 

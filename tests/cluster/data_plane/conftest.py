@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from modelrollout.api.objects import Ref
-from modelrollout.api.spec import Canary, Strategy, Traffic
+from modelrollout.api.strategy import Canary, Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Router, Site
 from tests.bed.cluster import Cluster

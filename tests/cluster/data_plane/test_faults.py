@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from modelrollout.api.objects import Ref
-from modelrollout.api.spec import Canary, Strategy, Traffic
+from modelrollout.api.strategy import Canary, Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Match, Split
 from tests.cluster.data_plane import stage as stages

@@ -10,7 +10,7 @@ from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import PROCESS_START, UP, targets_of
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.packs import catalogue
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 
 ARMS = Arms("ml", "chat", "chat", stable="old", canary="new")
 EVERY = 10.0

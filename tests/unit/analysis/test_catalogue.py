@@ -9,16 +9,16 @@ from modelrollout.analysis.counters.matchers import Arms, By, Split, Untold, mat
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Tolerance
 from modelrollout.analysis.packs import catalogue
 from modelrollout.analysis.packs.defaults import analysis_of
-from modelrollout.api import spec
+from modelrollout.api import analysis, spec
 
 
 def one(**metric):
-    [resolved] = catalogue.resolve([spec.Metric(**metric)])
+    [resolved] = catalogue.resolve([analysis.Metric(**metric)])
     return resolved
 
 
 def why(**metric):
-    [problem] = catalogue.problems([spec.Metric(**metric)])
+    [problem] = catalogue.problems([analysis.Metric(**metric)])
     assert problem.reason == "UnusableMetric"
     return problem.message
 
@@ -112,7 +112,11 @@ def test_an_unknown_metric_is_answered_with_what_there_is_the_nearest_first(use,
 
 
 def test_all_that_is_wrong_is_said_at_once():
-    wrong = [spec.Metric(use="vllm/nothing"), spec.Metric(use="vllm/restarts"), spec.Metric(use="x/y")]
+    wrong = [
+        analysis.Metric(use="vllm/nothing"),
+        analysis.Metric(use="vllm/restarts"),
+        analysis.Metric(use="x/y"),
+    ]
     assert len(catalogue.problems(wrong)) == 2
 
 
@@ -123,7 +127,7 @@ def test_limits_that_a_kind_cannot_have_are_refused():
 
 def test_arrivals_are_counted_where_failures_are_seen():
     def by(*uses):
-        return catalogue.arrivals([spec.Metric(use=use) for use in uses]).by
+        return catalogue.arrivals([analysis.Metric(use=use) for use in uses]).by
 
     assert by("vllm/restarts", "istio-gateway/success-rate") is By.ENVOY_CLUSTER
     assert by("http/success-rate", "istio/success-rate") is By.ISTIO_DESTINATION
@@ -136,33 +140,33 @@ def test_arrivals_follow_from_what_the_packs_say_of_themselves():
         assert pack.vantage in ("proxy", "pod", "application")
         if pack.arrivals is not None:
             metric = next(iter(pack.entries))
-            assert catalogue.arrivals([spec.Metric(use=f"{pack.name}/{metric}")]) == pack.arrivals
+            assert catalogue.arrivals([analysis.Metric(use=f"{pack.name}/{metric}")]) == pack.arrivals
 
 
 def test_metrics_of_ones_own_prove_the_split_by_their_own_total():
     ratio = {"bad": 'sum(x_total{$arm,code="5"})', "total": "sum(x_total{$arm})"}
-    own = spec.Metric(name="own", ratio=ratio, tolerate={"absolute": "0.01"})
+    own = analysis.Metric(name="own", ratio=ratio, tolerate={"absolute": "0.01"})
     assert catalogue.arrivals([own]).parts["arrivals"] == (read("x_total"),)
-    slow = spec.Metric(
+    slow = analysis.Metric(
         name="slow", histogram={"buckets": "sum by (le) (y_bucket{$arm})"}, tolerate={"ratio": "1.1"}
     )
     assert catalogue.arrivals([slow]).parts["arrivals"] == (read('y_bucket{le="+Inf"}'),)
-    assert catalogue.arrivals([own, spec.Metric(use="istio/success-rate")]).by is By.ISTIO_DESTINATION
+    assert catalogue.arrivals([own, analysis.Metric(use="istio/success-rate")]).by is By.ISTIO_DESTINATION
 
 
 def test_the_old_name_of_a_pack_is_read_and_its_new_one_is_said():
     old, new = one(use="envoy/timeouts"), one(use="istio-gateway/timeouts")
     assert old.recipe == new.recipe
     assert old.name == "envoy/timeouts", "status and evidence keep the name that was written"
-    said = catalogue.remarks([spec.Metric(use="envoy/timeouts"), spec.Metric(use="vllm/restarts")])
+    said = catalogue.remarks([analysis.Metric(use="envoy/timeouts"), analysis.Metric(use="vllm/restarts")])
     assert said == {"envoy/timeouts": "The pack envoy is called istio-gateway: write istio-gateway/timeouts."}
 
 
 @pytest.mark.parametrize(("on_fail", "said"), [("revert", True), ("hold", False), (None, False)])
 def test_a_scalar_that_reverts_is_said_to_be_outside_the_promised_risk(on_fail, said):
     use = "vllm/cost-per-1k-tokens"
-    assert (use in catalogue.remarks([spec.Metric(use=use, on_fail=on_fail)])) is said
-    assert not catalogue.remarks([spec.Metric(use="http/success-rate", on_fail=on_fail)])
+    assert (use in catalogue.remarks([analysis.Metric(use=use, on_fail=on_fail)])) is said
+    assert not catalogue.remarks([analysis.Metric(use="http/success-rate", on_fail=on_fail)])
 
 
 def test_what_envoy_gateway_cannot_tell_apart_is_refused_with_what_to_judge_instead():
@@ -375,7 +379,7 @@ def test_one_service_for_both_arms_tells_a_proxy_nothing():
 
 
 def test_edges_are_for_histograms() -> None:
-    [resolved] = catalogue.resolve([spec.Metric(use="vllm/time-to-first-token", edges=["1", "0.5"])])
+    [resolved] = catalogue.resolve([analysis.Metric(use="vllm/time-to-first-token", edges=["1", "0.5"])])
     assert resolved.metric.edges == (0.5, 1.0)
     with pytest.raises(catalogue.Unresolvable, match="leave them out"):
-        catalogue.resolve([spec.Metric(use="vllm/success-rate", edges=["1"])])
+        catalogue.resolve([analysis.Metric(use="vllm/success-rate", edges=["1"])])

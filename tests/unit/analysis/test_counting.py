@@ -15,7 +15,7 @@ from modelrollout.analysis.counters.targets import Target, targets_of
 from modelrollout.analysis.inputs.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
 from modelrollout.analysis.inputs.schedule import first_look, look_ending_by, next_look
 from modelrollout.analysis.packs import catalogue
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.unit.analysis.scrapes import (
     ARMS,
     ATTEMPTS,

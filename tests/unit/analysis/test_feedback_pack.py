@@ -1,7 +1,7 @@
 """The pack `feedback`: opinions that an application counts, which are no arrivals and know no age of pods."""
 
 from modelrollout.analysis.packs.catalogue import arrivals, packs, resolve
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 
 THUMBS = spec.Metric.model_validate({"use": "feedback/thumbs-down"})
 TTFT = spec.Metric.model_validate({"use": "vllm/time-to-first-token"})

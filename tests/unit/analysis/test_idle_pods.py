@@ -12,7 +12,7 @@ from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.inputs.observation import Events, Look
 from modelrollout.analysis.packs.catalogue import arrivals as arrivals_of
 from modelrollout.analysis.packs.catalogue import resolve, served
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 
 ARMS = Arms("ml", "chat", "chat", stable="old", canary="new")
 RESTARTS = spec.Metric(use="vllm/restarts")

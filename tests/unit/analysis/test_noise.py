@@ -16,7 +16,7 @@ from modelrollout.analysis.noise.dispersion import Pair, Running
 from modelrollout.analysis.noise.noise import UNKNOWN, Noise
 from modelrollout.analysis.packs import catalogue
 from modelrollout.analysis.planning.calibration import LEAST_LOOKS, calibrate
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.bench.worlds import logit_noise
 from tests.unit.analysis.given import ERRORS, judge, latency_histogram, ratios
 

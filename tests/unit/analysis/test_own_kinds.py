@@ -10,7 +10,7 @@ from modelrollout.analysis.counters.targets import FAMILIES, targets_of
 from modelrollout.analysis.inputs.metric import Kind
 from modelrollout.analysis.inputs.observation import Events, Observation, ProblemKind, Ratio, Sum
 from modelrollout.analysis.packs.catalogue import Unresolvable, resolve
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.unit.analysis.scrapes import ARMS, LOOK, counter, steady, target, window
 
 PODS = {"a": "new", "b": "old"}

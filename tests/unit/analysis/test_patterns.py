@@ -7,7 +7,7 @@ import pytest
 from modelrollout.analysis.counters import patterns
 from modelrollout.analysis.counters.expression import Matcher, Unreadable, read
 from modelrollout.analysis.inputs.observation import ProblemKind, Ratio
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.unit.analysis.scrapes import counter, observed, steady, target
 
 SCRAPED = [*target("c-0", "new"), *target("s-0", "old")]

@@ -18,7 +18,7 @@ from modelrollout.analysis.planning.settling import settled_after, settling, unk
 from modelrollout.analysis.records.export import write
 from modelrollout.analysis.records.record import Record, read
 from modelrollout.analysis.records.replay import judged
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.bench.fleet import FAMILIES, SUMS, Users
 from tests.bench.serving_world import Canary, Service, Worlds, lasting
 

@@ -17,7 +17,7 @@ from modelrollout.analysis.inputs.observation import (
 )
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.scalar import Series as Differences
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from tests.unit.analysis.given import look
 from tests.unit.analysis.scrapes import ATTEMPTS, counter, observed, steady, target, window
 

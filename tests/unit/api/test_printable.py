@@ -7,8 +7,8 @@ from pydantic import ValidationError
 
 from modelrollout.api import conditions
 from modelrollout.api.conditions import Finding, conclude
+from modelrollout.api.model import Model, Runtime
 from modelrollout.api.printable import printable
-from modelrollout.api.spec import Model, Runtime
 
 NASTY = "\x1b[31mred\x1b[0m\r\nfake\u202edesrever\u200b\u2028\x9b\x7f"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from modelrollout.api.spec import Match, Step
 from modelrollout.api.stages import Evaluate, Shift, Stage, Wait, stage_of
+from modelrollout.api.strategy import Match, Step
 
 BETA = {"header": "x-beta", "value": "yes"}
 

@@ -16,7 +16,8 @@ from modelrollout.analysis.inputs.observation import Histogram, Observation, Rat
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.records.record import Record
 from modelrollout.analysis.records.replay import judged
-from modelrollout.api.spec import Analysis, Spec
+from modelrollout.api.analysis import Analysis
+from modelrollout.api.spec import Spec
 from modelrollout.cli.recount import step_starts
 from modelrollout.engine.case import Case, Stage, judgement_of, planned_looks
 from modelrollout.engine.trial import Trial

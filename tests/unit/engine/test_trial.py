@@ -11,7 +11,7 @@ from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
-from modelrollout.api.spec import Analysis
+from modelrollout.api.analysis import Analysis
 from modelrollout.engine.case import Case, Stage, judgement_of
 from modelrollout.engine.trial import Trial
 from modelrollout.rollout.analysis_status import proven_at

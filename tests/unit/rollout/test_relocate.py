@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Traffic
+from modelrollout.api.traffic import Traffic
 from modelrollout.rollout.model import HandBack, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from modelrollout.api.spec import Model, Runtime, Spec
+from modelrollout.api.model import Model, Runtime
+from modelrollout.api.spec import Spec
 from modelrollout.rollout.revision import NOT_IN_REVISION, content_hash, describe, revision_of
 from tests.unit.rollout.world import spec_of
 

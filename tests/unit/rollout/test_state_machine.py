@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import GatewayTraffic, Spec
+from modelrollout.api.spec import Spec
+from modelrollout.api.traffic import GatewayTraffic
 from modelrollout.rollout.model import Plan
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.invariants import check_plan, check_rest, check_rotation

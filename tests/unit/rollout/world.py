@@ -15,8 +15,9 @@ from typing import Any, Literal
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.names import LAST_ORDER, Role
 from modelrollout.api.problem import Problem
-from modelrollout.api.spec import Spec, Traffic
+from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic, named_by
+from modelrollout.api.traffic import Traffic
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     Action,

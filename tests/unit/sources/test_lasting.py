@@ -8,7 +8,7 @@ from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.counters.recipe import Moment
 from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.question import Question
 

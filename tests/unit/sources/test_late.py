@@ -10,7 +10,7 @@ from modelrollout.analysis.counters.series import Series
 from modelrollout.analysis.counters.targets import FAMILIES
 from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.question import Question
 

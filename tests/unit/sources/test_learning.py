@@ -3,7 +3,7 @@
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve
-from modelrollout.api.spec import Metric
+from modelrollout.api.analysis import Metric
 from modelrollout.sources.learning import learn
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.question import Question

@@ -7,7 +7,7 @@ import pytest
 
 from modelrollout.analysis.counters.matchers import Arms, Scope
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.sources import counters as module
 from modelrollout.sources.access import Access
 from modelrollout.sources.counters import Counters

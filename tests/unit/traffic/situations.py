@@ -8,7 +8,8 @@ from typing import Any
 import jsonpatch
 
 from modelrollout.api.objects import Objects, Ref
-from modelrollout.api.spec import Canary, Strategy, Traffic
+from modelrollout.api.strategy import Canary, Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.router import Patch, Router, Site
 

@@ -2,7 +2,9 @@
 
 import pytest
 
-from modelrollout.api.spec import BlueGreen, Spec, Strategy, Traffic
+from modelrollout.api.spec import Spec
+from modelrollout.api.strategy import BlueGreen, Strategy
+from modelrollout.api.traffic import Traffic
 from modelrollout.traffic.gateway import GatewayRouter, GrpcRouter
 from modelrollout.traffic.istio import IstioRouter
 from modelrollout.traffic.istio_subsets import IstioSubsetRouter

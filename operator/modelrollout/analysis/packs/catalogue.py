@@ -18,7 +18,7 @@ from modelrollout.analysis.counters.expression import ARM, Matcher, Selector, Te
 from modelrollout.analysis.counters.matchers import By
 from modelrollout.analysis.counters.recipe import PARTS, PER, Known, Moment, Part, Recipe, Resolved
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Metric, Tolerance
-from modelrollout.api import spec
+from modelrollout.api import analysis as spec
 from modelrollout.api.problem import Problem
 from modelrollout.api.quantities import fraction
 

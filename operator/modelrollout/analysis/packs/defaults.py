@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelrollout.api.spec import Analysis, Metric, Spec
+from modelrollout.api.analysis import Analysis, Metric
+from modelrollout.api.spec import Spec
 
 PODS = (
     "http/client-error-rate",
