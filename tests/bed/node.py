@@ -108,6 +108,8 @@ class Node:
         def ready() -> bool:
             with plane.client() as http:
                 answer = http.get(f"/api/v1/nodes/{NAME}")
+            if answer.status_code != 200:  # until kubelet has registered it
+                return False
             conditions = answer.json().get("status", {}).get("conditions", [])
             return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
