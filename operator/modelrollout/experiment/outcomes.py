@@ -5,7 +5,7 @@ A row has `user` and `time`, may have `arm`, and has any of the metrics' fields:
     {"user": "u17", "time": "2026-11-28T09:14:00Z", "conversion": 1, "tier": "pro"}
 
 The first row of a user, with a metric or without, is the moment at which the experiment met them: log one row
-for each user who was answered, or those who do nothing are missing from the count.
+for each user who got an answer. Without it, users who do nothing are missing from the count.
 """
 
 from __future__ import annotations

@@ -376,7 +376,7 @@ def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
     """A pack from its YAML. ValueError where it is malformed: packs are shipped, and tests read them all."""
     vantage: Vantage = data["vantage"]
     if vantage not in get_args(Vantage):
-        raise ValueError(f"{name}: the vantage {vantage} is none of {', '.join(get_args(Vantage))}.")
+        raise ValueError(f"{name}: the vantage {vantage} is unknown; write {' or '.join(get_args(Vantage))}.")
     if "cannot" in data:
         return Pack(name, data["about"], {}, vantage, None, {}, data["cannot"])
     by = By(data["arms"])

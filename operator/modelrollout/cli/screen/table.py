@@ -15,7 +15,7 @@ Row = Sequence[Span]
 
 
 def fleet(bodies: Sequence[Object], page: Page, *, namespaces: bool) -> list[Line]:
-    """The columns of `kubectl get mr`, with the one who waits for a person in yellow."""
+    """The columns of `kubectl get mr`, with rollouts that wait for a person in yellow."""
     heads = ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "READY", "REVISION", "CANARY", "AGE"]
     rows = [_row(body, page) for body in bodies]
     if namespaces:

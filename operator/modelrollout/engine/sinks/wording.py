@@ -36,7 +36,7 @@ _CALLS_EVERYBODY = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#])", re
 
 
 def message(news: Announcement) -> Message:
-    """What happened, the figures, who is affected, and the commands to go on and back."""
+    """Says what happened, with figures, which users it affects, and the commands that go on or go back."""
     note, facts = news.note, news.note.facts
     commands = [*_command(news, "Go on", facts.go_on), *_command(news, "Go back", facts.go_back)]
     said = [f"{note.message}.", *_figures(facts), *_affected(facts)]
