@@ -155,7 +155,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = settle(view, [policy for policy in POLICIES if problem is None or policy in STILL])
-    notes += _objection(status, problem) + _misgivings(view) + _alarm(view)
+    notes += _objection(status, problem) + _alarm(view)
     if view.stable is None:
         return _refused(view, notes, problem)
     moved = relocate.arrived(status, view)
@@ -167,6 +167,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     what = current_phase(view)
     view, notes = _labelled(view, what, notes)
     after = report(view, what, problem)
+    notes += _misgivings(view, after)
     return Plan(
         status=after if worth_writing(status, after, now) else status,
         actions=acts,
@@ -228,13 +229,19 @@ def _objection(status: Status, problem: Problem | None) -> tuple[Note, ...]:
     return (Note(problem.reason, problem.message, warning=True, facts=Facts("troubled")),)
 
 
-def _misgivings(view: View) -> tuple[Note, ...]:
-    """What works but may mislead is said once, when it comes up; the condition goes on saying it."""
-    known = {each.reason for each in view.status.conditions if each.type == TRAFFIC_SPLIT}
+def _misgivings(view: View, after: Status) -> tuple[Note, ...]:
+    """Warnings about what works but may mislead, said once: when the condition begins to say them. While the
+    condition says something worse, they wait."""
     said = (*view.observed.route.warnings, *unequal.warnings(view))
-    if known & {warning.reason for warning in said} or view.installing or view.stable is None:
+    before, now = _split_reason(view.status), _split_reason(after)
+    warned = {warning.reason for warning in said}
+    if view.installing or now not in warned or before in warned:
         return ()
     return tuple(Note(each.reason, each.message, warning=True, facts=Facts("troubled")) for each in said)
+
+
+def _split_reason(status: Status) -> str:
+    return next((each.reason for each in status.conditions if each.type == TRAFFIC_SPLIT), "")
 
 
 def _alarm(view: View) -> tuple[Note, ...]:

@@ -265,6 +265,19 @@ def test_who_lets_all_pods_serve_reads_what_that_costs_once(weight: int, cost: s
     assert operator.notes.count("UnequalLoad") == 1
 
 
+def test_while_the_condition_says_something_worse_what_may_mislead_is_not_announced() -> None:
+    operator = on_trial(with_steps({"weight": 50, "for": "10m"}, analysis={**METRICS, "equalLoad": False}))
+    operator.notes.clear()
+    operator.world.split_mismatch = "asked for 50 %, counted 40 %"
+    for _ in range(3):
+        operator.wait(60)
+    assert condition(operator, "TrafficSplit") == ("False", "NotComparable")
+    assert operator.notes.count("UnequalLoad") == 0
+    operator.world.split_mismatch = None
+    operator.wait(60)
+    assert operator.notes.count("UnequalLoad") == 1, "the condition says it again"
+
+
 def test_a_step_of_less_than_one_pod_is_no_reason_to_warn() -> None:
     operator = on_trial(spec_of(analysis=METRICS))
     assert condition(operator, "TrafficSplit") == ("True", "AsDesired")
