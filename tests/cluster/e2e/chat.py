@@ -20,6 +20,8 @@ SUCCESS = "vllm:request_success_total{"
 class Chat(Scene):
     """A namespace with one ModelRollout behind a route of `kind`; its users come in through Envoy.
 
+    With `Service` as its kind it has no route, and its users are clients of the Service within the cluster.
+
     A revision is known by the name of its model, which every answer of it carries: the first one is `one`.
     """
 
@@ -33,7 +35,10 @@ class Chat(Scene):
     def apply(self):
         """Everything is applied; nothing is waited for."""
         self.add(*manifests.objects(self.kind, self.host))
-        self.found = self.rules()
+        if self.kind == "Service":
+            self.address = self.get("Service")["spec"]["clusterIP"]
+        else:
+            self.found = self.rules()
 
     # ── the rollout ─────────────────────────────────────────────────────────────────────────────
 

@@ -10,7 +10,10 @@ TRAFFIC = {
     "HTTPRoute": {"gateway": {"httpRoute": "chat", "rule": "completions"}},
     "hosts": {"istio": {"virtualService": "chat", "route": "completions"}},
     "subsets": {"istio": {"virtualService": "chat", "route": "completions", "destinationRule": "chat"}},
+    "Service": {},
 }
+STRATEGY = {"Service": {"strategy": {"blueGreen": {"warmFor": "1s"}}}}
+"""Where the steps that a rollout has by itself cannot be made."""
 ROUTE = {"HTTPRoute": "HTTPRoute", "hosts": "VirtualService", "subsets": "VirtualService"}
 
 
@@ -28,20 +31,21 @@ def objects(kind, host):
     source = {path.name: path.read_text() for path in SOURCES}
     yield {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": SERVER}, "data": source}
     yield from routes(kind, host)
-    manifest = rollout(replicas=1, traffic=TRAFFIC[kind], **model("one"))
+    manifest = rollout(replicas=1, traffic=TRAFFIC[kind], **model("one"), **STRATEGY.get(kind, {}))
     manifest["spec"]["runtime"] |= runtime()
     yield manifest
 
 
 def routes(kind, host):
-    """The Service that clients know, and the route to it with rules of the team's own."""
+    """The Service that clients know, and the route to it, if it has one, with rules of the team's own."""
     whole = service()
     if kind == "subsets":
         whole["spec"]["selector"] = {"modelrollout.io/rollout": "chat"}
         subsets = {"host": "chat", "subsets": [{"name": "stable"}, {"name": "canary"}]}
         yield {"apiVersion": ISTIO, "kind": "DestinationRule", "metadata": {"name": "chat"}, "spec": subsets}
     yield whole
-    yield http_route(host) if kind == "HTTPRoute" else virtual_service(kind, host)
+    if kind != "Service":
+        yield http_route(host) if kind == "HTTPRoute" else virtual_service(kind, host)
 
 
 def http_route(host):

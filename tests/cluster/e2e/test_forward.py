@@ -10,7 +10,7 @@ import pytest
 from tests.apiserver.scene import KIND
 from tests.cluster.data_plane.stage import near
 from tests.cluster.e2e import manifests
-from tests.cluster.e2e.chat import unharmed
+from tests.cluster.e2e.chat import RATE, unharmed
 from tests.load.tally import shares
 
 every_route = pytest.mark.parametrize("chat", ["HTTPRoute", "hosts", "subsets"], indirect=True)
@@ -144,6 +144,31 @@ def test_blue_green_moves_everybody_at_once_and_lets_blues_streams_end(chat):
     assert unharmed(users), users.tally.table()
     assert unharmed(streams), streams.tally.table()
     assert shares(answer for answer in users.tally.answers if answer.phase == "moved") == {"two": 1.0}
+
+
+@pytest.mark.parametrize("chat", ["Service"], indirect=True)
+def test_clients_that_keep_their_connections_are_counted_until_the_old_pods_are_restarted(chat):
+    """A Service moves connections and not requests: a client that keeps one open stays where it leads."""
+    chat.until(lambda: chat.ask() == {"one": 40})  # kube-proxy learns of a new Service within a second or so
+    with chat.users() as users:
+        chat.change("two", spec={"rollbackWindow": "10m", **chat.judged("vllm/time-to-first-token")})
+        chat.wait_serving("two")
+        users.phase = "moved"
+        status = chat.wait(lambda status: float((status.get("previous") or {}).get("requestsLeft") or 0), 90)
+        assert f"about {status['previous']['requestsLeft']} requests" in status["message"]
+        users.phase = "closing"
+        chat.patch(KIND, {"spec": {"traffic": {"closeConnectionsAfter": "1s"}}})
+        chat.wait(lambda status: status["previous"].get("restartedAt"))
+        old = chat.status()["previous"]["revision"]
+        before = {pod["metadata"]["name"] for pod in chat.pods(old)}
+        chat.until(lambda: not before & {pod["metadata"]["name"] for pod in chat.pods(old)}, 60)
+        chat.until(lambda: {answer.revision for answer in users.tally.answers[-RATE:]} == {"two"})
+        users.phase = "closed"
+        time.sleep(1)
+    # A request may meet the end of an idle connection: HTTP libraries send it again on another one.
+    assert set(users.tally.failures) <= {"no answer"}, users.tally.table()
+    for phase, seen in (("moved", "one"), ("closed", "two")):
+        assert shares(answer for answer in users.tally.answers if answer.phase == phase) == {seen: 1.0}
 
 
 @both_apis
