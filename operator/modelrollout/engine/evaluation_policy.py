@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.objects import CONFIG_MAP, named
 from modelrollout.cluster.port import Cluster
+from modelrollout.evaluate.claims import claims_of
 from modelrollout.evaluate.mistakes import Mistaken
-from modelrollout.evaluate.policy import Policy, read
+from modelrollout.evaluate.policy import read
 from modelrollout.serving.evaluation import DatasetVolume
 
 
@@ -27,7 +28,7 @@ async def dataset_of(
         known = ", ".join(sorted(keys)) or "nothing"
         raise Mistaken([f"ConfigMap {source.config_map} has no {source.key}; it has {known}."])
     policy = await asyncio.to_thread(read, keys[source.key], source.key)
-    if alone and not _limits(policy):
+    if alone and not claims_of(policy, single=True):
         raise Mistaken(
             [
                 f"{source.key}: The revision that serves is asked alone, and every gate compares it with "
@@ -50,11 +51,6 @@ async def dataset_of(
             raise Mistaken([f"{source.key}: The dataset's path {path} leads out of its volume."])
         return DatasetVolume(path, claim=dataset.pvc)
     return None
-
-
-def _limits(policy: Policy) -> bool:
-    """Some gate says something about a revision by itself."""
-    return any(gate.at_least is not None or gate.at_most is not None for gate in policy.gates)
 
 
 async def _in_config_map(cluster: Cluster, namespace: str, name: str, key: str | None) -> DatasetVolume:

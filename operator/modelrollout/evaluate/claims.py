@@ -22,7 +22,7 @@ GREATEST = 10.0
 
 Scores = Mapping[str, tuple[float | None, float | None]]
 """Of one case: from the score's name to the candidate's and the baseline's value; None where the case has no
-such value. A score of pairs has the candidate's share of wins and no second value."""
+such value. A score about both answers has one value and no second one."""
 
 
 class Kind(Enum):
@@ -39,6 +39,9 @@ class Scale:
     high: float | None
     good: bool
     paired: bool = False
+    """The candidate's share of a win."""
+    joint: bool = False
+    """One value about both answers."""
 
     @property
     def width(self) -> float:
@@ -118,13 +121,13 @@ def scale_of(policy: Policy, score: str) -> Scale:
 
 def _scale(spec: ScorerSpec) -> Scale:
     low, high = spec.bounds
-    return Scale(low, high, spec.good, spec.paired)
+    return Scale(low, high, spec.good, spec.paired, spec.joint)
 
 
 def claims_of(policy: Policy, single: bool = False) -> tuple[Claim, ...]:
     """All claims of a policy; `single`: without a baseline only the absolute limits are left."""
     made = [claim for gate in policy.gates for claim in _of_gate(gate, scale_of(policy, gate.score))]
-    return tuple(claim for claim in made if not (single and (claim.compares or claim.scale.paired)))
+    return tuple(claim for claim in made if not (single and (claim.compares or claim.scale.joint)))
 
 
 def _of_gate(gate: Gate, scale: Scale) -> list[Claim]:

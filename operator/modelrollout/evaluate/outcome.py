@@ -45,7 +45,7 @@ def line(trial: Trial) -> str:
         baseline = _shown(tally.baseline / tally.weight, tally.scale.high)
         if tally.scale.paired:
             parts.append(f"{score} wins {candidate}")
-        elif trial.single:
+        elif trial.single or tally.scale.joint:
             parts.append(f"{score} {candidate}")
         else:
             parts.append(f"{score} {candidate} beside {baseline}")

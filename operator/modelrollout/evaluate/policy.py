@@ -255,6 +255,8 @@ def _gate_wrong(policy: Policy, gate: Gate) -> list[str]:
     if spec is None or spec.kind == "perplexity":
         return _measure_wrong(gate, about, share=gate.score == "truncated")
     wrong = []
+    if spec.joint and not spec.paired and gate.compares:
+        wrong.append(f"{about} compares the answers with the baseline's already; write atLeast, such as 80%")
     low, high = spec.bounds
     for name in ("atLeast", "atMost"):
         limit = gate.limits.get(name)

@@ -67,6 +67,8 @@ class Reading:
         text = f"{self.score}: candidate {self.shown(self.candidate)}"
         if self.scale.paired:
             text = f"{self.score}: the candidate wins {self.shown(self.candidate)} of the comparisons"
+        elif self.scale.joint:
+            text = f"{self.score}: the two answers are alike by {self.shown(self.candidate)}"
         elif self.baseline is not None:
             text += f", baseline {self.shown(self.baseline)}"
         if self.difference is not None:
@@ -93,7 +95,7 @@ def read(score: str, tally: Tally, single: bool) -> Reading:
     if tally.cases == 0:
         return Reading(score, 0, None, None, None, None, None, measure, scale)
     candidate = tally.candidate / tally.weight
-    if single and not scale.paired:
+    if (single or scale.joint) and not scale.paired:
         return Reading(score, tally.cases, candidate, None, None, None, None, measure, scale)
     baseline = None if scale.paired else tally.baseline / tally.weight
     pairs = zip(tally.differences, tally.weights, strict=True)

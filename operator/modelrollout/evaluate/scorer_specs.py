@@ -33,8 +33,13 @@ class ScorerSpec(Written):
 
     @property
     def paired(self) -> bool:
-        """Whether the score compares two answers instead of judging each."""
+        """Whether the score is the candidate's share of a win over the baseline."""
         return False
+
+    @property
+    def joint(self) -> bool:
+        """Whether it is one value about both answers, instead of one for each."""
+        return self.paired
 
     @property
     def judged(self) -> bool:
@@ -141,6 +146,12 @@ class ToolCall(ScorerSpec):
 
 class Similarity(ScorerSpec):
     kind: Literal["similarity"]
+    to: Literal["expected", "baseline"] = "expected"
+    """The text that the answer is compared with: an expected one, or the baseline's answer."""
+
+    @property
+    def joint(self) -> bool:
+        return self.to == "baseline"
 
 
 class Toxicity(ScorerSpec):

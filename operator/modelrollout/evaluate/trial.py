@@ -138,7 +138,7 @@ class Trial:
         self.log_worse = max(self.log_worse, self._log_worse())
 
     def _complete(self, name: str, baseline: float | None) -> bool:
-        return self.single or baseline is not None or self.tallies[name].scale.paired
+        return self.single or baseline is not None or self.tallies[name].scale.joint
 
     def _touched(self, tags: Iterable[str]) -> Iterable[Line]:
         yield from self._by_tag.get(None, ())

@@ -71,10 +71,15 @@ def test_each_mistake_is_a_sentence(quality, cases, said):
     assert said in " ".join(refused.value.sentences)
 
 
-def test_a_revision_that_is_asked_alone_needs_a_limit_of_its_own():
+PAIRS = "scorers: [{name: better, kind: pairwise-judge, endpoint: 'http://j'}]\n"
+PAIRS += "gates: [{score: better, atLeast: 45%}]\n"
+
+
+@pytest.mark.parametrize("comparing", [GATES, PAIRS])
+def test_a_revision_that_is_asked_alone_needs_a_limit_of_its_own(comparing):
     files = {"golden.jsonl": ""}
     with pytest.raises(Mistaken) as refused:
-        found(policy("golden.jsonl", **files), alone=True)
+        found(policy("golden.jsonl", comparing, **files), alone=True)
     assert "such as atLeast: 80%" in refused.value.sentences[0]
     limit = GATES.replace("atMostWorse: 5%", "atLeast: 80%")
     assert found(policy("golden.jsonl", limit, **files), alone=True) is None

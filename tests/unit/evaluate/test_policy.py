@@ -96,10 +96,12 @@ def test_a_mistake_in_a_scorer_is_said(scorer, says):
         ("{score: cost, atMost: 1}", "needs `prices`"),
         ("{score: ttft, atLeast: 1}", "write atMost"),
         ("{score: ttft, atMostWorse: 0.1}", "write a percentage"),
+        ("{score: alike, atMostWorse: 5%}", "compares the answers with the baseline's already"),
     ],
 )
 def test_a_mistake_in_a_gate_is_said(gate, says):
-    said = mistakes(f"dataset: x\nscorers: [{{name: correct, kind: exact}}]\ngates: [{gate}]")
+    scorers = "{name: correct, kind: exact}, {name: alike, kind: similarity, to: baseline}"
+    said = mistakes(f"dataset: x\nscorers: [{scorers}]\ngates: [{gate}]")
     assert says.lower() in said.lower()
 
 

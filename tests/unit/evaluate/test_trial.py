@@ -5,6 +5,7 @@ import random
 import pytest
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.evaluate.outcome import line
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import read
 from modelrollout.evaluate.trial import Folded, Trial
@@ -18,6 +19,7 @@ scorers:
   - {name: mark, kind: judge, endpoint: http://judge}
   - {name: better, kind: pairwise-judge, endpoint: http://judge}
   - {name: toxicity, kind: toxicity}
+  - {name: alike, kind: similarity, to: baseline}
 """
 ONE = "gates: [{score: correct, atMostWorse: 5%}]"
 
@@ -54,6 +56,23 @@ def test_a_clear_fall_fails_early_with_the_numbers_in_the_sentence():
     assert "worse on correct (risk of error 1 %)" in verdict.message
     assert "baseline 100.0 %" in verdict.message
     assert "at most 5 points worse" in verdict.message
+
+
+@pytest.mark.parametrize(("tokens", "exit_code"), [(1.0, 0), (1.5, 1), (0.6, 1), (1.1, 0)])
+def test_answers_may_get_neither_much_longer_nor_much_shorter(tokens, exit_code):
+    gate = "gates: [{score: output-tokens, atMostChange: 20%}]"
+    verdict = run(trial(gate), [{"output-tokens": (100 * tokens, 100.0)} for _ in range(300)])
+    assert verdict.exit_code == exit_code
+
+
+def test_a_score_about_both_answers_is_held_to_a_limit_and_says_so():
+    gate = "gates: [{score: alike, atLeast: 80%}]"
+    verdict = run(trial(gate), [{"alike": (0.4, None)} for _ in range(300)])
+    assert verdict.kind is VerdictKind.FAIL
+    assert "alike: the two answers are alike by 40.0 %" in verdict.message
+    assert line(trial(gate)) == "0/300 cases"
+    assert judge(trial(gate, single=True)).reason == "NoCases"
+    assert trial(gate, single=True).claims == ()
 
 
 def test_few_cases_are_insufficient_not_a_pass():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,27 @@ from modelrollout.evaluate.scorers.scoring import Scorer, library
 
 
 def similarity(_spec: specs.Similarity) -> Scorer:
-    """The greatest cosine with an expected answer; below 0 counts as 0."""
-    embeddings = _embeddings()
+    """The greatest likeness with an expected answer."""
+    alike = likeness()
 
     def score(case: Case, answer: Answer) -> float | None:
-        if not case.expected:
-            return None
-        if not answer.text.strip():
-            return 0.0
-        return max(
-            min(max(float(embeddings.similarity(one, answer.text)), 0.0), 1.0) for one in case.expected
-        )
+        return max((alike(one, answer.text) for one in case.expected), default=None)
 
     return score
+
+
+def likeness() -> Callable[[str, str], float]:
+    """The cosine of two texts; below 0 counts as 0. Two empty texts are alike."""
+    embeddings = _embeddings()
+
+    def alike(one: str, other: str) -> float:
+        if one.strip() == other.strip():
+            return 1.0
+        if not (one.strip() and other.strip()):
+            return 0.0
+        return min(max(float(embeddings.similarity(one, other)), 0.0), 1.0)
+
+    return alike
 
 
 @lru_cache(maxsize=1)

@@ -11,7 +11,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -61,11 +61,14 @@ class Endpoint:
         key_env: str | None = None,
         timeout: float = 120.0,
         retries: int = 3,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`address` with /v1, which is added where there is no path; `timeout` in seconds, per answer."""
+        """`address` with /v1, which is added where there is no path; `timeout` in seconds, per answer; by
+        `clock` answers are timed."""
         bare = address.rstrip("/")
         self.address = bare if urlsplit(bare).path else f"{bare}/v1"
         self.model, self._api, self._timeout, self._retries = model, api, timeout, retries
+        self._clock = clock
         self._transport = Transport(tls=self.address.startswith("https:"))
         self._http = httpx.AsyncClient(
             timeout=timeout, headers=headers(key_env), transport=self._transport, follow_redirects=True
@@ -119,14 +122,14 @@ class Endpoint:
         )
 
     async def _attempt(self, body: Mapping[str, Any]) -> Answer | _Failed:
-        started = time.perf_counter()
+        started = self._clock()
         try:
             async with asyncio.timeout(self._timeout):
                 response = await self._transport.handle_async_request(self._request(body))
                 try:
                     if response.status_code != 200:
                         return await _refused(response)
-                    return await _heard(response, started)
+                    return await _heard(response, lambda: self._clock() - started)
                 finally:
                     await response.aclose()
         except (TimeoutError, httpx.TimeoutException):
@@ -164,19 +167,20 @@ def request(
     return body | sampling.extra
 
 
-async def _heard(response: httpx.Response, started: float) -> Answer | _Failed:
+async def _heard(response: httpx.Response, age: Callable[[], float]) -> Answer | _Failed:
+    """`age`: seconds since the request."""
     heard = Heard()
     if "text/event-stream" in response.headers.get("content-type", ""):
         async for event in events(response.aiter_raw(), _LARGEST):
-            heard.event(event, time.perf_counter() - started)
+            heard.event(event, age())
     else:
         whole = await _whole(response, _LARGEST)
-        heard.whole(whole, time.perf_counter() - started)
+        heard.whole(whole, age())
     if heard.error is not None:
         return _Failed(f"broke off: {heard.error}", passing=True)
     if not heard.ended:
         return _Failed("broke off in the middle of an answer.", passing=True)
-    return heard.answer(time.perf_counter() - started)
+    return heard.answer(age())
 
 
 async def _refused(response: httpx.Response) -> _Failed:

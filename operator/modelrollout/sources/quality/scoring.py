@@ -11,10 +11,19 @@ from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
 from modelrollout.evaluate.measures import measured
 from modelrollout.evaluate.policy import Policy
-from modelrollout.evaluate.scorer_specs import Code, Http, Judge, PairwiseJudge, Python, ScorerSpec
+from modelrollout.evaluate.scorer_specs import (
+    Code,
+    Http,
+    Judge,
+    PairwiseJudge,
+    Python,
+    ScorerSpec,
+    Similarity,
+)
 from modelrollout.evaluate.scorers import registry
 from modelrollout.evaluate.scorers.code import pass_at_k, program
 from modelrollout.evaluate.scorers.scoring import Scorer
+from modelrollout.evaluate.scorers.similarity import likeness
 from modelrollout.sources.quality import sandbox
 from modelrollout.sources.quality.external import HttpScorer, PythonScorer, ScorerFailed
 from modelrollout.sources.quality.judges import Panel
@@ -43,6 +52,8 @@ class Scoring:
     def __init__(self, policy: Policy, seed: int) -> None:
         self._policy, self._seed = policy, seed
         self._pure: list[tuple[ScorerSpec, Scorer]] = []
+        self._alike: list[tuple[Similarity, Callable[[str, str], float]]] = []
+        """Those that compare the two answers with each other."""
         self._external: list[tuple[ScorerSpec, HttpScorer | PythonScorer]] = []
         self.panels: dict[str, Panel] = {}
         self._code: list[Code] = []
@@ -51,7 +62,9 @@ class Scoring:
             self._build(spec)
 
     def _build(self, spec: ScorerSpec) -> None:
-        if (pure := registry.build(spec)) is not None:
+        if isinstance(spec, Similarity) and spec.joint:
+            self._alike.append((spec, likeness()))
+        elif (pure := registry.build(spec)) is not None:
             self._pure.append((spec, pure))
         elif isinstance(spec, Code):
             self._code.append(spec)
@@ -77,6 +90,8 @@ class Scoring:
         self._apply(quick, case, arms, made)
         if slow:  # in a thread: the loop goes on measuring the answers of other cases
             await asyncio.to_thread(self._apply, slow, case, arms, made)
+        if self._alike and arms.get("baseline"):
+            await asyncio.to_thread(self._compare, arms, made)
         talks: list[Awaitable[None]] = [self._ask_external(s, e, case, arms, made) for s, e in self._external]
         talks += [self._run_code(spec, case, arms, made) for spec in self._code]
         talks += [self._ask_panel(panel, case, arms, made) for panel in self.panels.values()]
@@ -110,6 +125,11 @@ class Scoring:
                 _mean([pure(case, answer) for answer in arms.get(side, ())])
                 for side in ("candidate", "baseline")
             ]
+
+    def _compare(self, arms: Arms, made: Scored) -> None:
+        pairs = list(zip(arms["candidate"], arms["baseline"], strict=False))
+        for spec, alike in self._alike:
+            made.scores[spec.name] = [_mean([alike(old.text, new.text) for new, old in pairs]), None]
 
     async def _ask_external(
         self, spec: ScorerSpec, external: HttpScorer | PythonScorer, case: Case, arms: Arms, made: Scored
