@@ -64,5 +64,10 @@ def test_people_see_a_rollout_and_give_it_orders_and_hear_what_became_of_them(sc
     assert "Aborted" in say("history", "chat")
     assert order(say, "retry", "chat")["order"] == f"retry={revision}"
     scene.wait("Progressing")
+    assert order(say, "kill", "chat", "--reason", "INC-7")["state"] == "Done"
+    assert scene.condition("Killed")[0] == "True"
+    assert "not paused" in order(say, "resume", "chat", code=1)["message"]
+    assert order(say, "unkill", "chat")["state"] == "Done"
+    assert scene.phase() == "Reverted"
     writers = {each["by"] for each in scene.status()["commands"]}
     assert writers == {"kubectl-modelrollout"}

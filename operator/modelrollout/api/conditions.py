@@ -28,12 +28,13 @@ PROMOTED = "Promoted"  # the revision that spec asks for serves all users
 EVALUATED = "Evaluated"  # what the evaluations of the revision that serves say; there only where it has any
 FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
+KILL_SWITCH = "Killed"  # the kill switch is on, and everybody is back; there only while it is on
 STALLED = "Stalled"  # the operator cannot do what it means to; there only while that is so
 MANAGED = "Managed"  # only ever False: the operator was uninstalled; its next status drops the condition
 
 TYPES = (
     *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, DECIDABLE, ANALYSED),
-    *(PROMOTED, REVERTED, EVALUATED, FINISHED, STALLED),
+    *(PROMOTED, REVERTED, KILL_SWITCH, EVALUATED, FINISHED, STALLED),
 )
 
 
@@ -217,6 +218,28 @@ PAUSED_WITHOUT_VERDICT = Reason(
 
 # ── the way out ─────────────────────────────────────────────────────────────────────────────────
 
+KILLED = Reason(
+    "Killed",
+    "Revision {revision} was killed by the annotation {annotation}",
+    warning=True,
+    transition="leaving",
+)
+HELD_BY_KILL = Reason(
+    "HeldByKill",
+    "Revision {stable} serves all users, and no new revision begins while the annotation "
+    "{annotation}={value} is there{waiting}",
+    warning=True,
+    transition="waiting",
+)
+INSTALL_HELD_BY_KILL = Reason(
+    "InstallHeldByKill",
+    "The first revision, {stable}, gets no users while the annotation {annotation}={value} is there",
+    warning=True,
+    transition="waiting",
+)
+KILL_LIFTED = Reason(
+    "KillLifted", "The annotation {annotation} is gone, so new revisions begin again{waiting}"
+)
 ABORTED = Reason(
     "Aborted",
     "Revision {revision} was aborted by the annotation {annotation}",

@@ -26,6 +26,7 @@ Phase = Literal[
     "Watching",  # promoted; the old revision stays warm and the guard goes on
     "Reverting",  # traffic is going back to stable
     "Reverted",  # stable serves; the refused revision is remembered
+    "Killed",  # the kill switch is on: stable serves, and no new revision begins
 ]
 
 
@@ -165,7 +166,7 @@ class CommandStatus(Wire):
     """The last value of one command, and what became of it. An order is acted on once."""
 
     name: str
-    """The command: pause, abort, rollback, promote or retry."""
+    """The command: kill, pause, abort, rollback, promote or retry."""
     value: str
     """What the annotation said, with control characters written out."""
     revision: str

@@ -26,6 +26,8 @@ COMMANDS = {
     "abort": "send everybody back to the revision that served before",
     "rollback": "go back to the revision before, after a promotion",
     "retry": "try the refused revision again",
+    "kill": "send everybody back, and let nothing new begin until unkill",
+    "unkill": "take the kill switch off",
     "lint": "check a manifest without a cluster: what would be refused, and what makes little sense",
     "convert": "print ModelRollouts for objects of Argo Rollouts, Flagger and KServe",
     "adopt": "print a ModelRollout for a Deployment that serves already",
@@ -41,7 +43,9 @@ COMMANDS = {
     "operator": "run the operator",
     "unmanage": "stop the operator and let go of its rollouts, before it is uninstalled",
 }
-FAMILIES = dict.fromkeys(("promote", "pause", "resume", "abort", "rollback", "retry"), "orders")
+FAMILIES = dict.fromkeys(
+    ("promote", "pause", "resume", "abort", "rollback", "retry", "kill", "unkill"), "orders"
+)
 RENAMED = {"list": "list_rollouts"}  # a module of that name here would hide the built-in
 
 

@@ -19,12 +19,14 @@ from modelrollout.cli.reach import add_flags, reached, run
 from modelrollout.cli.screen.lines import Line, Span, wrapped
 from modelrollout.cli.screen.output import add_output, page, show, write
 from modelrollout.cli.screen.tree import Page, phase_style
+from modelrollout.rollout.commands import given
 
 ON_TRIAL = ("Starting", "Progressing", "Paused")
 TELLING = {
     "Managed": "False",
     "Stalled": "True",
     "Accepted": "False",
+    "Killed": "True",
     "Paused": "True",
     "Reverted": "True",
     "TrafficSplit": "False",
@@ -151,11 +153,16 @@ def _why(about: str, condition: Condition) -> Why:
 
 def _choices(body: Object, status: Status) -> Iterator[Choice]:
     name = name_of(body)
+    if "kill" in given(annotations_of(body)):
+        yield Choice(
+            f"modelrollout unkill {name}", "take the kill switch off, so that new revisions may begin"
+        )
     if status.canary is not None and status.phase in ON_TRIAL:
         canary, at = status.canary.revision, status.step.progress if status.step is not None else "1"
         yield Choice(f"modelrollout promote {name}", f"pass step {at} without waiting for its verdict")
         yield Choice(f"modelrollout promote {name} --full", "pass every step that is left")
         yield Choice(f"modelrollout abort {name}", f"send everybody back, and refuse revision {canary}")
+        yield Choice(f"modelrollout kill {name}", "the same, and let no other revision begin either")
     elif status.previous is not None and status.phase in ("Watching", "Promoting"):
         back = status.previous.revision
         yield Choice(f"modelrollout rollback {name}", f"send everybody back to {back}, which is warm")

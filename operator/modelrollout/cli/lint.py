@@ -16,6 +16,7 @@ from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.cli.manifest import Unreadable, every
 from modelrollout.cli.screen.output import add_output, write
+from modelrollout.rollout.commands import ORDERS, given
 from modelrollout.rollout.revision import revision_of
 from modelrollout.serving.deployment import deployment
 from modelrollout.traffic.registry import router_for
@@ -72,7 +73,7 @@ def findings(file: str, body: Mapping[str, Any]) -> list[Finding]:
     if not told:
         spec = Spec.model_validate(body["spec"])
         told = [("impossible", said) for said in impossible(body, spec)]
-        told += [("advice", said) for said in advice(spec)]
+        told += [("advice", said) for said in (*switched(body), *advice(spec))]
     return [Finding(file, name, level, message) for level, message in told]
 
 
@@ -89,6 +90,21 @@ def impossible(body: Mapping[str, Any], spec: Spec) -> Iterator[str]:
         )
     except ValueError as error:
         yield str(error)
+
+
+def switched(body: Mapping[str, Any]) -> Iterator[str]:
+    """Commands that a file gives each time it is applied."""
+    for said in given(body["metadata"].get("annotations") or {}).values():
+        if said.name == "kill":
+            yield (
+                f"The annotation {said.annotation} is the kill switch: while it is there, no revision of "
+                "this file begins."
+            )
+        elif said.name in ORDERS:
+            yield (
+                f"The annotation {said.annotation} is an order, which the operator takes off once it is "
+                "done: applied from a file it is given again each time. Leave it out, and annotate by hand."
+            )
 
 
 def advice(spec: Spec) -> Iterator[str]:

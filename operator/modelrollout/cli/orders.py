@@ -1,4 +1,4 @@
-"""The commands that give an order: promote, pause, resume, abort, rollback and retry.
+"""The commands that give an order: promote, pause, resume, abort, rollback, retry, kill and unkill.
 
 Each writes the annotation that docs/commands.md describes, names the revision or the step that it saw, so
 that it never hits the next one, and waits a little for what the operator did with it.
@@ -43,7 +43,15 @@ VERBS = {
     "abort": Verb("Send everybody back to the revision that served before.", "abort"),
     "rollback": Verb("Send everybody back to the revision before, which is still warm.", "rollback"),
     "retry": Verb("Try the refused revision again, from the first step.", "retry"),
+    "kill": Verb(
+        "Send everybody back to the revision that served before, and let nothing new begin.", "kill"
+    ),
+    "unkill": Verb("Take the kill switch off, so that new revisions may begin.", "kill"),
 }
+
+
+_LIFTED = {"resume": "paused", "unkill": "killed"}
+"""What an annotation that is taken off had made of the rollout."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +80,8 @@ def parser(name: str) -> argparse.ArgumentParser:
     made.add_argument("name", metavar="NAME", help="the ModelRollout")
     if name == "promote":
         made.add_argument("--full", action="store_true", help="pass every step that is left")
+    if name == "kill":
+        made.add_argument("--reason", default="", metavar="TEXT", help="why; it stands in the annotation")
     made.add_argument(
         "--wait", type=float, default=10.0, metavar="SECONDS", help="for the answer; default: %(default)g"
     )
@@ -89,7 +99,8 @@ def main(argv: Sequence[str]) -> int:
 
 async def _order(verb: str, options: argparse.Namespace) -> int:
     async with reached(options) as at:
-        answer = await give(at, options.name, verb, full=getattr(options, "full", False), wait=options.wait)
+        said = {name: value for name, value in vars(options).items() if name in ("full", "reason")}
+        answer = await give(at, options.name, verb, wait=options.wait, **said)
     if options.output:
         write(asdict(answer), options.output)
     else:
@@ -97,7 +108,7 @@ async def _order(verb: str, options: argparse.Namespace) -> int:
     return answer.exit_code
 
 
-def value_of(verb: str, status: Status, *, full: bool = False) -> str | None:
+def value_of(verb: str, status: Status, *, full: bool = False, reason: str = "") -> str | None:
     """What the annotation is to say; None takes it off.
 
     It names what was seen. Where nothing was, it is `true`, `step` or `full`: the operator says why that does
@@ -105,8 +116,10 @@ def value_of(verb: str, status: Status, *, full: bool = False) -> str | None:
     """
     rolling = status.canary.revision if status.canary is not None else None
     promoted = status.stable.revision if status.stable is not None and status.previous is not None else None
-    if verb == "resume":
+    if verb in ("resume", "unkill"):
         return None
+    if verb == "kill":
+        return f"true # {reason}" if reason else "true"
     if verb == "promote" and full:
         return f"full@{rolling}" if rolling else "full"
     if verb == "promote":
@@ -118,15 +131,17 @@ def value_of(verb: str, status: Status, *, full: bool = False) -> str | None:
     return rolling or promoted or "true"
 
 
-async def give(at: Reached, name: str, verb: str, *, full: bool = False, wait: float = 10.0) -> Answer:
+async def give(
+    at: Reached, name: str, verb: str, *, full: bool = False, reason: str = "", wait: float = 10.0
+) -> Answer:
     """Write the order and wait up to `wait` seconds for what the operator makes of it."""
     body = await at.rollout(name)
     before = status_in_part(body.get("status") or {})
     key, annotation = RolloutKey(at.namespace, name), PREFIX + VERBS[verb].annotation
-    value = value_of(verb, before, full=full)
+    value = value_of(verb, before, full=full, reason=reason)
     order = f"{VERBS[verb].annotation}={value}" if value is not None else f"{VERBS[verb].annotation}-"
     if value is None and annotation not in annotations_of(body):
-        return Answer(order, "Ignored", f"{name} is not paused by a command. {before.message}")
+        return Answer(order, "Ignored", f"{name} is not {_LIFTED[verb]} by a command. {before.message}")
     await at.cluster.merge(key.ref, key.namespace, {"metadata": {"annotations": {annotation: value}}})
     known = _record(before, annotation)
     deadline = time.monotonic() + wait
@@ -144,6 +159,10 @@ def outcome(order: str, value: str | None, before: CommandStatus | None, body: O
     """What the status says of the order; None while it says nothing, or that the operator keeps it."""
     status = status_in_part(body.get("status") or {})
     paused = any((each.type, each.status) == ("Paused", "True") for each in status.conditions)
+    if order.startswith("kill"):
+        wanted = "True" if value is not None else None
+        killed = next((each.status for each in status.conditions if each.type == "Killed"), None)
+        return Answer(order, "Done", status.message) if killed == wanted else None
     if value is None:
         held = any(each.reason == "PausedByCommand" for each in status.conditions)
         return None if held else Answer(order, "Done", status.message)
@@ -164,6 +183,8 @@ def unanswered(order: str, body: Object, wait: float) -> Answer:
         if (each.type, each.status) == ("Managed", "False"):
             return Answer(order, "Unanswered", f"{each.message}.")
     record = _record(status, PREFIX + order.partition("=")[0].rstrip("-"))
+    if record is not None and order.startswith("kill="):
+        return Answer(order, "Bound", f"Not everybody is back yet. {status.message}")
     if record is not None and record.state == "Bound" and order == f"{record.name}={record.value}":
         kept = f"The operator keeps it for revision {record.revision}. {status.message}"
         return Answer(order, "Bound", kept)

@@ -301,7 +301,7 @@ def _asked(metadata: Mapping[str, Any]) -> tuple[Any, Any]:
 
 def _way_back(metadata: Mapping[str, Any]) -> list[Any]:
     annotations = metadata.get("annotations") or {}
-    return [annotations.get(f"{GROUP}/{command}") for command in ("abort", "rollback")]
+    return [annotations.get(f"{GROUP}/{command}") for command in ("kill", "abort", "rollback")]
 
 
 async def _first(wake: asyncio.Event, stopped: Stop, delay: float | None) -> None:

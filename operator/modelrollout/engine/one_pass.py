@@ -32,7 +32,7 @@ from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
 
-AT_REST = ("Stable", "Reverted", "Invalid")
+AT_REST = ("Stable", "Reverted", "Killed", "Invalid")
 """Phases in which time alone brings nothing."""
 RECOUNT = 30.0
 """Seconds after which the pods that are waited for are listed anew, in case a watch has lost an event."""

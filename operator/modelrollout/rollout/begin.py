@@ -23,7 +23,7 @@ def retry(view: View) -> Change | None:
     """A refused revision is tried again when a person says so."""
     refused = view.status.refused_revision
     record = pending(view.status.commands, "retry", refused)
-    if refused is None or record is None:
+    if refused is None or record is None or view.killed is not None:
         return None
     return view.change(
         note(say.RETRIED, revision=refused),
@@ -36,7 +36,7 @@ def forgive(view: View) -> Change | None:
     """The spec asks for what serves: nothing is refused any more."""
     if not _resting(view) or view.target != view.stable:
         return None
-    phase: Phase = "Watching" if view.watching else "Stable"
+    phase: Phase = "Killed" if view.killed is not None else "Watching" if view.watching else "Stable"
     if view.status.phase == phase and view.status.refused_revision is None:
         return None
     return view.change(phase=phase, phase_since=view.at, refused_revision=None)
@@ -49,7 +49,7 @@ def begin(view: View) -> Change | None:
     """
     if not _resting(view) or view.target in (view.stable, view.status.refused_revision):
         return None
-    if holding(view) is not None:
+    if view.killed is not None or holding(view) is not None:
         return None
     after = view.after(view.change(**staying(view, view.target)))
     away = leaving(after, view.previous) if view.previous is not None else {}

@@ -6,6 +6,9 @@ object once they are done or refused, so that saying one again acts again.
 
 `modelrollout.io/pause`: `true` or the name of a revision. It is a state: it holds while it is there.
 
+`modelrollout.io/kill`: the kill switch, a state too, and about no revision in particular. Any value but
+`false`, `no`, `off` and `0` switches it on, because what a person writes in an emergency has to work.
+
 A value without a revision is bound to the revision in progress when it is first seen, so that what was
 meant for one revision never hits the next. Text after `#` is ignored.
 """
@@ -21,13 +24,14 @@ from modelrollout.api.printable import printable
 from modelrollout.api.status import CommandStatus
 
 ORDERS = ("abort", "rollback", "promote", "retry")
-NAMES = ("pause", *ORDERS)
+NAMES = ("kill", "pause", *ORDERS)
 
 LONGEST = 128
 _REVISION = re.compile(r"[a-z][a-z0-9]{9}")
 _STEP = re.compile(r"step(?:@([1-9][0-9]{0,2}))?")
 _FULL = re.compile(r"full(?:@([a-z][a-z0-9]{9}))?")
 _OFF = frozenset({"", "false"})
+_SWITCHED_OFF = frozenset({*_OFF, "no", "off", "0"})
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,13 @@ class Subject:
     """Every step has passed: nothing is left to promote."""
     leaving: str | None = None
     """The revision that users are being taken from already."""
+    killed: bool = False
+    """No new revision may begin."""
 
     def meant_by(self, name: str) -> str | None:
         """The revision that this command can act on now."""
         if name == "retry":
-            return self.refused
+            return None if self.killed else self.refused
         if name in ("abort", "rollback"):
             return self.rolling or self.promoted
         return self.rolling
@@ -84,8 +90,14 @@ def given(annotations: Mapping[str, str]) -> dict[str, Said]:
     return {
         name: Said(name, printable(raw.strip())[:LONGEST], raw)
         for name in NAMES
-        if (raw := annotations.get(PREFIX + name, "")).strip().lower() not in _OFF
+        if _meant(name, raw := annotations.get(PREFIX + name, ""))
     }
+
+
+def _meant(name: str, raw: str) -> bool:
+    if name == "kill":
+        return raw.partition("#")[0].strip().lower() not in _SWITCHED_OFF
+    return raw.strip().lower() not in _OFF
 
 
 def understand(name: str, value: str) -> Order | None:
@@ -107,11 +119,13 @@ def bind(name: str, value: str, subject: Subject, current: str, at: str) -> tupl
 
     None: it is to be bound later, when there is something that it can mean.
     """
+    if name == "kill":
+        return _record(name, value, current, at), ""
     order = understand(name, value)
     if order is None:
         return _record(name, value, current, at, ignored=True), _MEANINGS[name]
     target = order.revision or subject.meant_by(name)
-    if name == "retry" and target != subject.refused:
+    if name == "retry" and target != subject.meant_by(name):
         target = None
     if target is None:
         if name == "pause":
@@ -147,6 +161,8 @@ def out_of_date(record: CommandStatus, subject: Subject) -> str:
 
 
 def nothing_to_do(name: str, subject: Subject) -> str:
+    if subject.killed and name in ("promote", "retry"):
+        return f"no revision begins while the annotation {PREFIX}kill is there; take that off first"
     if subject.leaving is not None and name != "retry":
         return f"users are being taken off revision {subject.leaving} already"
     return _NOTHING[name]

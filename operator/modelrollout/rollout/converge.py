@@ -14,6 +14,7 @@ from modelrollout.rollout.connections import restarts
 from modelrollout.rollout.drain import drained, removals
 from modelrollout.rollout.drift import waits
 from modelrollout.rollout.handover import course
+from modelrollout.rollout.kill import withheld
 from modelrollout.rollout.model import (
     Action,
     Adopt,
@@ -92,6 +93,8 @@ def _services(view: View) -> list[Action]:
     missing = [role for role in roles if view.selected(role) is None]
     ready = [role for role in missing if _takes_over(view, role, resting[role])]
     found = [PointService(role, resting[role]) for role in ready]
+    if withheld(view):
+        return [move for move in found if move.role not in view.observed.services]
     if view.reverting or taking_over(view):
         winner = view.good if view.reverting else view.canary
         point = course(view, winner, urgent=view.reverting).point if winner is not None else None
@@ -136,7 +139,9 @@ def _canary_target(view: View, stable: str) -> str:
 
 
 def _traffic(view: View) -> list[Action]:
-    if view.as_desired or view.stable is None or waits(view) or not (_known(view) and _carried(view)):
+    if view.as_desired or view.stable is None or withheld(view) or waits(view):
+        return []
+    if not (_known(view) and _carried(view)):
         return []
     return [SetTraffic(view.desired, urgent=view.reverting)]
 

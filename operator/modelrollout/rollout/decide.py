@@ -29,6 +29,7 @@ from modelrollout.rollout import (
     drift,
     gate,
     install,
+    kill,
     misspelt,
     named,
     orders,
@@ -72,6 +73,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
         gate.take_answers,  # what became of evaluations
     ),
     # ── reasons to leave a revision: the first that holds is the one that people read ──
+    (revert.killed,),  # the kill switch is on
     (revert.commanded,),  # a person says abort or rollback
     (revert.superseded,),  # the spec asks for something else: the revision left is not refused
     (revert.failed,),  # the metrics say that it is worse
@@ -130,6 +132,7 @@ STILL: frozenset[Policy] = frozenset(
         orders.refuse_late,
         misspelt.see_unknown,
         gate.take_answers,
+        revert.killed,
         revert.commanded,
         revert.failed,
         revert.evaluation_failed,
@@ -155,7 +158,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = settle(view, [policy for policy in POLICIES if problem is None or policy in STILL])
-    notes += _objection(status, problem) + _alarm(view)
+    notes += _objection(status, problem) + _alarm(view) + kill.lifted(view)
     if view.stable is None:
         return _refused(view, notes, problem)
     moved = relocate.arrived(status, view)

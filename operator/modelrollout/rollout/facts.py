@@ -40,6 +40,8 @@ def _affected(view: View, revision: str | None) -> int:
 
 
 def _go_on(view: View) -> str:
+    if view.killed is not None:
+        return f"{view.killed.annotation}-"
     if view.paused:
         return f"{PREFIX}pause-"
     if view.rolling and not view.final:

@@ -38,7 +38,7 @@ def _found(view: View) -> list[str | None]:
 
 def install_another(view: View) -> Change | None:
     """The spec changed before anybody was sent to the first revision: nothing is lost by replacing it."""
-    if not view.installing or view.stable in (None, view.target) or _may_have_users(view):
+    if not view.installing or view.stable in (None, view.target) or may_have_users(view):
         return None
     return view.change(
         stable=view.named(view.target),
@@ -54,7 +54,7 @@ def installed(view: View) -> Change | None:
     if not view.installing or view.stable is None:
         return None
     complete = holds(view.listed("stable", view.stable), 100, view.replicas)
-    superseded = view.target != view.stable and _may_have_users(view)
+    superseded = view.target != view.stable and may_have_users(view)
     if not (complete and view.settled) and not superseded:
         return None
     said = note(say.INSTALLED, revision=view.stable)
@@ -66,6 +66,6 @@ def installed(view: View) -> Change | None:
     )
 
 
-def _may_have_users(view: View) -> bool:
-    """The route was written for the first revision, or leads to it already."""
+def may_have_users(view: View) -> bool:
+    """Whether users may be on the first revision: the route was written for it, or leads to it already."""
     return view.status.original_traffic is not None or (view.as_desired and view.ready(view.stable) > 0)

@@ -14,6 +14,8 @@ from modelrollout.rollout.notes import Note, note
 from modelrollout.rollout.view import Change, View
 
 OURS = frozenset({LAST_ORDER, *(PREFIX + name for name in NAMES)})
+LIFTS = {"unkill": "kill", "unpause": "pause", "resume": "pause"}
+"""What people write for the end of a state. It ends when its annotation is taken off."""
 MOST = 8
 LONGEST = 128
 
@@ -47,6 +49,10 @@ def meant(annotation: str) -> str | None:
 
 
 def _told(annotation: str) -> Note:
+    lifts = LIFTS.get(annotation.rpartition("/")[2].lower())
+    if lifts is not None:
+        guess = f"take the annotation {PREFIX}{lifts} off instead ({PREFIX}{lifts}-)"
+        return note(say.COMMAND_UNKNOWN, annotation=annotation, guess=guess)
     near = meant(annotation)
     guess = f"{PREFIX}{near} was perhaps meant" if near else f"the commands are {', '.join(NAMES)}"
     return note(say.COMMAND_UNKNOWN, annotation=annotation, guess=guess)

@@ -12,6 +12,7 @@ from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.drift import AT_ONCE, BACKOFF
+from modelrollout.rollout.kill import withheld
 from modelrollout.rollout.model import PointNamed
 from modelrollout.rollout.notes import note
 from modelrollout.rollout.view import Change, View
@@ -21,6 +22,8 @@ def named(view: View) -> list[PointNamed]:
     """The move that the Service needs now, if it is safe now."""
     found, wanted = view.observed.named, serving(view)
     if found is None or wanted is None or found.revision == wanted or not _better(view, wanted):
+        return []
+    if withheld(view):
         return []
     return [] if correction_due(view) is not None else [PointNamed(wanted)]
 

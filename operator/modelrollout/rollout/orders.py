@@ -52,6 +52,8 @@ def _hear(view: View, said: Said) -> tuple[CommandStatus, list[Note]] | None:
     if said.name in ORDERS and again >= tolerated(author):
         record = record.model_copy(update={"state": "Ignored"})
         return record, [insisted(record, author)] if again == tolerated(author) else []
+    if said.name == "kill":
+        return record, []  # what it leads to is said
     return record, [_heard(record, why)]
 
 

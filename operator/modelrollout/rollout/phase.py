@@ -13,7 +13,7 @@ from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
 from modelrollout.api.transitions import Transition
-from modelrollout.rollout import judge
+from modelrollout.rollout import judge, kill
 from modelrollout.rollout.advance import describe
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
@@ -52,16 +52,19 @@ def current_phase(view: View) -> PhaseReport:
         return _reverting(view)
     if view.rolling:
         return _promoting(view) if view.final else _stepping(view)
+    if view.killed is not None:
+        return _do("Killed", say.HELD_BY_KILL, **kill.facts(view))
     held = holding(view) if view.target not in (view.stable, view.status.refused_revision) else None
     if held is not None and view.status.phase is not None:
-        return PhaseReport(view.status.phase, say.EVALUATION_STALE.name, staleness(*held))
+        phase: Phase = "Stable" if view.status.phase == "Killed" else view.status.phase
+        return PhaseReport(phase, say.EVALUATION_STALE.name, staleness(*held))
     if view.watching:
         until = view.status.keep_warm_until
         facts = {"revision": view.stable, "previous": view.previous, "until": until}
         if splits_by_pods(view.spec):
             return _do("Watching", say.WATCHING_BY_SERVICE, left=who_is_left(view), **facts)
         return _do("Watching", say.WATCHING, **facts)
-    if view.status.phase == "Reverted":
+    if kill.refused(view):
         why = view.status.revert_message or ""
         return PhaseReport(
             "Reverted", say.REVERTED_NOW.name, say.REVERTED_NOW.say(stable=view.stable, why=why)
@@ -70,6 +73,8 @@ def current_phase(view: View) -> PhaseReport:
 
 
 def _installing(view: View) -> PhaseReport:
+    if kill.withheld(view):
+        return _do("Installing", say.INSTALL_HELD_BY_KILL, **kill.facts(view))
     trouble = _trouble(view, view.stable)
     ready, limit = view.ready(view.stable), view.spec.runtime.startup_deadline
     if view.past(view.status.phase_since, limit):

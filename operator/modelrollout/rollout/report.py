@@ -13,7 +13,7 @@ from modelrollout.api.printable import printable
 from modelrollout.api.problem import Problem
 from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status, WeightStatus
 from modelrollout.api.times import unix
-from modelrollout.rollout import unequal
+from modelrollout.rollout import kill, unequal
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.connections import changed_much, requests_left
@@ -113,6 +113,8 @@ def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[st
             say.PROMOTED: _promoted(view, what),
             say.REVERTED: _reverted(view, what),
         }
+    if view.killed is not None:
+        findings[say.KILL_SWITCH] = _killed(view, what)
     if (evaluations := evaluated(view)) is not None:
         findings[say.EVALUATED] = evaluations
     findings[say.FINISHED] = _finished(view, what, findings)
@@ -157,9 +159,17 @@ def _promoted(view: View, what: PhaseReport) -> Finding:
 
 
 def _reverted(view: View, what: PhaseReport) -> Finding:
-    if what.phase == "Reverted":
+    if what.phase == "Reverted" or (what.phase == "Killed" and kill.refused(view)):
         return Finding("True", view.status.revert_reason or "Reverted", what.message)
     return Finding("False", what.phase)
+
+
+def _killed(view: View, what: PhaseReport) -> Finding:
+    """True once nobody is left to take back, so that a person can wait for it."""
+    if view.reverting:
+        return Finding("False", what.reason, what.message)
+    held = say.INSTALL_HELD_BY_KILL if kill.withheld(view) else say.HELD_BY_KILL
+    return _said("True", held, **kill.facts(view))
 
 
 def _finished(view: View, what: PhaseReport, findings: Mapping[str, Finding]) -> Finding:
@@ -168,6 +178,8 @@ def _finished(view: View, what: PhaseReport, findings: Mapping[str, Finding]) ->
         found = findings.get(kind)
         if found is not None and found.status == "True" and findings[say.ACCEPTED].status == "True":
             return Finding("True", kind, found.message)
+    if what.phase == "Killed":
+        return Finding("True", what.phase, what.message)
     refused = findings[say.ACCEPTED].status == "False"
     if refused and view.canary is None and not (view.reverting or view.installing):
         return Finding("True", "Invalid", findings[say.ACCEPTED].message)

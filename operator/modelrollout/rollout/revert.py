@@ -28,7 +28,7 @@ GRACE = 30.0
 """Seconds without any ready pod after which a promoted revision gives way to the warm one."""
 
 _NOT_REFUSED = frozenset({say.SUPERSEDED.name, say.SPEC_RETURNED.name})
-_BY_HAND = frozenset({say.ABORTED.name, say.ROLLED_BACK.name})
+_BY_HAND = frozenset({say.KILLED.name, say.ABORTED.name, say.ROLLED_BACK.name})
 
 
 def _leave(view: View, reason: Reason, **facts: object) -> Change:
@@ -47,6 +47,13 @@ def _leave(view: View, reason: Reason, **facts: object) -> Change:
 
 
 # ── reasons ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def killed(view: View) -> Change | None:
+    """While the kill switch is on, no revision that users can be taken from keeps any."""
+    if view.killed is None or not (view.rolling or view.watching):
+        return None
+    return _leave(view, say.KILLED, annotation=view.killed.annotation)
 
 
 def commanded(view: View) -> Change | None:

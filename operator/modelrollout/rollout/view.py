@@ -16,7 +16,7 @@ from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import analysis_status
 from modelrollout.rollout.changes import StatusChanges, but
-from modelrollout.rollout.commands import Subject, pending
+from modelrollout.rollout.commands import Said, Subject, given, pending
 from modelrollout.rollout.model import Fleet, Judgement, Observed
 from modelrollout.rollout.notes import Note
 from modelrollout.traffic.requirements import as_matches
@@ -108,6 +108,12 @@ class View:
         """Whether a person holds the revision on trial where it is."""
         return self.rolling and pending(self.status.commands, "pause", self.canary) is not None
 
+    @cached_property
+    def killed(self) -> Said | None:
+        """The kill switch, while it is on. Each pass reads it from the object, so that it needs no record, no
+        spec and no operator that was there before."""
+        return given(self.observed.annotations).get("kill")
+
     @property
     def subject(self) -> Subject:
         return Subject(
@@ -117,6 +123,7 @@ class View:
             step=self.index,
             last=self.rolling and self.final,
             leaving=self.bad if self.reverting else None,
+            killed=self.killed is not None,
         )
 
     # ── pods ──

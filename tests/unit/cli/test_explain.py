@@ -37,7 +37,16 @@ def test_a_condition_that_is_as_it_should_be_explains_nothing():
 
 
 def test_on_trial_it_can_be_promoted_aborted_and_paused():
-    assert commands(judging()) == ["promote chat", "promote chat --full", "abort chat", "pause chat"]
+    offered = ["promote chat", "promote chat --full", "abort chat", "kill chat", "pause chat"]
+    assert commands(judging()) == offered
+
+
+def test_a_kill_switch_that_is_on_is_named_as_the_reason_and_can_be_taken_off():
+    body = judging(phase="Killed", canary=None, step=None, refusedRevision="cccccccccc")
+    body["metadata"]["annotations"]["modelrollout.io/kill"] = "INC-7"
+    body["status"]["conditions"] = [condition("Killed", "True", "HeldByKill", "No new revision begins")]
+    assert explanation(body).why[0].reason == "HeldByKill"
+    assert commands(body) == ["unkill chat"]
 
 
 def test_a_pause_can_be_taken_off():

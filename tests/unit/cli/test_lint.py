@@ -29,6 +29,13 @@ def test_what_the_api_server_accepts_is_accepted(manifest):
     assert refusals(manifest) == []
 
 
+@pytest.mark.parametrize(("command", "words"), [("kill", "is the kill switch"), ("abort", "is an order")])
+def test_a_command_in_a_file_is_advised_against_because_it_is_given_at_each_apply(command, words):
+    meta = GOOD["metadata"] | {"annotations": {f"modelrollout.io/{command}": "true"}}
+    said = [each.message for each in findings("file", GOOD | {"metadata": meta}) if each.level == "advice"]
+    assert any(words in each for each in said), said
+
+
 def test_one_mistake_brings_one_sentence():
     assert len(refusals(steps({"weight": 5, "for": "soon"}))) == 1
     assert len(refusals(but(analysis__falseRevertRisk="low"))) == 1

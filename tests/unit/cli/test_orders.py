@@ -5,7 +5,7 @@ import pytest
 from modelrollout.api.names import COMMAND_MANAGER
 from modelrollout.api.stored import status_in_part
 from modelrollout.cli.orders import outcome, unanswered, value_of
-from modelrollout.rollout.commands import understand
+from modelrollout.rollout.commands import given, understand
 from modelrollout.rollout.insistence import BY_HAND
 from tests.unit.cli.seen import condition, judging
 
@@ -62,6 +62,20 @@ def test_the_same_words_from_before_are_no_answer():
     before = status_in_part(body["status"]).commands[0]
     assert outcome("abort=true", "true", before, body) is None
     assert outcome("abort=true", "true", before, recorded("abort", "true", "Done", seen="21")).state == "Done"
+
+
+def test_a_kill_is_done_once_everybody_is_back_and_names_no_revision():
+    assert (value("kill", judging()), value("unkill", judging())) == ("true", None)
+    reasoned = value("kill", judging(), reason="INC-7 it insults people")
+    assert given({"modelrollout.io/kill": reasoned})["kill"].value == reasoned
+    body = recorded("kill", "true", "Bound")
+    body["status"]["conditions"].append(condition("Killed", "False", "Reverting"))
+    assert outcome("kill=true", "true", None, body) is None
+    assert "Not everybody is back yet" in unanswered("kill=true", body, 10).message
+    body["status"]["conditions"][-1] = condition("Killed", "True", "HeldByKill")
+    assert outcome("kill=true", "true", None, body).state == "Done"
+    assert outcome("kill-", None, None, body) is None
+    assert outcome("kill-", None, None, judging()).state == "Done"
 
 
 def test_an_order_that_waits_for_its_revision_is_kept_and_no_failure():

@@ -131,6 +131,27 @@ def test_killed_before_each_second_write_the_rollout_ends_the_same():
 
 
 @pytest.mark.parametrize("number", [1, 2])
+def test_the_kill_switch_works_though_the_operator_dies_after_every_few_writes(number):
+    async def play(operator):
+        await operator.installed(**STAY)
+        await operator.ask(model={"uri": "hf://test/two"})
+        await operator.until(lambda status: (status.get("step") or {}).get("startedAt"))
+        operator.after = every(number, Died)
+        await operator.say("kill")
+        await operator.until(lambda _: (operator.condition("Killed") or ("",))[0] == "True")
+        await operator.ask(model={"uri": "hf://test/three"})
+        await asyncio.sleep(3600)
+        assert operator.weights == [0, 50, 0]
+        assert operator.lives > 1
+        assert (operator.status["phase"], len(operator.status["history"])) == ("Killed", 2)
+        await operator.say("kill", "false")
+        await operator.until(lambda status: (status.get("step") or {}).get("startedAt"))
+        assert operator.weights == [0, 50, 0, 50]
+
+    played(play)
+
+
+@pytest.mark.parametrize("number", [1, 2])
 def test_killed_after_every_few_writes_an_abort_ends_the_same(number):
     async def play(operator):
         await operator.installed(**STAY)
@@ -252,7 +273,8 @@ class Silent:
         pass
 
 
-def test_an_abort_does_not_wait_for_a_question_to_prometheus_that_hangs():
+@pytest.mark.parametrize(("order", "phase"), [("abort", "Reverted"), ("kill", "Killed")])
+def test_neither_an_abort_nor_a_kill_waits_for_a_question_to_prometheus_that_hangs(order, phase):
     async def play(operator):
         prometheus = {"address": "http://silent:9090", "timeout": "1m"}
         metrics = [{"use": "http/success-rate"}]
@@ -262,8 +284,8 @@ def test_an_abort_does_not_wait_for_a_question_to_prometheus_that_hangs():
         await asyncio.sleep(600)
         clock = asyncio.get_running_loop()
         asked = clock.time()
-        await operator.say("abort")
-        await operator.until("Reverted")
+        await operator.say(order)
+        await operator.until(phase)
         assert operator.weights == [0, 50, 0]
         assert clock.time() - asked < 1
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from modelrollout.api.status import Status
 from modelrollout.rollout import steps
 from modelrollout.rollout.capacity import holds, needed
+from modelrollout.rollout.commands import given
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     DeleteRevision,
@@ -26,6 +27,8 @@ def check_plan(world: World, plan: Plan) -> None:
     """Before any action of the plan is carried out."""
     moves = [action for action in plan.actions if isinstance(action, SetTraffic)]
     assert len(moves) <= 1, "at most one traffic change per pass"
+    if given(world.annotations).get("kill") is not None:
+        _nobody_is_sent_to_a_canary(plan)
     _rotated_safely(world, plan)
     for move in moves:
         _intended(plan, move)
@@ -53,6 +56,15 @@ def check_plan(world: World, plan: Plan) -> None:
         if isinstance(action, PointService):
             _repointed_safely(world, action)
     _same_again(world, plan)
+
+
+def _nobody_is_sent_to_a_canary(plan: Plan) -> None:
+    """While the kill switch is on. `_bad_never_rises` holds what is left to be taken back."""
+    status = plan.status
+    assert status.canary is None or status.phase == "Reverting", "none is on trial"
+    assert status.previous is None or status.phase == "Reverting", "none was promoted that can be left"
+    assert status.phase == "Reverting" or not (status.weight.desired or status.weight.matches)
+    assert not status.weight.mirror
 
 
 def _intended(plan: Plan, move: SetTraffic) -> None:

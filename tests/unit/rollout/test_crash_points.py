@@ -114,6 +114,34 @@ RUNS: dict[str, tuple[Spec, list[Event], str]] = {
         [INSTALL, (PROMOTED, scale(8)), (LOADING, annotate("abort")), (300, nothing)],
         "Reverted",
     ),
+    "killed at a step, and a new revision that waits": (
+        WEIGHTS,
+        [INSTALL, (AT_A_STEP, annotate("kill")), (60, ask("vllm:3")), (600, nothing)],
+        "Killed",
+    ),
+    "killed after its promotion, lifted and tried again": (
+        WEIGHTS,
+        [
+            INSTALL,
+            (PROMOTED, annotate("kill")),
+            (300, annotate("kill", "false")),
+            (60, annotate("retry")),
+            (1500, nothing),
+        ],
+        "Stable",
+    ),
+    "killed twice": (
+        WEIGHTS,
+        [
+            INSTALL,
+            (LOADING + 10, annotate("kill")),
+            (60, annotate("kill", "false")),
+            (1, annotate("retry")),
+            (LOADING + 10, annotate("kill")),
+            (300, nothing),
+        ],
+        "Killed",
+    ),
     "superseded at a step": (WEIGHTS, [INSTALL, (AT_A_STEP, ask("vllm:3")), (1500, nothing)], "Stable"),
     "returned to stable in mid-promotion": (
         WEIGHTS,

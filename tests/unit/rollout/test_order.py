@@ -51,10 +51,17 @@ def an_old_route_is_back_as_it_was_found() -> View:
     return view_of(operator)
 
 
-def an_abort_while_somebody_writes_the_route() -> View:
+def a_kill_while_somebody_writes_the_route() -> View:
     operator = on_trial()
     operator.world.drift(Split(40))
+    command(operator, "kill")
+    return bound(operator)
+
+
+def a_kill_and_an_abort() -> View:
+    operator = on_trial()
     command(operator, "abort")
+    command(operator, "kill")
     return bound(operator)
 
 
@@ -183,8 +190,13 @@ ORDER: tuple[Because, ...] = (
     ),
     Because(
         "a foreign write is named though the same pass moves the route away from it",
-        an_abort_while_somebody_writes_the_route,
-        lambda status, notes: "Drifted" in notes and status.revert_reason == "Aborted",
+        a_kill_while_somebody_writes_the_route,
+        lambda status, notes: "Drifted" in notes and status.revert_reason == "Killed",
+    ),
+    Because(
+        "of two ways to send everybody back, people read the one that stays",
+        a_kill_and_an_abort,
+        lambda status, notes: status.revert_reason == "Killed",
     ),
     Because(
         "what a person aborts is refused, whatever the spec asks for by then",

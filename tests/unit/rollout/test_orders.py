@@ -356,7 +356,11 @@ MISSPELT = {
     "modelrollout.io/roll-back": "modelrollout.io/rollback",
     "modelrolout.io/abort": "modelrollout.io/abort",
     "abort": "modelrollout.io/abort",
-    "modelrollout.io/stop": "pause, abort, rollback, promote, retry",
+    "modelrollout.io/kil": "modelrollout.io/kill",
+    "kill": "modelrollout.io/kill",
+    "modelrollout.io/unkill": "take the annotation modelrollout.io/kill off",
+    "modelrollout.io/resume": "take the annotation modelrollout.io/pause off",
+    "modelrollout.io/stop": "kill, pause, abort, rollback, promote, retry",
 }
 
 

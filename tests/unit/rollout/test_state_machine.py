@@ -173,7 +173,7 @@ class Rollout(RuleBasedStateMachine):
             self.world.ask(self.world.spec.model_copy(update={"strategy": with_steps(*steps).strategy}))
 
     @rule(
-        command=st.sampled_from(["pause", "abort", "rollback", "retry", "promote"]),
+        command=st.sampled_from(["kill", "pause", "abort", "rollback", "retry", "promote"]),
         value=st.sampled_from(["true", "step", "full", "step@2", "false", "this", "nonsense!"]),
     )
     def annotated(self, command: str, value: str) -> None:

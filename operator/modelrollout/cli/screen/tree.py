@@ -16,7 +16,7 @@ from modelrollout.cli.screen.lines import Line, Marks, Span, bar, spell, wrapped
 from modelrollout.serving.trouble import is_ready, trouble
 
 GOOD = ("Stable", "Watching", "Promoting")
-BAD = ("Invalid", "Reverting", "Reverted")
+BAD = ("Invalid", "Reverting", "Reverted", "Killed")
 HELD = ("Paused",)
 VERDICTS = {"Pass": "green", "Fail": "red", "ProviderError": "yellow", "Insufficient": "yellow"}
 LABEL = 11
