@@ -6,13 +6,15 @@ from itertools import product
 import pytest
 
 from modelrollout.analysis.counters.matchers import Split
+from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind
 from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
+from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.packs import catalogue
 from tests.apiserver.exporters import Slot, arms_of, count, looking, question, scraping
-from tests.servers.vllm_metrics import Metrics
+from tests.servers.vllm_metrics import Metrics, one_two_five
 
-ROLLOUTS = ("packs", "older", "web", "mesh")
+ROLLOUTS = ("packs", "older", "drift", "web", "mesh")
 SLOTS = (
     *(Slot(rollout, revision) for rollout, revision in product(ROLLOUTS, ("new", "old"))),
     *(Slot("", "", extra={"pod": f"gateway-{i}"}) for i in range(5)),
@@ -132,7 +134,27 @@ async def test_each_metric_of_each_pack_is_found_under_the_names_that_exporters_
     kinds = {metric.name: metric.metric.kind for metric in asked.metrics}
     assert {name for name, o in observations.items() if o.canary.fault()} == set()
     assert len(observations["vllm/time-to-first-token"].canary.edges) == 22
-    assert set(kinds.values()) == {Kind.RATIO, Kind.HISTOGRAM, Kind.COUNTING, Kind.SCALAR}
+    assert set(kinds.values()) == {Kind.RATIO, Kind.HISTOGRAM, Kind.COUNTING, Kind.DRIFT, Kind.SCALAR}
+
+
+async def test_other_prompts_in_one_arm_are_seen_in_vllms_histogram_though_its_buckets_end_elsewhere(
+    bed, url
+):
+    pods = arms_of(bed, "drift")
+    family = "vllm:request_prompt_tokens"
+    for pod, most in ((pods.canary, 1024), (pods.control, 4096)):
+        pod.observe(family, edges=one_two_five(most))
+    with looking(pods.canary, pods.control) as seen:
+        pods.canary.observe(family, *([300] * 400 + [30] * 600), edges=one_two_five(1024))
+        pods.control.observe(family, *([300] * 400 + [30] * 3600), edges=one_two_five(4096))
+    asked = question(url, "drift/prompt-tokens", rollout="drift")
+    observed = await one(asked, seen.look)
+    plan = Plan(tuple(each.metric for each in asked.metrics), planned_looks=10)
+    _, verdict = Evidence.fresh(plan).fold(seen.look, {"drift/prompt-tokens": observed})
+    assert verdict.reason == "HeldByMetric"
+    assert "the traffic is not split at random" in verdict.message
+    assert "KS distance 0.300" in verdict.message
+    assert "canary 400 of 1,000 (40 %) above 50 tokens, control 400 of 4,000 (10 %)" in verdict.message
 
 
 async def test_the_older_names_of_a_pack_are_found_as_well(bed, url):

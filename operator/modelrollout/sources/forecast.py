@@ -74,7 +74,7 @@ class Known:
 
     def is_planned(self, metric: Metric) -> bool:
         """Whether the forecasts know how long it takes; what cannot keep a step waiting needs none."""
-        timeless = not metric.is_critical or metric.kind is Kind.SCALAR or is_coarse(metric)
+        timeless = not metric.is_critical or metric.kind in (Kind.SCALAR, Kind.DRIFT) or is_coarse(metric)
         told = bool(bounds_of(metric)) or metric.name in self.events
         return timeless or (metric.name in self.units and told)
 

@@ -46,6 +46,7 @@ def every_kind() -> Plan:
             Metric("ttft", Kind.HISTOGRAM, Tolerance(1.1), baseline=baseline, phi=1.3, unit="s"),
             Metric("learned", Kind.HISTOGRAM, Tolerance(1.2)),
             Metric("restarts", Kind.COUNTING, Tolerance(1.5)),
+            Metric("prompts", Kind.DRIFT, Tolerance(1, 0.1)),
             Metric("judge", Kind.MEAN, Tolerance(1, 0.03), phi=1.0),
             Metric("cost", Kind.SCALAR, Tolerance(1.1, 0.0)),
         ),
@@ -75,6 +76,7 @@ def draw(rng: random.Random, plan: Plan, bad: float = 1.0) -> dict[str, Observat
         "judge": (scores(20, min(0.2 * bad, 1.0)), scores(20, 0.2)),
         "cost": (Scalar(rng.gauss(bad, 0.1)), Scalar(rng.gauss(1, 0.1))),
     }
+    made["prompts"] = made["ttft"]
     return {metric.name: Observation(*made[metric.name]) for metric in plan.metrics}
 
 

@@ -103,7 +103,7 @@ def test_latencies_and_queues_are_known_to_grow_with_load():
         ("vlm/queue-time", "There is no metric vlm/queue-time: did you mean vllm/queue-time?"),
         (
             "nginx/x",
-            "There is no metric nginx/x: the packs are feedback, http, istio-gateway, istio, vllm, with ",
+            "There is no metric nginx/x: the packs are drift, feedback, http, istio-gateway, istio, vllm, ",
         ),
     ],
 )

@@ -95,7 +95,10 @@ ALONE = {"canary": {"bad": 3, "total": 100}}
         (file() | {"times": [[0, 1]]}, "There are 1 times for 3 looks; every look needs one."),
         (file() | {"times": [[0, 2], [1, 3], [3, 4]]}, "times[1] is 1 to 3; looks follow one another"),
         (file() | {"steps": [{"look": 9}]}, "look is 9; looks are counted from 1 to 3."),
-        (file(kind="gauge"), 'kind is "gauge"; it is one of ratio, counting, histogram, mean, scalar.'),
+        (
+            file(kind="gauge"),
+            'kind is "gauge"; it is one of ratio, counting, histogram, mean, drift, scalar.',
+        ),
         (file(weigth=1), 'metric "errors" has "weigth", which nothing here is called.'),
         (file(weight=-1), 'Metric "errors": its weight is -1; a weight is greater than 0.'),
         (file(cap="no"), 'metric "errors": cap is the text "no"; true or false was expected.'),

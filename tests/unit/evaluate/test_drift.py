@@ -5,7 +5,11 @@ import random
 import pytest
 from scipy import stats
 
-from modelrollout.evaluate.drift import distance, drift, ks_critical, population_stability
+from modelrollout.analysis.betting.distance import (
+    ks_critical,
+    population_stability,
+)
+from modelrollout.evaluate.drift import distance, drift
 from modelrollout.evaluate.feedback import exported, is_bad
 from modelrollout.evaluate.mistakes import Mistaken
 
@@ -39,10 +43,10 @@ def test_a_shift_is_called_at_any_count_and_a_trifle_at_none():
 
 
 def test_the_index_of_known_shares_and_its_critical_value():
-    index, critical = population_stability([100] * 10, [50, 50, *[100] * 6, 150, 150])
+    index, critical = population_stability([100] * 10, [50, 50, *[100] * 6, 150, 150], 0.01)
     assert index == pytest.approx(0.1098612, abs=1e-6)
     assert critical == pytest.approx(stats.chi2.ppf(0.99, 9) * 2 / 1000, rel=0.01)
-    assert ks_critical(100, 100) > 0.19
+    assert ks_critical(100, 100, 0.01) > 0.19
 
 
 def test_too_few_values_are_refused():

@@ -88,7 +88,7 @@ def _arm(resolved: Resolved, count: Counted) -> Arm | Problem:
 
 def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
     recipe, kind = resolved.recipe, resolved.metric.kind
-    if kind is Kind.HISTOGRAM:
+    if kind in (Kind.HISTOGRAM, Kind.DRIFT):
         return count.histogram(recipe)
     first, second = (count.amount(recipe.parts[part]) for part in PARTS[kind])
     if second is None or (first is None and kind in (Kind.SCALAR, Kind.MEAN)):

@@ -37,6 +37,7 @@ Part = Known | tuple[Sum, ...]
 PARTS: Mapping[Kind, tuple[str, ...]] = {
     Kind.RATIO: ("bad", "total"),
     Kind.HISTOGRAM: ("buckets",),
+    Kind.DRIFT: ("buckets",),
     Kind.COUNTING: ("count", "exposure"),
     Kind.MEAN: ("sum", "n"),
     Kind.SCALAR: ("sum", "n"),

@@ -10,7 +10,7 @@ from enum import StrEnum
 from modelrollout.analysis.betting.ladder import WHOLE, StepTerms
 from modelrollout.analysis.betting.mixture import log_sum
 from modelrollout.analysis.evidence.sentences import chance, names, plain, summary
-from modelrollout.analysis.inputs.metric import Metric
+from modelrollout.analysis.inputs.metric import Kind, Metric
 from modelrollout.analysis.inputs.observation import Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.reading import Reading
@@ -163,6 +163,11 @@ def _suspect(plan: Plan, standings: Mapping[str, Standing], _step: StepProgress)
     if not held:
         return None
     details = "; ".join(f"{n}: {standings[n].summary}" for n in held[:3])
+    differing = [standings[n] for n in held if standings[n].metric.kind is Kind.DRIFT]
+    if differing:
+        first = differing[0]
+        message = f"{first.metric.implies}; a person decides. {details}."
+        return Decision(VerdictKind.INSUFFICIENT, "HeldByMetric", message)
     message = (
         f"The canary looks worse on {names(held)}, which only holds a rollout; a person decides. {details}."
     )

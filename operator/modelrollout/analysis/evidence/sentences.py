@@ -19,6 +19,13 @@ def summary(metric: Metric, reading: Reading) -> str:
         return _counting(metric, reading)
     if metric.kind is Kind.SCALAR:
         return _scalar(metric, reading)
+    if metric.kind is Kind.DRIFT:
+        counted = (
+            f"canary {_share(reading.canary)}{_what(metric, reading)}, control {_share(reading.control)}"
+        )
+        return (
+            f"{reading.note}; {counted}{_noise(reading)}" if reading.note else "no request in both arms yet"
+        )
     text = _shares(metric, reading)
     return f"{text}; {reading.note}" if reading.note else text
 

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     COUNTING = "counting"  # Events arms; the tolerance is a ratio of rates
     HISTOGRAM = "histogram"  # Histogram arms; the tolerance is a ratio of scale: 1.1 = "10 % slower"
     MEAN = "mean"  # Levels or Sum arms; scores within `bounds`
+    DRIFT = "drift"  # Histogram arms; the absolute tolerance is a distance of distributions, 0..1
     SCALAR = "scalar"  # Scalar or Sum arms; one unbounded number per look (cost, tokens, any PromQL)
 
 
@@ -113,6 +114,8 @@ class Metric:
     unit: str = ""
     sentence: str = ""
     """What the metric is, for people: "time to the first token"."""
+    implies: str = ""
+    """drift: what it means when the arms differ, as a sentence without its full stop."""
 
     def __post_init__(self) -> None:
         if problem := _fault(self):
@@ -130,7 +133,8 @@ class Metric:
 
     @property
     def reverts(self) -> bool:
-        default = Consequence.HOLD if self.kind is Kind.SCALAR else Consequence.REVERT
+        holds = self.kind in (Kind.SCALAR, Kind.DRIFT)
+        default = Consequence.HOLD if holds else Consequence.REVERT
         return (self.consequence or default) is Consequence.REVERT
 
 
@@ -153,6 +157,10 @@ def _fault(metric: Metric) -> str | None:
         return f"its design effect phi is {metric.phi:g}; it is never below 1."
     if metric.direction is Direction.CHANGE_IS_BAD and metric.kind is not Kind.SCALAR:
         return "only a scalar can take the direction change-is-bad; judge the harmful direction instead."
+    if metric.kind is Kind.DRIFT and metric.consequence is Consequence.REVERT:
+        return "arms that differ do not say which of them is worse, so it can only hold; leave out onFail."
+    if metric.kind is Kind.DRIFT and metric.direction is not Direction.INCREASE_IS_BAD:
+        return "arms differ in no direction; leave out direction."
     if metric.catastrophic is not None:
         if metric.kind not in (Kind.RATIO, Kind.MEAN):
             return f"a catastrophic share needs the kind ratio or mean, not {metric.kind}."
@@ -168,6 +176,8 @@ def _fault(metric: Metric) -> str | None:
 def _tolerance_fault(kind: Kind, rho: float, delta: float) -> str | None:
     if kind is Kind.COUNTING and (rho <= 0 or delta != 0):
         return "counted events tolerate a ratio of rates above 0 and no absolute part."
+    if kind is Kind.DRIFT and not (rho == 1 and 0 < delta < 1):
+        return "a drift tolerates a distance between 0 and 1, such as absolute: 0.1, and no ratio."
     if kind is Kind.HISTOGRAM and not (rho >= 1 and 0 <= delta < 1):
         return "a histogram tolerates a ratio of scale of at least 1 and an absolute floor from 0 to below 1."
     if kind in (Kind.RATIO, Kind.MEAN):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
+
 from modelrollout.analysis.betting.block import Block
 from modelrollout.analysis.inputs.metric import Direction, Kind, Metric
 from modelrollout.analysis.inputs.observation import (
@@ -21,9 +24,15 @@ TAKES: dict[Kind, tuple[type, ...]] = {
     Kind.RATIO: (Ratio,),
     Kind.COUNTING: (Events,),
     Kind.HISTOGRAM: (Histogram,),
+    Kind.DRIFT: (Histogram,),
     Kind.MEAN: (Levels, Sum),
     Kind.SCALAR: (Scalar, Sum),
 }
+
+
+_LEAST_SHARED = 3
+"""Edges that both arms must have, so that their distributions can be compared: vLLM's buckets of tokens end
+at the model's length."""
 
 
 def check(metric: Metric, observation: Observation | None) -> tuple[Arm, Arm | None] | Problem:
@@ -42,8 +51,19 @@ def check(metric: Metric, observation: Observation | None) -> tuple[Arm, Arm | N
         if arm is not None and (problem := _fault(metric, name, arm)):
             return problem
     if isinstance(canary, Histogram) and isinstance(control, Histogram) and canary.edges != control.edges:
+        shared = tuple(edge for edge in canary.edges if edge in control.edges)
+        if metric.kind is Kind.DRIFT and len(shared) >= _LEAST_SHARED:
+            return _merged(canary, shared), _merged(control, shared)
         return Problem(ProblemKind.NOT_COMPARABLE, _edges_differ(canary, control))
     return canary, control
+
+
+def _merged(histogram: Histogram, edges: tuple[float, ...]) -> Histogram:
+    """In buckets that have fewer edges."""
+    counts = [0.0] * (len(edges) + 1)
+    for edge, count in zip((*histogram.edges, math.inf), histogram.counts, strict=True):
+        counts[bisect_left(edges, edge)] += count
+    return Histogram(edges, tuple(counts))
 
 
 def _fault(metric: Metric, name: str, arm: Arm) -> Problem | None:

@@ -120,7 +120,8 @@ class LatencyTest:
     """Where the buckets are too coarse: by how much the canary's mean is beyond what is tolerated, by look,
     since the pods carry the load that they carry now."""
     seen: Seen = field(default=_NOTHING, compare=False)
-    """What both arms counted, for the quantiles that people read."""
+    """What both arms counted, for the quantiles that people read. It is not stored, because status must stay
+    small: the operator counts anew when it was restarted."""
     means: tuple[float, float] = (0.0, 0.0)
     """Sums over these looks of the means of (canary, control)."""
     margin: float = 1.0

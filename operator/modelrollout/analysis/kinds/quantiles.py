@@ -27,8 +27,7 @@ def quantile(histogram: Histogram, level: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """All that both arms counted, in the buckets of the latest look. It is not stored, because status must
-    stay small: the operator counts anew when it was restarted."""
+    """All that both arms counted, in the buckets of the latest look."""
 
     edges: tuple[float, ...] = ()
     canary: tuple[float, ...] = ()

@@ -9,6 +9,7 @@ from modelrollout.analysis.betting.two_sided import Terms
 from modelrollout.analysis.inputs.metric import Kind, Metric
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.counting import CountingTest
+from modelrollout.analysis.kinds.drift import DriftTest
 from modelrollout.analysis.kinds.latency import LatencyTest
 from modelrollout.analysis.kinds.reading import Test
 from modelrollout.analysis.kinds.scalar import ScalarTest
@@ -19,6 +20,7 @@ _TESTS: dict[Kind, Any] = {
     Kind.MEAN: SharesTest,
     Kind.HISTOGRAM: LatencyTest,
     Kind.COUNTING: CountingTest,
+    Kind.DRIFT: DriftTest,
     Kind.SCALAR: ScalarTest,
 }
 

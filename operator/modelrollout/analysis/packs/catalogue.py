@@ -209,6 +209,7 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             own_noise=default.own_noise,
             unit=default.unit,
             sentence=default.sentence,
+            implies=default.implies,
         ),
         _limited(entry.recipe, metric.limits),
     )
@@ -368,7 +369,7 @@ def _breakdown(kind: Kind, tolerance: Tolerance) -> float | None:
 # ── reading a pack ──────────────────────────────────────────────────────────────────────────────
 
 _METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "load"}
-_METRIC_KEYS |= {"notes", "also"}
+_METRIC_KEYS |= {"notes", "also", "implies"}
 _RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "whole", "countsAt"}
 
 
@@ -413,6 +414,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any], *, of_pods: bool) -> Entr
         own_noise=of_pods,
         unit=data["unit"],
         sentence=data["sentence"],
+        implies=data.get("implies", ""),
     )
     parts = {part: _part(data[part]) for part in (*PARTS[kind], PER) if part in data}
     if missing := set(PARTS[kind]) - parts.keys():

@@ -17,6 +17,7 @@ from modelrollout.analysis.inputs.metric import Kind, Metric, Prior
 from modelrollout.analysis.inputs.observation import Arm, Events, Histogram, Look, Observation, Problem
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.drift import placed
 from modelrollout.analysis.kinds.latency import above_edges, coarse_of, edges_of, score_squares
 from modelrollout.analysis.noise.design_effect import design_effect, jump_effect
 from modelrollout.analysis.noise.dispersion import Moments, Pair
@@ -79,7 +80,7 @@ def _with_past(metric: Metric, usable: Sequence[Halves]) -> Metric:
         edges = histograms[-1].edges  # the buckets of today
         counts = tuple(map(sum, zip(*(h.counts for h in histograms if h.edges == edges), strict=True)))
         return replace(metric, baseline=metric.baseline or Histogram(edges, counts))
-    if metric.kind is Kind.COUNTING:
+    if metric.kind in (Kind.COUNTING, Kind.DRIFT):
         return metric
     blocks = [checks.block(metric, arm, None) for arm in both]
     n, bad = sum(b.n1 for b in blocks), sum(b.x1 for b in blocks)
@@ -97,6 +98,8 @@ def _pairs(metric: Metric, usable: Sequence[Halves]) -> tuple[list[Pair], float 
         return pairs, (sum(p.x1 + p.x0 for p in pairs) + 0.5) / exposure if exposure > 0 else None
     if metric.kind is Kind.HISTOGRAM:
         return _histogram_pairs(metric, usable)
+    if metric.kind is Kind.DRIFT:
+        return _placed_pairs(usable)
     blocks = [checks.block(metric, a, b) for a, b in usable]
     alone = metric.tolerance.ratio == 0
     pairs = [Pair(b.n1, b.x1, b.n0, b.x0, alone) for b in blocks]
@@ -121,6 +124,16 @@ def _histogram_pairs(metric: Metric, usable: Sequence[Halves]) -> tuple[list[Pai
         x1, x0 = (sum(above) / len(above) for above in (above1, above0))
         pairs.append(Pair(n1, x1, n0, x0))
         total = total.add(n1 + n0, x1 + x0, score_squares(above1) + score_squares(above0))
+    return pairs, total.variance
+
+
+def _placed_pairs(usable: Sequence[Halves]) -> tuple[list[Pair], float | None]:
+    pairs, total = [], Moments()
+    for a, b in usable:
+        if isinstance(a, Histogram) and isinstance(b, Histogram):
+            (n1, x1, s1), (n0, x0, s0) = placed(a), placed(b)
+            pairs.append(Pair(n1, x1, n0, x0))
+            total = total.add(n1 + n0, x1 + x0, s1 + s0)
     return pairs, total.variance
 
 

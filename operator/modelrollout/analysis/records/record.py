@@ -217,7 +217,7 @@ def _arm(kind: Kind, shape: Shape) -> Arm:
         arm = Ratio(shape.number("bad"), shape.number("total"))
     elif kind is Kind.COUNTING:
         arm = Events(shape.number("count"), shape.number("exposure"))
-    elif kind is Kind.HISTOGRAM:
+    elif kind in (Kind.HISTOGRAM, Kind.DRIFT):
         arm = Histogram(shape.numbers("edges"), shape.numbers("counts"), shape.number("sum", None))
     elif "n" in shape:
         arm = Sum(shape.number("sum"), shape.number("n"))
