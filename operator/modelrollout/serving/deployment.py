@@ -12,7 +12,7 @@ from modelrollout.api.objects import DEFAULT_CONTAINER, DEPLOYMENT, Object, head
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.serving import labels, storage
-from modelrollout.serving.arguments import arguments
+from modelrollout.serving.arguments import arguments, flag
 from modelrollout.serving.overlay import overlay
 from modelrollout.serving.servers import server_named
 from modelrollout.serving.servers.server import ModelServer, served_name
@@ -83,7 +83,7 @@ def complete_template(
             "runtime.podTemplate cannot be merged into the pod: write it as a part of a pod template, with "
             f"metadata and spec ({type(error).__name__}: {error})"
         ) from error
-    if found := list(faults(template)):
+    if found := list(faults(template)) or _lost_flags(template, ours["spec"]["containers"][0]):
         raise ValueError("; ".join(found))
     # The overlay may add labels but not take these: the Deployment would not select its own pods.
     metadata = template["metadata"]
@@ -98,6 +98,23 @@ def pod_labels(rollout: str, spec: Spec, revision: str) -> dict[str, str]:
     theirs = given if isinstance(given, Mapping) else {}
     texts = {name: text for name, text in theirs.items() if isinstance(text, str)}
     return {**labels.common(rollout, revision), **texts, **labels.in_rotation(rollout, revision)}
+
+
+def _lost_flags(template: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:
+    """A pasted `args` takes the place of the operator's, and the server would start without its model."""
+    for container in template["spec"]["containers"]:
+        if container["name"] != CONTAINER or container.get("command") != before.get("command"):
+            continue
+        args = container.get("args")
+        theirs = {flag(str(argument)) for argument in args} if isinstance(args, list) else set()
+        lost = [name for name in map(flag, before["args"]) if name.startswith("--") and name not in theirs]
+        if lost:
+            return [
+                f"args of container {CONTAINER} in runtime.podTemplate take the place of all others, so "
+                f"{', '.join(dict.fromkeys(lost))} would be missing: write your own in runtime.args instead, "
+                "which come after the operator's"
+            ]
+    return []
 
 
 def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | None) -> dict[str, Any]:

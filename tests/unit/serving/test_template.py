@@ -89,11 +89,23 @@ def test_a_template_with_any_part_replaced_is_a_pod_or_a_sentence(place, new):
         ),
         ({"metadata": {"labels": {"team": 5}}}, "labels must map names to text"),
         ({"metadata": "x"}, "metadata must be an object"),
+        (
+            {"spec": {"containers": [{"name": "server", "args": ["--max-model-len=8192"]}]}},
+            "--model, .*runtime.args",
+        ),
+        ({"spec": {"containers": [{"name": "server", "args": None}]}}, "--model, .*would be missing"),
     ],
 )
 def test_a_slip_is_refused_with_what_to_write(template, said):
     with pytest.raises(ValueError, match=said):
         build(template)
+
+
+def test_args_that_hold_all_of_the_operators_flags_or_a_command_of_its_own_are_the_users_choice():
+    [server] = build({})["spec"]["template"]["spec"]["containers"]
+    for choice in ({"args": [*server["args"], "--seed=7"]}, {"command": ["serve"], "args": ["--all"]}):
+        body = build({"spec": {"containers": [{"name": "server", **choice}]}})
+        assert body["spec"]["template"]["spec"]["containers"][0]["args"] == choice["args"]
 
 
 def test_deeper_than_anybody_writes_is_a_sentence_too():
