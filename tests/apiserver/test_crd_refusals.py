@@ -283,6 +283,26 @@ REFUSED = {
         but(analysis__metrics=[OWN, {"use": "vllm/errors", "name": OWN["name"]}]),
         "two metrics have the same name",
     ),
+    "the same alert twice": (
+        but(analysis__alerts=[{"name": "Bad"}, {"name": "Bad", "then": "revert"}]),
+        "two entries of alerts have the same name: keep one of them",
+    ),
+    "an alert that is waited for all day": (
+        but(analysis__alerts=[{"name": "Bad", "for": "24h"}]),
+        "an alert is waited for at most an hour",
+    ),
+    "an alert that opens a step": (
+        but(analysis__alerts=[{"name": "Bad", "then": "promote"}]),
+        'supported values: "revert", "hold"',
+    ),
+    "a matcher that no label has": (
+        but(analysis__alerts=[{"name": "Bad", "matchers": {"a-b": "c"}}]),
+        "matchers are labels of Prometheus: write names of letters, digits and underscores",
+    ),
+    "a matcher that the operator writes": (
+        but(analysis__alerts=[{"name": "Bad", "matchers": {"revision": "c"}}]),
+        "leave them out of matchers",
+    ),
     "a tolerance below the control": (metric(tolerate={"ratio": "0.9"}), 'write 1 or more, such as "1.10"'),
     "a tolerance of nothing": (
         metric(tolerate={}),

@@ -146,6 +146,22 @@ class Metric(Wire):
         return self.name or self.use or ""
 
 
+class Alert(Wire):
+    """An alert of the same Prometheus that decides beside the metrics while it fires."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    """Its name, the label alertname."""
+    then: Literal["revert", "hold"] = "hold"
+    """What happens once it has fired for `for`: revert sends users back, hold lets no step pass. An alert
+    that is to revert holds from its first moment on."""
+    for_: Annotated[Duration, Field(alias="for")] = "0s"
+    """How long it must fire without a gap, on top of the `for` of its own rule; at most 1h."""
+    matchers: Annotated[dict[str, Annotated[str, Field(max_length=128)]], Field(max_length=8)] = Field(
+        default_factory=dict
+    )
+    """Labels that it must have beside namespace and rollout, such as severity: critical."""
+
+
 class Analysis(Wire):
     """How a new revision is compared with the one that serves."""
 
@@ -172,3 +188,6 @@ class Analysis(Wire):
     """What the two revisions are compared by. Empty: requests that vLLM refused, failed or ended with an
     error, time to first token, and scrapes that it did not answer; with traffic.istio also the success rate
     that Istio's proxies count."""
+    alerts: Annotated[list[Alert], Field(max_length=16)] = Field(default_factory=list)
+    """Alerts that decide too. One is about this rollout when it has the labels namespace and rollout, and
+    about the revision on trial when its label revision names it or is missing."""

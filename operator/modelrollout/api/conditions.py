@@ -255,6 +255,27 @@ ROLLED_BACK = Reason(
 ANALYSIS_FAILED = Reason(
     "AnalysisFailed", "Revision {revision} is sent home: {verdict}", warning=True, transition="leaving"
 )
+ALERT_FIRED = Reason(
+    "AlertFired",
+    "Revision {revision} is sent home: alert {name} has fired against it since {since}, and analysis.alerts "
+    "allows {limit}",
+    warning=True,
+    transition="leaving",
+)
+ALERT_HOLDS = Reason(
+    "AlertHolds",
+    "Step {step}: alert {name} has fired against revision {revision} since {since}, and no step is passed "
+    "while it does{then}",
+    warning=True,
+    transition="troubled",
+)
+ALERT_WILL_REVERT = ". When it has fired for {limit}, the revision is sent home"
+ALERTS_SILENT = Reason(
+    "AlertsSilent",
+    "Step {step}: no step is passed while nobody can say whether an alert fires: {why}",
+    warning=True,
+    transition="troubled",
+)
 EVALUATION_FAILED = Reason(
     "EvaluationFailed",
     "Revision {revision} has failed evaluation {name} at step {step}: {said}",

@@ -283,6 +283,10 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
                    || self.metrics.exists_one(n, !has(n.name) && has(n.use) && n.use == m.use))""",
             "two metrics have the same name: give one of them a name of its own",
         ),
+        Rule(
+            """!has(self.alerts) || self.alerts.all(a, self.alerts.exists_one(b, b.name == a.name))""",
+            "two entries of alerts have the same name: keep one of them",
+        ),
     ),
     spec.Spec: (
         Rule(
@@ -348,6 +352,25 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
         Rule(
             "self.all(name, !(name in ['namespace', 'rollout', 'revision', '__name__']))",
             "the operator writes namespace, rollout and revision itself: leave them out of labels",
+        ),
+    ),
+    (analysis.Alert, "for_"): (
+        Rule(
+            f"!self.matches({_DURATION}) || duration(self) <= duration('1h')",
+            "an alert is waited for at most an hour: write 1h or less here, and the rest into `for` of its "
+            "rule",
+        ),
+    ),
+    (analysis.Alert, "matchers"): (
+        Rule(
+            "self.all(name, name.matches('^[a-zA-Z_][a-zA-Z0-9_]*$') && size(name) <= 64)",
+            "matchers are labels of Prometheus: write names of letters, digits and underscores, such as "
+            "severity: critical",
+        ),
+        Rule(
+            "self.all(name, !(name in ['namespace', 'rollout', 'revision', 'alertname', 'alertstate']))",
+            "the operator looks for namespace, rollout, revision and the alert's name itself: leave them out "
+            "of matchers",
         ),
     ),
     (analysis.Prometheus, "timeout"): (

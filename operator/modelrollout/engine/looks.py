@@ -19,6 +19,7 @@ from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.inputs.schedule import look_ending_by
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.api.names import RolloutKey
+from modelrollout.engine.alarms import Alarms
 from modelrollout.engine.case import (
     Case,
     case_of,
@@ -32,6 +33,7 @@ from modelrollout.engine.outlooks import Outlooks
 from modelrollout.engine.secrets import ReadSecret
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.trial import Trial, unjudged
+from modelrollout.rollout.model import Alarms as AlarmsHeard
 from modelrollout.rollout.model import Judgement, Outlook, Plan
 from modelrollout.serving.accelerators import per_pod
 from modelrollout.sources.access import Access
@@ -73,6 +75,7 @@ class Looks:
         self._clock = clock
         self._source = LookSource(clock, access, connect)
         self._outlooks = Outlooks(LookSource(clock, access, connect), self._identified, clock)
+        self._alarms = Alarms(LookSource(clock, access, connect), self._identified, clock)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))
@@ -100,6 +103,10 @@ class Looks:
         """What the traffic of the past hour can decide of the plan; None while nobody knows."""
         return self._outlooks.of(at)
 
+    def alarms(self, at: RolloutKey) -> AlarmsHeard | None:
+        """What the alerts say; None while nobody has asked."""
+        return self._alarms.of(at)
+
     def left_behind(self, at: RolloutKey) -> float | None:
         """Requests a second on the revision before, after a promotion; None while nobody has counted them."""
         trial = self._trials.get(at)
@@ -117,11 +124,14 @@ class Looks:
         if trial is not None and trial.case != case:
             self.forget(at)
             trial = None
-        if case is None or plan.status.canary is None:
+        self._alarms.on_news = self.on_news
+        asked = _question(view, case, moved=False) if case is not None else None
+        self._alarms.follow(at, case, asked)
+        if case is None or asked is None or plan.status.canary is None:
             self._outlooks.forget(at)
         else:
             self._outlooks.on_news = self.on_news
-            self._outlooks.follow(at, view.spec, case, _question(view, case, moved=False))
+            self._outlooks.follow(at, view.spec, case, asked)
         if case is None or (trial is None and not plan.collect):
             return
         stage, moved = stage_of(view, plan), names_moved(view, case)
@@ -157,6 +167,7 @@ class Looks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._outlooks.close()
+        await self._alarms.close()
         await self._source.close()
 
     def _end(self, at: RolloutKey) -> None:

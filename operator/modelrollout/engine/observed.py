@@ -14,7 +14,7 @@ from modelrollout.engine.snapshot import Snapshot, prompts_hash
 from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.difference import difference
-from modelrollout.rollout.model import Gate, Judgement, Named, Observed, Outlook
+from modelrollout.rollout.model import Alarms, Gate, Judgement, Named, Observed, Outlook
 from modelrollout.rollout.revision import describe, form_of
 from modelrollout.serving.context import shorter
 from modelrollout.serving.policy import Policy
@@ -32,6 +32,7 @@ def observed_from(
     *,
     setback: Problem | None = None,
     unmade: str | None = None,
+    alarms: Alarms | None = None,
     gates: Mapping[str, Gate] | None = None,
     left_behind: float | None = None,
     outlook: Outlook | None = None,
@@ -61,6 +62,7 @@ def observed_from(
         changed=_changed(view),
         unmade=unmade,
         judgement=judgement,
+        alarms=alarms,
         gates=gates or {},
         split_mismatch=proof.mismatch if proof is not None else None,
         measured=proof.measured if proof is not None else None,

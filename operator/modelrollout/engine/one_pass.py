@@ -131,6 +131,7 @@ class OnePass:
                 self._looks.proof(at),
                 setback=kept.setback,
                 unmade=kept.unmade,
+                alarms=self._looks.alarms(at),
                 gates=self._evaluations.gates(at),
                 left_behind=self._looks.left_behind(at),
                 outlook=self._looks.outlook(at),

@@ -77,6 +77,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     (revert.commanded,),  # a person says abort or rollback
     (revert.superseded,),  # the spec asks for something else: the revision left is not refused
     (revert.failed,),  # the metrics say that it is worse
+    (revert.alert_fired,),  # an alert says so
     (
         revert.evaluation_failed,  # an evaluation says so
         revert.standing_failed,  # an evaluation of the revision that serves says so
@@ -135,6 +136,7 @@ STILL: frozenset[Policy] = frozenset(
         revert.killed,
         revert.commanded,
         revert.failed,
+        revert.alert_fired,
         revert.evaluation_failed,
         revert.standing_failed,
         revert.give_way,

@@ -8,6 +8,7 @@ from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.times import unix
+from modelrollout.rollout import alarms
 from modelrollout.rollout.exposure import exposure
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.model import Judgement
@@ -48,9 +49,13 @@ def awaited(view: View) -> float | None:
 
 
 def passed(view: View) -> bool:
-    """Whether the step's time is over and what it waits for has passed it. Silence never passes a step."""
-    if not stayed(view):
-        return False
+    """Whether the step's time is over and what it waits for has passed it. Silence never passes a step, that
+    of alerts neither."""
+    return stayed(view) and alarms.holding(view) is None and _has_passed(view)
+
+
+def _has_passed(view: View) -> bool:
+    """Whether what the step itself waits for has passed it."""
     match view.stage:
         case Shift():
             verdict = evidence(view)
@@ -76,7 +81,9 @@ def _proves(view: View, verdict: Judgement) -> bool:
 def late(view: View) -> bool:
     """Whether the step still lacks the verdict that it needs when the time for one is over."""
     analysis = view.spec.analysis
-    if analysis is None or view.step is None or not needs_verdict(view) or passed(view) or not stayed(view):
+    if analysis is None or view.step is None or not needs_verdict(view):
+        return False
+    if not stayed(view) or _has_passed(view):
         return False
     return view.past(view.step.started_at, analysis.max_step_duration)
 
@@ -92,4 +99,5 @@ def quietly_passed(view: View) -> bool:
         and verdict.quiet
         and verdict.kind is VerdictKind.INSUFFICIENT
         and late(view)
+        and alarms.holding(view) is None
     )

@@ -94,6 +94,30 @@ class Judgement:
 
 
 @dataclass(frozen=True)
+class Alarm:
+    """An alert that fires against a revision. Unix seconds."""
+
+    name: str
+    began: float
+    """Since when without a gap."""
+    seen: float
+    """Until when it is known to have fired."""
+
+
+@dataclass(frozen=True)
+class Alarms:
+    """What the alerts of `analysis.alerts` said when they were last asked for."""
+
+    revision: str
+    """The revision that they were asked about."""
+    at: float
+    """Unix seconds: the moment that was asked about."""
+    firing: tuple[Alarm, ...] = ()
+    silent: str = ""
+    """Why it is not known of all others that they do not fire; empty: it is."""
+
+
+@dataclass(frozen=True)
 class Gate:
     """What is known of one run of an evaluation. Only `passed` opens its step and only `failed` reverts."""
 
@@ -155,6 +179,8 @@ class Observed:
     """None: there are no metrics, or no look has closed yet."""
     outlook: Outlook | None = None
     """None: nobody has asked yet what the traffic of the past hour can decide, or nobody knows."""
+    alarms: Alarms | None = None
+    """None: the spec names no alerts, or nobody has asked yet."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """By the evaluation's name: the run of it that was started last. Absent: none was."""
     split_mismatch: str | None = None

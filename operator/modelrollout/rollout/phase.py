@@ -13,7 +13,7 @@ from modelrollout.api.stages import Evaluate, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
 from modelrollout.api.transitions import Transition
-from modelrollout.rollout import judge, kill
+from modelrollout.rollout import alarms, judge, kill
 from modelrollout.rollout.advance import describe
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
@@ -171,6 +171,9 @@ def _judging(view: View) -> PhaseReport:
         return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=PREFIX + "promote")
     if view.observed.split_mismatch:
         return _do("Progressing", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+    asked = view.observed.alarms is not None
+    if (found := alarms.holding(view)) is not None and (asked or judge.stayed(view)):
+        return PhaseReport("Progressing", found.reason, found.message, warning=asked)
     until = stamp(unix(started) + stage.stay)
     match stage:
         case Wait():

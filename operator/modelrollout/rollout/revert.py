@@ -8,7 +8,8 @@ from modelrollout.api.conditions import Reason
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
 from modelrollout.api.status import Condition, Ending
-from modelrollout.api.times import unix
+from modelrollout.api.times import stamp, unix
+from modelrollout.rollout.alarms import ripe
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.commands import done, pending
@@ -86,6 +87,15 @@ def failed(view: View) -> Change | None:
     if verdict is None or verdict.kind is not VerdictKind.FAIL:
         return None
     return _leave(view, say.ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
+
+
+def alert_fired(view: View) -> Change | None:
+    """An alert has fired against the revision for as long as `analysis.alerts` tolerates."""
+    found = ripe(view)
+    if found is None:
+        return None
+    alert, alarm = found
+    return _leave(view, say.ALERT_FIRED, name=alert.name, since=stamp(alarm.began), limit=alert.for_)
 
 
 def evaluation_failed(view: View) -> Change | None:

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import itertools
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -17,7 +17,7 @@ from modelrollout.analysis.counters.matchers import Scope
 from modelrollout.analysis.counters.patterns import matches
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import FAMILIES, Target, targets_of
-from modelrollout.sources.provider import AnswerTooLarge, Provider
+from modelrollout.sources.provider import AlertRule, AnswerTooLarge, Provider
 from modelrollout.sources.shared import Shared
 from modelrollout.sources.stretch import OVERLAP, Stretch
 
@@ -62,6 +62,7 @@ class Counters:
         self.server = server
         self._labels = "".join(f",{name}={quoted(value)}" for name, value in labels)
         self._answers: Shared[_Question, ByValue] = Shared(KEEP)
+        self._rules: Shared[frozenset[str], Mapping[str, Sequence[AlertRule]]] = Shared(KEEP)
         self._asked: dict[tuple[str, str], float] = {}
         """(label, value) -> when somebody last asked for it."""
         self._large: set[tuple[str, str]] = set()
@@ -98,6 +99,10 @@ class Counters:
         series = await self.alone(FAMILIES, scope, at, window)
         return await self.compute(lambda: targets_of(series))
 
+    async def alert_rules(self, names: frozenset[str]) -> Mapping[str, Sequence[AlertRule]]:
+        """See `Provider.alert_rules`; asked once for all rollouts that name the same alerts."""
+        return await self._rules.get(names, lambda: self.server.alert_rules(names))
+
     def forget(self, scope: Scope) -> None:
         """Nobody looks at this any more."""
         for value in scope.values:
@@ -111,6 +116,7 @@ class Counters:
 
     async def close(self) -> None:
         await self._answers.close()
+        await self._rules.close()
         await self.server.close()
         self._counting.shutdown(wait=False, cancel_futures=True)
 

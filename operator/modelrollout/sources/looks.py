@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from modelrollout.analysis.counters.expression import ARM, Matcher
@@ -26,7 +26,10 @@ from modelrollout.analysis.counters.silence import explained
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.inputs.schedule import settle_time
+from modelrollout.api.analysis import Alert
+from modelrollout.rollout.model import Alarms
 from modelrollout.sources.access import NOBODY, Access, Credentials
+from modelrollout.sources.alerts import alarms
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
 from modelrollout.sources.lasting import lasting, rate
@@ -145,6 +148,14 @@ class LookSource:
         ProviderError.
         """
         return await past(self._counters(question), question, until, interval, looks)
+
+    async def alarms(self, question: Question, alerts: Sequence[Alert], since: float, at: float) -> Alarms:
+        """See `sources.alerts`. Never raises ProviderError."""
+        try:
+            counters = self._counters(question)
+        except NotAsked as refusal:
+            return Alarms(question.arms.canary, at, silent=str(refusal))
+        return await alarms(counters, question, alerts, since, at)
 
     async def lasting(self, question: Question, until: float) -> dict[Moment, float]:
         """See `sources.lasting`. Raises ProviderError."""

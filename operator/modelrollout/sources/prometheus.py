@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import islice
 from operator import le
 from threading import Lock
@@ -29,13 +30,16 @@ from prometheus_api_client.exceptions import PrometheusApiClientException
 from modelrollout.analysis.counters.series import Series
 from modelrollout.sources.access import LONGEST_WAIT, NOBODY, Credentials, shown
 from modelrollout.sources.answer import TooMuch
-from modelrollout.sources.provider import AnswerTooLarge, ProviderError
+from modelrollout.sources.provider import AlertRule, AnswerTooLarge, ProviderError
 from modelrollout.sources.transport import Forbidden, Line, Refused, Session
 
 WORKERS = 4
 """Questions at a time per server: a server that hangs must not take the threads of another."""
 GRACE = 1.0
 """Seconds beyond the timeout after which a question is given up even when bytes still trickle in."""
+
+MOST_RULES = 4 << 20
+"""Characters of an answer about rules; it is read in one piece."""
 
 Answer = TypeVar("Answer")
 
@@ -56,11 +60,20 @@ class Prometheus:
     async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:
         """Raw samples of the selected series in the `window` seconds up to `at` (unix seconds)."""
         query = f"{selector}[{math.ceil(window * 1000)}ms]"
-        return await self._ask(query, at, _matrix, "the question for counters")
+        return await self._ask(
+            lambda line: _matrix(self._query(query, at, line)), "the question for counters"
+        )
 
     async def numbers(self, expression: str, at: float) -> tuple[float, ...]:
         """What an expression gives at an instant: one number for each series."""
-        return await self._ask(expression, at, _vector, repr(_short(expression)))
+        what = repr(_short(expression))
+        return await self._ask(lambda line: _vector(self._query(expression, at, line)), what)
+
+    async def alert_rules(self, names: Collection[str]) -> Mapping[str, Sequence[AlertRule]]:
+        """The alerting rules of these names. A server that does not know the filter answers with all rules,
+        which is read up to a bound."""
+        what = "the question for its rules"
+        return await self._ask(lambda line: _alert_rules(self._rules(names, line), names), what)
 
     async def close(self) -> None:
         """Let go of threads and connections; questions that are under way have been cut."""
@@ -68,15 +81,13 @@ class Prometheus:
         if self._connected is not None:
             self._connected[1].close()
 
-    async def _ask(self, query: str, at: float, parse: Callable[[Any], Answer], what: str) -> Answer:
+    async def _ask(self, question: Callable[[Line], Answer], what: str) -> Answer:
         async with self._free:  # waiting in line costs no time
             line = Line(self._timeout)
             try:
                 async with asyncio.timeout(self._timeout + GRACE):
                     loop = asyncio.get_running_loop()
-                    return await loop.run_in_executor(
-                        self._threads, lambda: parse(self._query(query, at, line))
-                    )
+                    return await loop.run_in_executor(self._threads, lambda: question(line))
             except Exception as error:
                 raise self._failure(error, what) from error
             finally:
@@ -88,6 +99,12 @@ class Prometheus:
         session, client = self._connection()
         with session.ask(line):
             return client.custom_query(query, params=params)
+
+    def _rules(self, names: Collection[str], line: Line) -> Any:
+        params = {"type": "alert", "rule_name[]": sorted(names)}
+        session, _ = self._connection()
+        with session.ask(line):
+            return session.whole(f"{self._address}/api/v1/rules", params, self._timeout, MOST_RULES)
 
     def _connection(self) -> tuple[Session, PrometheusConnect]:
         """Made by the thread that asks first: the certificates alone take longer than the event loop may
@@ -170,6 +187,21 @@ def _matrix(result: Iterable[Mapping[str, Any]]) -> tuple[Series, ...]:
             raise ValueError("samples come in the order of their times")
         series.append(Series(labels, times, values))
     return tuple(series)
+
+
+def _alert_rules(answer: Any, names: Collection[str]) -> Mapping[str, Sequence[AlertRule]]:
+    found: dict[str, list[AlertRule]] = {}
+    for group in answer["data"]["groups"]:
+        for rule in group["rules"]:
+            if rule.get("type", "alerting") != "alerting" or rule["name"] not in names:
+                continue
+            evaluated = datetime.fromisoformat(rule.get("lastEvaluation") or group["lastEvaluation"])
+            failed = rule.get("health") == "err"
+            error = _short(str(rule.get("lastError") or "it says no more")) if failed else ""
+            found.setdefault(rule["name"], []).append(
+                AlertRule(evaluated.timestamp(), float(group["interval"]), error)
+            )
+    return found
 
 
 def _vector(result: Iterable[Any]) -> tuple[float, ...]:

@@ -3,6 +3,8 @@ answers it; another source is one file."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from modelrollout.analysis.counters.series import Series
@@ -20,6 +22,18 @@ class AnswerTooLarge(ProviderError):
     """The answer is more than the operator reads."""
 
 
+@dataclass(frozen=True)
+class AlertRule:
+    """One alerting rule, as the server says of it."""
+
+    evaluated_at: float
+    """Unix seconds."""
+    interval: float
+    """Seconds between two evaluations."""
+    error: str = ""
+    """Why its last evaluation failed; empty when it did not."""
+
+
 class Provider(Protocol):
     """One server. The caller awaits the answer; every method raises ProviderError when it cannot be
     answered."""
@@ -30,6 +44,9 @@ class Provider(Protocol):
 
     async def numbers(self, expression: str, at: float) -> tuple[float, ...]:
         """What an expression in PromQL gives at an instant: one number for each series."""
+
+    async def alert_rules(self, names: Collection[str]) -> Mapping[str, Sequence[AlertRule]]:
+        """The alerting rules of these names that the server evaluates; a name without one is absent."""
 
     async def close(self) -> None:
         """Let go of threads and connections."""

@@ -130,6 +130,12 @@ class Session(requests.Session):
             line.release()
             response.close()
 
+    def whole(self, address: str, params: Mapping[str, Any], timeout: float, most: int) -> Any:
+        """The JSON at this address, of at most so many characters."""
+        answer = self.request("GET", address, params=params, timeout=timeout)
+        assert isinstance(answer, _Answer)
+        return answer.whole(most)
+
     def post_once(self, address: str, body: bytes, headers: Mapping[str, str], seconds: float) -> int:
         """Post these bytes; the status of the answer, of which nothing else is read."""
         line = _here.line or Line(seconds)
@@ -165,6 +171,14 @@ class _Answer(requests.Response):
     def json(self, **_: Any) -> Mapping[str, Any]:
         """As the client expects it, with the rows read one by one."""
         return {"data": {"result": rows(self._text)}}
+
+    def whole(self, most: int) -> Any:
+        """All of it at once, where it has at most so many characters. Raises TooMuch, ValueError."""
+        from json import loads
+
+        if len(self._text) > most:
+            raise TooMuch(f"more than {most >> 10} KiB")
+        return loads(self._text)
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────

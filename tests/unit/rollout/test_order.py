@@ -10,6 +10,7 @@ import pytest
 from modelrollout.api.status import Status
 from modelrollout.rollout import orders, promote, revert
 from modelrollout.rollout.decide import GROUPS
+from modelrollout.rollout.model import Alarm, Alarms
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.order import check_order_inside_groups, outcome, swapped, view_of
@@ -80,12 +81,28 @@ def a_new_spec_and_a_bad_verdict() -> View:
     return view_of(operator)
 
 
-def a_bad_verdict_and_a_failed_evaluation() -> View:
-    operator = on_trial(with_steps({"evaluate": "golden"}, analysis=METRICS))
+ALERTED = {**METRICS, "alerts": [{"name": "CanaryRegressionDetected", "then": "revert"}]}
+
+
+def alerted(operator: Operator) -> Operator:
+    now = operator.world.now
+    alarm = Alarm("CanaryRegressionDetected", now - 60, now)
+    operator.world.alarms = Alarms(SECOND, now, (alarm,))
+    return operator
+
+
+def a_bad_verdict_and_an_alert() -> View:
+    operator = on_trial(spec_of(analysis=ALERTED))
     operator.wait(60)
     operator.world.judge("Fail")
+    return view_of(alerted(operator))
+
+
+def an_alert_and_a_failed_evaluation() -> View:
+    operator = on_trial(with_steps({"evaluate": "golden"}, analysis=ALERTED))
+    operator.wait(60)
     operator.world.evaluate("failed")
-    return view_of(operator)
+    return view_of(alerted(operator))
 
 
 def copies_while_a_revert_begins() -> View:
@@ -209,9 +226,14 @@ ORDER: tuple[Because, ...] = (
         lambda status, notes: status.revert_reason == "Superseded" and status.refused_revision is None,
     ),
     Because(
-        "what users met is said before what an evaluation found",
-        a_bad_verdict_and_a_failed_evaluation,
+        "a verdict on both arms is said before an alert, which looks at one",
+        a_bad_verdict_and_an_alert,
         lambda status, notes: status.revert_reason == "AnalysisFailed",
+    ),
+    Because(
+        "what users met is said before what an evaluation found",
+        an_alert_and_a_failed_evaluation,
+        lambda status, notes: status.revert_reason == "AlertFired",
     ),
     Because(
         "copies of requests end before the revision that gets them is let go",

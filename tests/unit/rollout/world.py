@@ -22,6 +22,7 @@ from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     Action,
     Adopt,
+    Alarms,
     Author,
     DeleteRevision,
     EnsureRevision,
@@ -138,6 +139,7 @@ class World:
     outlook: Outlook | None = None
     restarted: dict[str, str] = field(default_factory=dict)
     """Revision -> which restart its pods had last."""
+    alarms: Alarms | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
     unmade: str | None = None
     changed: str = ""
@@ -251,6 +253,7 @@ class World:
             measured=self.measured,
             left_behind=self.left_behind,
             outlook=self.outlook,
+            alarms=self.alarms,
             gates=dict(self.gates),
             unmade=self.unmade,
             changed=self.changed,

@@ -268,3 +268,40 @@ async def test_the_event_loop_goes_on_while_a_large_answer_is_read(serve):
     await client.close()
     assert len(found) == 3_000
     assert sorted(late)[-3] < 0.1  # but for what else the machine does
+
+
+RULES = """{"status":"success","data":{"groups":[{"name":"g","interval":15,"rules":[
+  {"name":"Bad","type":"alerting","health":"ok","lastEvaluation":"2026-11-28T04:00:00.123456789Z"},
+  {"name":"Bad","type":"alerting","health":"err","lastError":"many to one",
+   "lastEvaluation":"2026-11-28T04:00:00+01:00"},
+  {"name":"Bad","type":"recording","health":"ok","lastEvaluation":"2026-11-28T04:00:00Z"},
+  {"name":"Other","type":"alerting","health":"ok","lastEvaluation":"2026-11-28T04:00:00Z"}]}]}}"""
+
+
+async def rules(server):
+    client = Prometheus(server.url, 0.3)
+    try:
+        return await client.alert_rules(["Bad", "Absent"])
+    finally:
+        await client.close()
+
+
+async def test_the_rules_of_the_alerts_asked_about_are_read_with_their_health(serve):
+    found = await rules(serve(http(RULES.encode())))
+    [good, bad] = found["Bad"]
+    assert (good.interval, good.error, bad.error) == (15.0, "", "many to one")
+    assert good.evaluated_at == pytest.approx(1795838400.123456)
+    assert good.evaluated_at - bad.evaluated_at == pytest.approx(3600.123456)
+    assert found.keys() == {"Bad"}
+
+
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"data":{"groups":[{"rules":[{}]}]}}', b"<html>"])
+async def test_rules_that_cannot_be_read_are_a_failure_of_the_server(serve, answer):
+    with pytest.raises(ProviderError, match="not Prometheus' JSON"):
+        await rules(serve(http(answer)))
+
+
+async def test_more_rules_than_are_read_at_once_are_left(serve, monkeypatch):
+    monkeypatch.setattr("modelrollout.sources.prometheus.MOST_RULES", 100)
+    with pytest.raises(AnswerTooLarge):
+        await rules(serve(http(RULES.encode())))

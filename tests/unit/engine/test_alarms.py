@@ -1,0 +1,112 @@
+"""The engine asks about alerts by its own clock, and what they say moves the rollout."""
+
+import asyncio
+from array import array
+
+import pytest
+
+from modelrollout.analysis.counters.series import Series
+from modelrollout.api.names import ROLLOUTS
+from modelrollout.sources.provider import AlertRule, ProviderError
+from tests.shared.memory_operator import NAMESPACE, Died
+from tests.unit.engine.test_whole_rollouts import played, quiet  # noqa: F401 - a fixture that all here use
+
+BAD = "CanaryRegressionDetected"
+STEPS = [{"pause": {"duration": "5m"}}, {"weight": 50, "for": "1h"}]
+
+
+class Server:
+    """A Prometheus that knows alerts and no counters."""
+
+    def __init__(self, operator):
+        self.store, self.silent, self.since, self.asked = operator.store, False, None, 0
+
+    def revision(self):
+        return next(iter(self.store.of_kind(ROLLOUTS)))["status"]["canary"]["revision"]
+
+    async def samples(self, selector, at, window):
+        if self.silent or "ALERTS" not in selector:
+            raise ProviderError("Prometheus cannot be reached.")
+        self.asked += 1
+        if self.since is None:
+            return ()
+        arm = {"namespace": NAMESPACE, "rollout": "chat", "revision": self.revision()}
+        times = array("d", [self.since + 15 * n for n in range(int((at - self.since) // 15) + 1)])
+        labels = {**arm, "__name__": "ALERTS", "alertname": BAD, "alertstate": "firing"}
+        return (Series(labels, times, array("d", [1.0] * len(times))),)
+
+    async def alert_rules(self, names):
+        return {name: [AlertRule(self.store.now(), 15.0)] for name in names}
+
+    async def close(self):
+        pass
+
+
+def scene(play):
+    """A second revision in the plan's pause, at a server that says nothing yet."""
+    servers = []
+
+    async def begun(operator):
+        server = Server(operator)
+        servers.append(server)
+        analysis = {
+            "prometheus": {"address": "http://prometheus:9090"},
+            "alerts": [{"name": BAD, "then": "revert", "for": "3m"}],
+        }
+        await operator.installed(strategy={"canary": {"steps": STEPS}}, analysis=analysis)
+        await operator.ask(model={"uri": "hf://test/two"})
+        await operator.until(lambda status: (status.get("step") or {}).get("startedAt"))
+        return await play(operator, server)
+
+    played(begun, connect=lambda *_: servers[0])
+
+
+def progress(status):
+    return next(each["reason"] for each in status["conditions"] if each["type"] == "Progressing")
+
+
+def test_an_alert_that_goes_on_sends_users_home_after_its_time():
+    async def play(operator, server):
+        await operator.until(lambda status: status["weight"]["desired"] == 50)
+        server.since = operator.store.now()
+        await operator.until("Reverted")
+        assert 180 <= operator.store.now() - server.since < 300
+        assert operator.weights[-2:] == [50, 0]
+        assert operator.status["history"][-1]["reason"] == "AlertFired"
+        asked = server.asked
+        await asyncio.sleep(3600)
+        assert server.asked == asked, "nobody asks about a trial that is over"
+
+    scene(play)
+
+
+def test_a_silent_server_holds_the_rollout_until_it_answers_again():
+    async def play(operator, server):
+        server.silent = True
+        await asyncio.sleep(3600)
+        assert progress(operator.status) == "AlertsSilent"
+        assert operator.weights[-1] == 0
+        server.silent = False
+        await operator.until(lambda status: status["weight"]["desired"] == 50)
+
+    scene(play)
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_an_operator_that_dies_over_and_over_counts_the_time_of_an_alert_on(number):
+    async def play(operator, server):
+        await operator.until(lambda status: status["weight"]["desired"] == 50)
+        writes = 0
+
+        def die(request):
+            nonlocal writes
+            writes += request.writes
+            if request.writes and writes < 30 and writes % number == 0:
+                raise Died
+
+        operator.after, server.since = die, operator.store.now()
+        await operator.until("Reverted")
+        assert operator.store.now() - server.since < 300
+        assert operator.weights[-1] == 0
+
+    scene(play)
