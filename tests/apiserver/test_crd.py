@@ -50,6 +50,12 @@ ACCEPTED = {
     ),
     "blue/green with a canary before the move": blue_green({"mirror": 10}, {"weight": 10}),
     "istio with subsets": but(traffic__gateway=REMOVE, traffic__istio=ISTIO | {"destinationRule": "chat"}),
+    "a share of those who match in all of several": steps(
+        {
+            "match": [{"header": "x-tier", "value": "pro", "and": [{"cookie": "org", "value": "acme"}]}],
+            "share": 20,
+        }
+    ),
     "a query match in an HTTPRoute": steps({"match": [{"query": "beta", "value": "1"}]}),
     "a cookie of all characters, with pods": steps(
         {"match": [{"cookie": "__Host-a.b", "value": "!#$%&'()*+-./09:<=>?@AZ[]^_`az{|}~"}], "pods": 3}

@@ -172,6 +172,20 @@ REFUSED = {
         ),
         "gRPC requests have no query parameters and no cookies",
     ),
+    "a share without a match": (steps({"weight": 5, "share": 20}), "share belongs to a match step"),
+    "a part of a match on two things": (
+        steps(
+            {"match": [{"header": "a", "value": "b", "and": [{"header": "c", "query": "d", "value": "e"}]}]}
+        ),
+        "write exactly one of header, query and cookie",
+    ),
+    "a part of a match by a query in a GRPCRoute": (
+        steps(
+            {"match": [{"header": "a", "value": "b", "and": [{"query": "c", "value": "d"}]}]},
+            traffic__gateway={"grpcRoute": "a", "rule": "b"},
+        ),
+        "gRPC requests have no query parameters and no cookies",
+    ),
     "pods of a weight": (steps({"weight": 5, "pods": 2}), "pods belongs to a match step"),
     "connections of a route": (
         but(traffic__closeConnectionsAfter="1m"),

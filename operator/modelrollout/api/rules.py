@@ -93,7 +93,8 @@ BLUE_GREEN = (
     "!has(self.strategy.blueGreen) || !has(self.strategy.blueGreen.steps) || self.strategy.blueGreen.steps"
 )
 ROUTED = "has(self.traffic.gateway) || has(self.traffic.istio)"
-NO_QUERY = "all(s, !has(s.match) || s.match.all(m, !has(m.query) && !has(m.cookie)))"
+NO_QUERY = """all(s, !has(s.match) || s.match.all(m, !has(m.query) && !has(m.cookie)
+    && (!has(m.and) || m.and.all(c, !has(c.query) && !has(c.cookie)))))"""
 LOOK = f"""(has(self.analysis.interval) && self.analysis.interval.matches({_DURATION})
     ? duration(self.analysis.interval) : duration('30s'))"""
 LONG_ENOUGH = f"all(s, !has(s.__for__) || {at_least('s.__for__', LOOK)})"
@@ -120,6 +121,18 @@ POD_SPLIT = (  # filled in by format(), because the cost of adding texts of unkn
     "without a route the split is made of pod counts; with %d replicas it can be %s percent, give or take "
     "%d points: write such weights, raise replicas or traffic.tolerance, or name traffic.gateway or "
     "traffic.istio"
+)
+
+CARRIED = (
+    Rule(
+        exactly_one("header", "query", "cookie"),
+        "write exactly one of header, query and cookie: where the request carries the value",
+    ),
+    Rule(
+        f"!has(self.cookie) || self.value.matches({literal(COOKIE_VALUE)})",
+        "no browser sends such a value in a cookie: write it without blanks, quotes, commas, semicolons "
+        "and backslashes",
+    ),
 )
 
 STEP_LIST = (
@@ -190,17 +203,8 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "at most 56 characters",
         ),
     ),
-    strategy.Match: (
-        Rule(
-            exactly_one("header", "query", "cookie"),
-            "write exactly one of header, query and cookie: where the request carries the value",
-        ),
-        Rule(
-            f"!has(self.cookie) || self.value.matches({literal(COOKIE_VALUE)})",
-            "no browser sends such a value in a cookie: write it without blanks, quotes, commas, semicolons "
-            "and backslashes",
-        ),
-    ),
+    strategy.Carried: CARRIED,
+    strategy.Match: CARRIED,
     strategy.Step: (
         Rule(
             exactly_one("mirror", "weight", "match", "pause", "evaluate"),
@@ -214,6 +218,11 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
         Rule(
             "!has(self.pods) || has(self.match)",
             "pods belongs to a match step: how many pods a weight or a mirror takes is known without it",
+        ),
+        Rule(
+            "!has(self.share) || has(self.match)",
+            "share belongs to a match step, where it is a percentage of those who match: write weight for a "
+            "percentage of all requests",
         ),
         Rule(
             "!has(self.pause) || !has(self.__for__)",

@@ -56,6 +56,8 @@ class Shift(_Kind):
     """Percent of requests copied to the canary."""
     matches: tuple[Match, ...] = ()
     """Requests that go to the canary whole; empty: the matches stay as they are."""
+    share: int = 100
+    """Percent of those who match that go to the canary."""
     pods: int | None = None
     """Of the canary, for those who match; None: the user did not say."""
 
@@ -63,7 +65,9 @@ class Shift(_Kind):
     def title(self) -> str:
         if self.weight is not None:
             return f"weight {self.weight} %"
-        return f"mirror {self.mirror} %" if self.mirror else "match"
+        if self.mirror:
+            return f"mirror {self.mirror} %"
+        return f"match, {self.share} % of them" if self.share < 100 else "match"
 
     @property
     def shift(self) -> Shift:
@@ -112,7 +116,7 @@ def stage_of(step: Step) -> Stage:
     if step.mirror is not None:
         return Shift(stay, mirror=step.mirror)
     if step.match is not None:
-        return Shift(stay, matches=tuple(step.match), pods=step.pods)
+        return Shift(stay, matches=tuple(step.match), share=step.share or 100, pods=step.pods)
     return Wait(None)
 
 

@@ -99,7 +99,9 @@ class WeightStatus(Wire):
     mirror: int = 0
     """Percent of requests copied to the canary."""
     matches: Annotated[list[Match], Field(max_length=8)] = Field(default_factory=list)
-    """Requests with these go to the canary whole."""
+    """Requests with these go to the canary, whatever the weight."""
+    share: int | None = None
+    """Percent of the requests with these for the canary; absent: all of them."""
     since: str | None = None
     """When this split was asked for."""
     drift_at: str | None = None

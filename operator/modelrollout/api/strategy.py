@@ -12,8 +12,8 @@ from modelrollout.api.wire import Name, Wire
 COOKIE_PATTERN = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 
 
-class Match(Wire):
-    """Requests that carry this header, query parameter or cookie with exactly this value go to the canary."""
+class Carried(Wire):
+    """A header, query parameter or cookie with exactly this value."""
 
     header: Annotated[str, Field(min_length=1, max_length=128)] | None = None
     """Name of a request header."""
@@ -23,6 +23,13 @@ class Match(Wire):
     """Name of a cookie. Other cookies may be beside it."""
     value: Annotated[str, Field(min_length=1, max_length=256)]
     """The whole value that the header, parameter or cookie must have."""
+
+
+class Match(Carried):
+    """Requests that carry this, and all of `and` too, go to the canary."""
+
+    and_: Annotated[list[Carried] | None, Field(alias="and", min_length=1, max_length=3)] = None
+    """What a request must carry besides, such as a tier beside a region."""
 
 
 class Pause(Wire):
@@ -40,7 +47,10 @@ class Step(Wire):
     weight: Annotated[int, Field(ge=1, le=100)] | None = None
     """Percent of requests that the new revision answers."""
     match: Annotated[list[Match], Field(min_length=1, max_length=8)] | None = None
-    """Requests that go to the new revision whole, whatever the weight."""
+    """Requests that carry one of these go to the new revision whole, whatever the weight."""
+    share: Annotated[int, Field(ge=1, le=99)] | None = None
+    """Percent of the requests that match for the new revision, instead of all of them. Only beside match.
+    Once the weight is larger, they are split by the weight."""
     pods: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Pods of the new revision for those who match, at most spec.replicas. Only beside match, because nobody
     knows how many will match: without it they get one pod."""

@@ -132,12 +132,13 @@ def _at(view: View, index: int) -> StepStatus:
 
 
 def describe(split: Split) -> str:
-    """`25 % of requests`, `a copy of 20 %`, `requests with x-beta: yes`."""
+    """`25 % of requests`, `a copy of 20 %`, `requests with x-beta: yes`, `20 % of those with …`."""
     parts = []
     if split.canary or not (split.mirror or split.matches):
         parts.append(f"{split.canary} % of requests")
     if split.mirror:
         parts.append(f"a copy of {split.mirror} %")
     if split.matches:
-        parts.append("requests with " + " or ".join(f"{m.name}: {m.value}" for m in split.matches))
+        some = f"{split.share} % of those" if split.share < 100 else "requests"
+        parts.append(f"{some} with " + " or ".join(map(str, split.matches)))
     return " and ".join(parts)

@@ -97,6 +97,7 @@ class WeightChanges(TypedDict, total=False):
     observed: int | None
     mirror: int
     matches: list[Match]
+    share: int | None
     since: str | None
     drift_at: str | None
     measured: str | None

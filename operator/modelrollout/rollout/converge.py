@@ -166,7 +166,7 @@ def _carried(view: View) -> bool:
     stable, canary = view.listed("stable"), view.listed("canary")
     if read is None:
         return not view.installing or holds(stable, 100, view.replicas)
-    if split.mirror > read.mirror or set(split.matches) - set(read.matches):
+    if split.mirror > read.mirror or set(split.matches) - set(read.matches) or split.share > read.share:
         return canary > 0
     if split.canary > read.canary:
         mixed = steps.splits_by_pods(view.spec) and split.canary < 100  # as many users as it has pods, always

@@ -55,7 +55,8 @@ def _risked(plan: steps.Steps, index: int, split: Split) -> float:
     """A step that only copies requests, or sends fewer users, risks nothing more: the one after it counts."""
     for later in range(index + 1, len(plan)):
         after = steps.split_at(plan, later)
-        if after.matches and (after.matches != split.matches or after.canary > split.canary):
+        more = (after.matches, after.share) != (split.matches, split.share) or after.canary > split.canary
+        if after.matches and more:
             return 1.0  # nobody knows how many users match
         if after.canary > split.canary:
             return after.canary / 100

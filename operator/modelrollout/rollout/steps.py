@@ -75,14 +75,17 @@ def progress(plan: Steps, index: int) -> str:
 def split_at(plan: Steps, index: int) -> Split:
     """The split while this step is in progress.
 
-    A weight and matches stay until a later step changes them (a user who saw the canary goes on seeing
-    it); a mirror ends with the next step that moves traffic; a pause and an evaluation change nothing.
+    A weight and matches stay until a later step changes them (a user who saw the canary goes on seeing it).
+    A weight that outgrows the share of those who match is theirs too. A mirror ends with the next step that
+    moves traffic; a pause and an evaluation change nothing.
     """
-    split = Split()
+    split, given = Split(), 100
     for step in plan[: index + 1]:
         if (shift := stage_of(step).shift) is not None:
             canary = split.canary if shift.weight is None else shift.weight
-            split = Split(canary, shift.mirror, as_matches(shift.matches) or split.matches)
+            given = shift.share if shift.matches else given
+            matches = as_matches(shift.matches) or split.matches
+            split = Split(canary, shift.mirror, matches, max(given, canary) if matches else 100)
     return Split(100) if split.canary == 100 else split
 
 

@@ -11,7 +11,6 @@ from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Stage, stage_of
 from modelrollout.api.status import AnalysisStatus, RevisionStatus, Status, StepStatus, WeightStatus
-from modelrollout.api.strategy import Match as SpecMatch
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import steps
 from modelrollout.rollout.analysis_status import analysis_status
@@ -19,7 +18,7 @@ from modelrollout.rollout.changes import StatusChanges, but
 from modelrollout.rollout.commands import Said, Subject, given, pending
 from modelrollout.rollout.model import Fleet, Judgement, Observed
 from modelrollout.rollout.notes import Note
-from modelrollout.traffic.requirements import as_matches
+from modelrollout.traffic.requirements import as_matches, as_spec
 from modelrollout.traffic.router import Split
 
 SLOW = "10s"
@@ -260,9 +259,13 @@ class View:
 
     def weighed(self, split: Split) -> WeightStatus:
         """The intent to make this the split."""
-        matches = [SpecMatch.model_validate({m.kind: m.name, "value": m.value}) for m in split.matches]
         return but(
-            self.status.weight, desired=split.canary, mirror=split.mirror, matches=matches, since=self.at
+            self.status.weight,
+            desired=split.canary,
+            mirror=split.mirror,
+            matches=[as_spec(match) for match in split.matches],
+            share=split.share if split.share < 100 else None,
+            since=self.at,
         )
 
     # ── evidence ──
@@ -297,4 +300,5 @@ def _name(revision: RevisionStatus | None) -> str | None:
 
 
 def split_of(weight: WeightStatus) -> Split:
-    return Split(weight.desired, weight.mirror, as_matches(weight.matches))
+    share = 100 if weight.share is None else weight.share
+    return Split(weight.desired, weight.mirror, as_matches(weight.matches), share)

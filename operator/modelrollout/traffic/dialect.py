@@ -31,8 +31,12 @@ class Condition:
     pattern: bool = False
 
 
-def condition_of(match: Match) -> Condition:
-    """The condition that a matching request must meet."""
+def conditions_of(match: Match) -> list[Condition]:
+    """The conditions that a matching request must meet, all of them."""
+    return [_condition(part) for part in match.parts]
+
+
+def _condition(match: Match) -> Condition:
     if match.kind == "cookie":
         return Condition("header", cookies.HEADER, cookies.pattern(match.name, match.value), pattern=True)
     return Condition(match.kind, match.name, match.value)
@@ -77,8 +81,9 @@ class Dialect(ABC):
         written."""
 
     @abstractmethod
-    def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
-        """Narrow the rule, in place, to requests that it took and that meet one of the conditions."""
+    def set_conditions(self, rule: Rule, ways: Sequence[Sequence[Condition]]) -> None:
+        """Narrow the rule, in place, to requests that it took and that meet all conditions of one of the
+        ways."""
 
     @abstractmethod
     def conditions(self, own: Rule, named: Rule) -> tuple[Match, ...] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any, ClassVar
 
 from modelrollout.api.names import Role
@@ -160,9 +161,9 @@ class GatewayRouter(RuleRouter):
 
     # ── matches ──────────────────────────────────────────────────────────────────────────────────
 
-    def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
+    def set_conditions(self, rule: Rule, ways: Sequence[Sequence[Condition]]) -> None:
         found = rule.get("matches") or [self.every_request]
-        rule["matches"] = [self._narrowed(match, c) for c in conditions for match in found]
+        rule["matches"] = [reduce(self._narrowed, way, dict(match)) for way in ways for match in found]
 
     def _narrowed(self, match: Mapping[str, Any], condition: Condition) -> dict[str, Any]:
         key = LIST_KEYS[condition.kind]
@@ -182,15 +183,19 @@ class GatewayRouter(RuleRouter):
     def conditions(self, own: Rule, named: Rule) -> tuple[Match, ...] | None:
         # what is found here is only believed when writing it again gives the same rule
         step = len(named.get("matches") or [self.every_request])
+        base = (named.get("matches") or [self.every_request])[0]
+        found = [self._added(match, base) for match in (own.get("matches") or [])[::step]]
+        return tuple(Match.all_of(parts) for parts in found) if found and all(found) else None
+
+    def _added(self, match: Mapping[str, Any], base: Mapping[str, Any]) -> list[Match]:
+        """What a match asks for besides what the named rule's asks for."""
         found = []
-        for match in (own.get("matches") or [])[::step]:
-            base = (named.get("matches") or [self.every_request])[0]
-            for kind, key in LIST_KEYS.items():
-                for added in (match.get(key) or [])[len(base.get(key) or []) :]:
-                    exact = added.get("type") != "RegularExpression"
-                    value, name = added.get("value", ""), added.get("name", "")
-                    found.append(match_of(kind, name, value, "" if exact else value))
-        return tuple(found) or None
+        for kind, key in LIST_KEYS.items():
+            for added in (match.get(key) or [])[len(base.get(key) or []) :]:
+                exact = added.get("type") != "RegularExpression"
+                value, name = added.get("value", ""), added.get("name", "")
+                found.append(match_of(kind, name, value, "" if exact else value))
+        return found
 
     # ── headers ──────────────────────────────────────────────────────────────────────────────────
 

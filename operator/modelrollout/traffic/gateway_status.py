@@ -68,7 +68,7 @@ def missing_feature(route: Object, objects: Objects, site: Site, needs: Needs) -
     asked = {
         "mirror": bool(needs.mirror),
         "mirror part": 0 < needs.mirror < 100,
-        "query": any(match.kind == "query" for match in needs.matches),
+        "query": any(match.kind == "query" for match in needs.carried),
     }
     for ref in context(route, objects, site):
         listed = ((objects.get(ref) or {}).get("status") or {}).get("supportedFeatures") or ()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any, ClassVar
 
 from modelrollout.api.names import Role
@@ -151,8 +152,9 @@ class IstioRouter(RuleRouter):
 
     # ── matches ──────────────────────────────────────────────────────────────────────────────────
 
-    def set_conditions(self, rule: Rule, conditions: Sequence[Condition]) -> None:
-        rule["match"] = [self._narrowed(m, c) for c in conditions for m in rule.get("match") or [{}]]
+    def set_conditions(self, rule: Rule, ways: Sequence[Sequence[Condition]]) -> None:
+        found = rule.get("match") or [{}]
+        rule["match"] = [reduce(self._narrowed, way, dict(match)) for way in ways for match in found]
 
     def _narrowed(self, match: Mapping[str, Any], condition: Condition) -> dict[str, Any]:
         key = MAP_KEYS[condition.kind]
@@ -173,13 +175,15 @@ class IstioRouter(RuleRouter):
         # what is found here is only believed when writing it again gives the same route
         bases = named.get("match") or [{}]
         found = [
-            match_of(kind, name, test.get("exact", ""), test.get("regex", ""))
+            [
+                match_of(kind, name, test.get("exact", ""), test.get("regex", ""))
+                for kind, key in MAP_KEYS.items()
+                for name, test in (match.get(key) or {}).items()
+                if name not in (bases[0].get(key) or {})
+            ]
             for match in (own.get("match") or [])[:: len(bases)]
-            for kind, key in MAP_KEYS.items()
-            for name, test in (match.get(key) or {}).items()
-            if name not in (bases[0].get(key) or {})
         ]
-        return tuple(found) or None
+        return tuple(Match.all_of(parts) for parts in found) if found and all(found) else None
 
     # ── headers and hints ────────────────────────────────────────────────────────────────────────
 

@@ -7,8 +7,8 @@ what was read, so that a foreign write in between makes it fail instead of being
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 from modelrollout.api.names import role_service_name
@@ -18,16 +18,38 @@ from modelrollout.api.problem import Problem
 
 @dataclass(frozen=True)
 class Match:
-    """Requests whose header, query parameter or cookie `name` equals `value` go to the canary whole."""
+    """Requests whose header, query parameter or cookie `name` equals `value`, and that meet `also` too."""
 
     kind: str  # "header" | "query" | "cookie"
     name: str
     """A header's name is kept in lower case: HTTP takes `X-Beta` and `x-beta` as the same."""
     value: str
+    also: tuple[Match, ...] = ()
+    """What else a request must carry. These have no `also` of their own; `all_of` has the order."""
 
     def __post_init__(self) -> None:
         if self.kind == "header":
             object.__setattr__(self, "name", self.name.lower())
+
+    @classmethod
+    def all_of(cls, parts: Iterable[Match]) -> Match:
+        """One match of several, always in the same order: routes do not keep the order in which it was
+        written."""
+        first, *also = sorted(parts, key=lambda part: (part.kind == "query", part.carrier, part.name))
+        return replace(first, also=tuple(also))
+
+    @property
+    def parts(self) -> tuple[Match, ...]:
+        """All that a request must carry, each alone."""
+        return (replace(self, also=()), *self.also)
+
+    @property
+    def carrier(self) -> str:
+        """The header or the parameter that a route looks at."""
+        return "cookie" if self.kind == "cookie" else self.name
+
+    def __str__(self) -> str:
+        return " and ".join(f"{part.name}: {part.value}" for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -38,6 +60,8 @@ class Split:
     mirror: int = 0
     """Percent of requests copied to the canary; its answers are thrown away."""
     matches: tuple[Match, ...] = ()
+    share: int = 100
+    """Percent for the canary of the requests with one of `matches`; 100 without matches."""
 
 
 @dataclass(frozen=True)

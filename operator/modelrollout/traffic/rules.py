@@ -2,8 +2,8 @@
 
 A `RuleRouter` arranges a copy of the route as it should be and lets `ownership.changes` say it as a
 patch. Ours are: the backends of the named rule that lead to the two arms, its mirror to the canary,
-and up to three rules directly before it (`OWN_RULES`), copies of the named rule with one more
-condition. All else stays. A subclass says how its API writes these things.
+and up to five rules directly before it (`OWN_RULES`), copies of the named rule with more
+conditions. All else stays. A subclass says how its API writes these things.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from modelrollout.api.names import Role
 from modelrollout.api.objects import Object, Objects, Ref
 from modelrollout.api.problem import Problem
 from modelrollout.traffic import cohorts, neighbours, ownership, shares
-from modelrollout.traffic.dialect import Condition, Dialect, Rule, condition_of
+from modelrollout.traffic.dialect import Condition, Dialect, Rule, conditions_of
 from modelrollout.traffic.requirements import Needs
 from modelrollout.traffic.router import Match, Patch, Reading, Site, Split, Unroutable
 
+MATCHED_BELOW, MATCHED_LEFT = "match-cohort-canary", "match-cohort-stable"
 MATCHED, COHORTS_BELOW, COHORTS_LEFT = "match", "cohort-canary", "cohort-stable"
-OWN_RULES = (MATCHED, COHORTS_BELOW, COHORTS_LEFT)
+OWN_RULES = (MATCHED_BELOW, MATCHED_LEFT, MATCHED, COHORTS_BELOW, COHORTS_LEFT)
 """In their order before the named rule, each called `<rule>-modelrollout-<this>`."""
 MODEL_HEADER, EXPERIMENT_HEADER = "X-Model-Version", "X-Experiment-ID"
 _HEADER_TEXT = re.compile(r"[A-Za-z0-9 ._:/@+=,-]{1,256}")  # nothing that a proxy would interpret
@@ -138,7 +139,7 @@ class RuleRouter(Dialect):
 
     def whole_cookie(self) -> Problem | None:
         """A step that takes a Cookie header for one cookie."""
-        if not any(match.kind == "header" and match.name == "cookie" for match in self.needs.matches):
+        if not any(part.kind == "header" and part.name == "cookie" for part in self.needs.carried):
             return None
         return Problem(
             "CookieMatchedWhole",
@@ -167,12 +168,14 @@ class RuleRouter(Dialect):
         canary = shares.percent(self, rule[self.backends_key], site)
         mirror = self.mirror(rule, site)
         matches: tuple[Match, ...] | None = ()
+        share: int | None = 100
         for own in route["spec"][self.rules_key]:
             if own.get("name") == self.own_name(MATCHED):
                 matches = self.conditions(own, rule)
-        if canary is None or mirror is None or matches is None:
+                share = shares.percent(self, own.get(self.backends_key) or [], site)
+        if canary is None or mirror is None or matches is None or share is None:
             return None
-        found = Split(canary, mirror, matches)
+        found = Split(canary, mirror, matches, share)
         try:
             arranged = self.arranged(route, site, found)
         except Unroutable:
@@ -196,25 +199,41 @@ class RuleRouter(Dialect):
         return after
 
     def _own_rules(self, rule: Rule, site: Site, split: Split) -> list[Rule]:
+        # a request without a cohort falls through to the rule that is split by weight
         own = []
         if split.matches:
-            found = [condition_of(match) for match in split.matches]
-            own.append(self._own(rule, MATCHED, found, "canary", site))
-        if self.needs.sticky and 0 < split.canary < 100:
-            # a request without a cohort falls through to the named rule and is split by weight
-            below = Condition("header", self.needs.sticky, cohorts.below(split.canary), pattern=True)
-            every = Condition("header", self.needs.sticky, cohorts.ANY, pattern=True)
-            own.append(self._own(rule, COHORTS_BELOW, [below], "canary", site))
-            own.append(self._own(rule, COHORTS_LEFT, [every], "stable", site))
+            ways = [conditions_of(match) for match in split.matches]
+            if split.share < 100:
+                own += self._by_cohort(rule, (MATCHED_BELOW, MATCHED_LEFT), ways, split.share, site)
+            own.append(self._own(rule, MATCHED, ways, split.share, site))
+        if split.canary < 100:
+            own += self._by_cohort(rule, (COHORTS_BELOW, COHORTS_LEFT), [[]], split.canary, site)
         return own
 
-    def _own(self, rule: Rule, which: str, conditions: list[Condition], arm: Role, site: Site) -> Rule:
+    def _by_cohort(
+        self, rule: Rule, names: tuple[str, str], ways: list[list[Condition]], share: int, site: Site
+    ) -> list[Rule]:
+        """The cohorts below the share go to the canary, all others to stable."""
+        if not (self.needs.sticky and share):
+            return []
+        below = Condition("header", self.needs.sticky, cohorts.below(share), pattern=True)
+        every = Condition("header", self.needs.sticky, cohorts.ANY, pattern=True)
+        return [
+            self._own(rule, names[0], [[*way, below] for way in ways], 100, site),
+            self._own(rule, names[1], [[*way, every] for way in ways], 0, site),
+        ]
+
+    def _own(self, rule: Rule, which: str, ways: list[list[Condition]], share: int, site: Site) -> Rule:
+        """A rule for requests that meet one of the ways; it sends this percentage of them to the canary."""
         own = copy.deepcopy(rule)
         own["name"] = self.own_name(which)
-        self.set_conditions(own, conditions)
+        self.set_conditions(own, ways)
         like = next(backend for backend in rule[self.backends_key] if self.arm(backend, site))
-        own[self.backends_key] = [{**self.backend(like, arm, site), "weight": 100}]
-        if arm == "canary":
+        weights: dict[Role, int] = {"stable": 100 - share, "canary": share}
+        own[self.backends_key] = [
+            {**self.backend(like, arm, site), "weight": weight} for arm, weight in weights.items() if weight
+        ]
+        if share:
             self.set_mirror(own, site, 0)
         return own
 

@@ -59,6 +59,19 @@ def test_those_who_match_go_to_the_canary_and_nobody_else(staged, kind):
 
 
 @every_route
+def test_a_share_of_those_who_carry_all_of_several_goes_to_the_canary_and_nobody_else(staged, kind):
+    stage = staged(kind)
+    segment = Match.all_of([BETA, QUERY, Match("cookie", "org", "acme")])
+    stage.move(Split(matches=(segment,), share=20))
+    whole = {"X-Beta": "yes", "Cookie": "a=b; org=acme"}
+    answers = stage.ask(1000, whole, path="/v1/chat?beta=1")
+    assert near(answers[CANARY], 1000, 20), answers
+    assert stage.ask(100, whole) == {STABLE: 100}
+    assert stage.ask(100, {"X-Beta": "yes"}, path="/v1/chat?beta=1") == {STABLE: 100}
+    assert stage.ask(100, {"Cookie": "org=acme"}, path="/v1/chat?beta=1") == {STABLE: 100}
+
+
+@every_route
 def test_a_share_of_requests_is_copied_and_users_see_only_stable(staged, kind):
     stage = staged(kind)
     stage.move(Split(mirror=50))

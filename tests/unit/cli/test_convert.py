@@ -295,11 +295,23 @@ def test_flagger_istio_canary_keeps_its_two_own_limits():
 
 
 def test_flagger_ab_test_becomes_a_match():
-    match = [{"headers": {"x-canary": {"exact": "insider"}}}, {"headers": {"cookie": {"regex": "^.*$"}}}]
+    both = {"x-tier": {"exact": "pro"}, "x-region": {"exact": "eu"}}
+    match = [
+        {"headers": {"x-canary": {"exact": "insider"}}},
+        {"headers": both},
+        {"headers": {"cookie": {"regex": "^.*$"}}},
+        {"headers": both, "uri": {"prefix": "/v1"}},
+    ]
     analysis = {"interval": "1m", "threshold": 5, "iterations": 10, "match": match}
     made = accepted(flagger, canary(analysis), deployment())
     assert made.spec["strategy"]["canary"]["steps"] == [
-        {"match": [{"header": "x-canary", "value": "insider"}], "for": "10m"}
+        {
+            "match": [
+                {"header": "x-canary", "value": "insider"},
+                {"header": "x-tier", "value": "pro", "and": [{"header": "x-region", "value": "eu"}]},
+            ],
+            "for": "10m",
+        }
     ]
     assert any("only exact values" in note for note in made.notes)
 

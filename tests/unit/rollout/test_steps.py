@@ -72,6 +72,15 @@ SPLITS: dict[str, tuple[list[dict[str, Any]], list[Split]]] = {
         [Split(mirror=20), Split(mirror=20), Split(5), Split(5), Split(100)],
     ),
     "a pause before all else sends nobody": ([{"pause": {}}], [Split(), Split(100)]),
+    "a share of those who match gives way to a weight that is larger": (
+        [{**BETA, "share": 20}, {"weight": 5}, {"weight": 25}],
+        [
+            Split(matches=(Match("header", "x-beta", "yes"),), share=20),
+            Split(5, matches=(Match("header", "x-beta", "yes"),), share=20),
+            Split(25, matches=(Match("header", "x-beta", "yes"),), share=25),
+            Split(100),
+        ],
+    ),
     "who saw the canary by a match goes on seeing it": (
         [BETA, {"weight": 5}],
         [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -27,13 +28,18 @@ SPLITS = st.builds(
                 Match("header", "tier", "a b"),
                 Match("query", "b", "1"),
                 Match("cookie", "c", "a=b.c"),
+                Match.all_of([Match("header", "tier", "pro"), Match("header", "region", "eu")]),
+                Match.all_of(
+                    [Match("query", "b", "1"), Match("cookie", "c", "a"), Match("header", "z", "1")]
+                ),
             ]
         ),
         max_size=2,
         unique=True,
     ).map(tuple),
-)
-NO_QUERIES = SPLITS.filter(lambda split: all(match.kind == "header" for match in split.matches))
+    share=st.sampled_from([100, 100, 1, 40]),
+).map(lambda split: split if split.matches else replace(split, share=100))
+NO_QUERIES = SPLITS.filter(lambda split: all(p.kind == "header" for m in split.matches for p in m.parts))
 MOVES = st.builds(Split, canary=st.sampled_from([0, 100]))
 
 FILTERS = st.lists(

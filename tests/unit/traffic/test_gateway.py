@@ -163,6 +163,40 @@ def test_a_match_is_a_rule_before_ours_with_what_the_rule_matched_and_the_match(
     assert named["name"] == "completions"
 
 
+PRO_IN_EU = Match.all_of([Match("query", "org", "acme"), Match("header", "X-Tier", "pro")])
+
+
+def test_all_parts_of_a_match_stand_in_one_match_and_its_share_is_split_there():
+    own, named = after(Split(matches=(PRO_IN_EU, BETA), share=20), STABLE_ONLY)
+    path = {"path": {"type": "PathPrefix", "value": "/v1"}}
+    assert own["matches"] == [
+        {
+            **path,
+            "headers": [{"type": "Exact", "name": "x-tier", "value": "pro"}],
+            "queryParams": [{"type": "Exact", "name": "org", "value": "acme"}],
+        },
+        {**path, "headers": [{"type": "Exact", "name": "x-beta", "value": "yes"}]},
+    ]
+    assert shares(own) == [("chat-stable", 80), ("chat-canary", 20)]
+    assert shares(named) == [("chat-stable", 1)]
+
+
+def test_a_share_of_a_segment_goes_by_cohort_where_users_are_sticky():
+    traffic = sit.GATEWAY | {"sticky": {"header": "X-Cohort"}}
+    rules = after(Split(matches=(BETA,), share=20), STABLE_ONLY, traffic=traffic)
+    names = [rule["name"].removeprefix("completions-modelrollout-") for rule in rules]
+    assert names == ["match-cohort-canary", "match-cohort-stable", "match", "completions"]
+    below, left, rest, _ = rules
+    told = [{each["name"]: each["value"] for each in rule["matches"][0]["headers"]} for rule in rules[:3]]
+    assert told == [
+        {"x-beta": "yes", "x-cohort": "^([0-1][0-9])$"},
+        {"x-beta": "yes", "x-cohort": "^[0-9][0-9]$"},
+        {"x-beta": "yes"},
+    ]
+    assert (shares(below), shares(left)) == ([("chat-canary", 100)], [("chat-stable", 100)])
+    assert shares(rest) == [("chat-stable", 80), ("chat-canary", 20)]
+
+
 def test_own_rules_follow_the_named_one_when_people_change_it():
     own, named = after(Split(matches=(BETA,)), STABLE_ONLY)
     named = {**named, "timeouts": {"request": "60s"}}

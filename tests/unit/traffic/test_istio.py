@@ -101,6 +101,18 @@ def test_a_match_is_a_route_before_ours():
     assert "mirror" in named
 
 
+def test_all_parts_of_a_match_stand_in_one_match_and_its_share_is_split_there():
+    parts = Match.all_of([QUERY, Match("cookie", "org", "acme"), BETA])
+    own, _ = after(Split(matches=(parts,), share=20), STABLE_ONLY)
+    assert own["match"] == [
+        {
+            "headers": {"x-beta": {"exact": "yes"}, "cookie": {"regex": "^(.*; *)?org=acme *(;.*)?$"}},
+            "queryParams": {"beta": {"exact": "1"}},
+        }
+    ]
+    assert shares(own) == [(FULL, 80), ("chat-canary.ml.svc.cluster.local", 20)]
+
+
 def test_sticky_users_go_by_cohort_and_all_others_by_weight():
     below, left, named = after(Split(30), STABLE_ONLY, traffic=sit.HOSTS | {"sticky": {"header": "X-Cohort"}})
     assert below["match"] == [{"headers": {"x-cohort": {"regex": "^([0-2][0-9])$"}}}]

@@ -64,6 +64,23 @@ def refused(traffic, steps, replicas=4):
             "HTTPRoute chat would send a request with both x-cohort and the query parameter by its cohort: "
             "match a header instead of a query parameter, or leave traffic.sticky out.",
         ),
+        (
+            sit.GATEWAY,
+            [{"match": [{"header": "X-Tier", "value": "a", "and": [{"header": "x-tier", "value": "b"}]}]}],
+            "HTTPRoute chat can look at the header x-tier for one value, and `and` asks for two "
+            "(x-tier: a and x-tier: b): match one of them, or something else beside it.",
+        ),
+        (
+            sit.HOSTS,
+            [{"match": [{"cookie": "org", "value": "a", "and": [{"cookie": "beta", "value": "1"}]}]}],
+            "VirtualService chat can look at the header Cookie for one value, and `and` asks for two "
+            "(beta: 1 and org: a): match one of them, or something else beside it.",
+        ),
+        (
+            sit.GRPC,
+            [*HEADER, *HEADER, {"match": [HEADER[0]["match"][0] | {"and": QUERY[0]["match"]}]}],
+            "GRPCRoute chat cannot match query parameters: match a header instead.",
+        ),
     ],
 )
 def test_a_plan_is_refused(traffic, steps, message):
@@ -75,6 +92,7 @@ def test_a_plan_is_refused(traffic, steps, message):
     [
         (sit.GATEWAY | STICKY | {"armHeaders": True}, [*MIRROR, *HEADER, {"weight": 1}]),
         (sit.GATEWAY, QUERY),
+        (sit.GATEWAY | STICKY, [{"match": [QUERY[0]["match"][0] | {"and": HEADER[0]["match"]}], "share": 5}]),
         (sit.GATEWAY | STICKY, COOKIE),
         (sit.SUBSETS, COOKIE),
         (sit.HOSTS | STICKY | {"armHeaders": True}, [*MIRROR, *HEADER, *QUERY, {"weight": 1}]),

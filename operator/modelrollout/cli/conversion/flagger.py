@@ -96,17 +96,30 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
     made.no_equal(at, given, _ANALYSIS)
 
 
+MOST_HEADERS = 4
+"""As many as one match of ours can ask for."""
+
+
+def _exact(each: Body) -> dict[str, Any] | None:
+    """A match of Istio as one of ours, with all its headers; None where it asks for more than values."""
+    headers = each.get("headers") or {}
+    if set(each) != {"headers"} or not 1 <= len(headers) <= MOST_HEADERS:
+        return None
+    if any("exact" not in rule for rule in headers.values()):
+        return None
+    first, *also = ({"header": name, "value": rule["exact"]} for name, rule in headers.items())
+    return first | ({"and": also} if also else {})
+
+
 def _steps(made: Converted, given: Body, interval: int) -> list[dict[str, Any]]:
     stay = written(interval)
     if given.get("match"):
-        exact = [
-            {"header": name, "value": rule["exact"]}
-            for each in given["match"]
-            for name, rule in (each.get("headers") or {}).items()
-            if "exact" in rule
-        ]
-        if len(exact) < sum(len(each.get("headers") or {}) for each in given["match"]):
-            made.note("spec.analysis.match", "only exact values can be matched; the others are left out.")
+        exact = [match for each in given["match"] if (match := _exact(each)) is not None]
+        if len(exact) < len(given["match"]):
+            made.note(
+                "spec.analysis.match",
+                "only exact values of headers can be matched, four at once; the others are left out.",
+            )
         lasts = written(interval * int(given.get("iterations") or 1))
         return [{"match": exact, "for": lasts}] if exact else []
     if given.get("iterations"):

@@ -14,6 +14,7 @@ from modelrollout.api.stored import status_in_part
 from modelrollout.api.times import unix
 from modelrollout.cli.screen.lines import Line, Marks, Span, bar, spell, wrapped
 from modelrollout.serving.trouble import is_ready, trouble
+from modelrollout.traffic.requirements import as_matches
 
 GOOD = ("Stable", "Watching", "Promoting")
 BAD = ("Invalid", "Reverting", "Reverted", "Killed")
@@ -62,9 +63,8 @@ def weight_words(status: Status) -> str:
     if weight.mirror:
         parts.append(f"a copy of {weight.mirror} %")
     if weight.matches:
-        parts.append(
-            "requests with " + " or ".join(f"{m.header or m.query}: {m.value}" for m in weight.matches)
-        )
+        some = f"{weight.share} % of those" if weight.share is not None else "requests"
+        parts.append(f"{some} with " + " or ".join(map(str, as_matches(weight.matches))))
     return ", ".join(parts)
 
 
