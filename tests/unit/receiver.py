@@ -9,7 +9,7 @@ class Receiver:
     """Use as a context manager. `got` has path, headers and body of each request."""
 
     def __init__(self):
-        self.got, self.answer, self.mood = [], (200, {}), ""
+        self.got, self.answer, self.mood, self.body = [], (200, {}), "", b""
         self.asked, self.over = threading.Event(), threading.Event()
         outer = self
 
@@ -18,6 +18,11 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.got.append((self.path, dict(self.headers), body))
                 outer.asked.set()
+                with contextlib.suppress(OSError):
+                    outer.respond(self)
+
+            def do_GET(self):
+                outer.got.append((self.path, dict(self.headers), b""))
                 with contextlib.suppress(OSError):
                     outer.respond(self)
 
@@ -50,8 +55,9 @@ class Receiver:
             handler.send_response(status)
             for name, value in headers.items():
                 handler.send_header(name, value)
-            handler.send_header("Content-Length", "0")
+            handler.send_header("Content-Length", str(len(self.body)))
             handler.end_headers()
+            handler.wfile.write(self.body)
 
     def __enter__(self):
         serve = threading.Thread(

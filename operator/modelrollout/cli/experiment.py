@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from modelrollout.cli.records import records
+from modelrollout.cli.outcome_log import rows
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.experiment import plan
 from modelrollout.experiment.plan import Experiment
@@ -38,7 +36,17 @@ def main(argv: Sequence[str]) -> int:
         "be better, 2: too few users, or another split, 3: a file cannot be used.",
     )
     reporting.add_argument("experiment", metavar="EXPERIMENT", help="experiment.yaml")
-    reporting.add_argument("log", metavar="LOG", help="rows of user, time and values, as .jsonl or .csv")
+    reporting.add_argument(
+        "logs",
+        metavar="LOG",
+        nargs="+",
+        help="rows of user, time and values as JSONL or CSV: a file, - for standard input, http(s)://… or "
+        "pvc://CLAIM/PATH; several are read as one",
+    )
+    reporting.add_argument("--token-file", metavar="FILE", help="a bearer token for http(s)://…")
+    reporting.add_argument(
+        "--volumes", metavar="DIR", help="where the volumes of pvc://CLAIM/… are mounted, each at DIR/CLAIM"
+    )
     reporting.add_argument("--lock", metavar="FILE", required=True, help="what `plan --lock` wrote")
     reporting.add_argument("--output", metavar="FILE", help="write the report there as well, as Markdown")
     reporting.add_argument("--picture", metavar="FILE", help="draw the effect, as .png or .svg")
@@ -100,7 +108,9 @@ def _report(experiment: Experiment, options: argparse.Namespace) -> int:
         planned = plan.unlocked(_text(Path(options.lock)), experiment)
     except Mistaken as error:
         raise Mistaken([f"{Path(options.lock).name}: {sentence}" for sentence in error.sentences]) from error
-    made = report.made(experiment, planned, outcomes.read(_rows(Path(options.log)), experiment))
+    token = _text(Path(options.token_file)).strip() if options.token_file is not None else None
+    logged = (row for log in options.logs for row in rows(log, token=token, volumes=options.volumes))
+    made = report.made(experiment, planned, outcomes.read(logged, experiment))
     if options.picture is not None and made.course:
         from modelrollout.experiment import picture
 
@@ -111,14 +121,6 @@ def _report(experiment: Experiment, options: argparse.Namespace) -> int:
     print(text, end="")
     codes = {report.Result.BETTER: BETTER, report.Result.EARLY: NOT_YET, report.Result.INVALID: NOT_YET}
     return codes.get(made.result, NOT_BETTER)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    if path.suffix != ".csv":
-        yield from records(path)
-        return
-    for number, row in enumerate(csv.DictReader(_text(path).splitlines()), 2):
-        yield f"{path.name}, line {number}", row
 
 
 def _above_0(text: str) -> float:

@@ -17,7 +17,7 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     place = f"{path.name}, line {number}"
-                    record = _parsed(line, place)
+                    record = parsed(line, place)
                     if record.get("kind") not in ("header", "end"):
                         yield place, record
     except OSError as error:
@@ -26,7 +26,8 @@ def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error
 
 
-def _parsed(line: str, place: str) -> dict[str, Any]:
+def parsed(line: str, place: str) -> dict[str, Any]:
+    """One line. Raises Mistaken."""
     try:
         given = json.loads(line)
     except (ValueError, RecursionError) as error:

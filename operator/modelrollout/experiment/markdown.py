@@ -99,12 +99,26 @@ def _split(report: Report) -> list[str]:
     ]
     outcomes = report.outcomes
     if outcomes.both_arms:
-        lines.append(f"{outcomes.both_arms} users were seen in both arms and are left out.")
+        lines.append(
+            _count(outcomes.both_arms, "user was", "users were") + " seen in both arms and left out."
+        )
     if outcomes.elsewhere:
-        lines.append(f"{outcomes.elsewhere} users were in another arm than their hash gives.")
+        where = "in another arm than the hash of the name gives."
+        lines.append(f"{_count(outcomes.elsewhere, 'user was', 'users were')} {where}")
     if outcomes.young:
-        lines.append(f"{outcomes.young} users came too lately for their outcomes to count.")
+        lines.append(
+            f"{_count(outcomes.young, 'user', 'users')} came too lately for their outcomes to count."
+        )
+    if outcomes.late:
+        what = _count(outcomes.late, "outcome", "outcomes")
+        lines.append(f"Left out: {what} after the window of the user.")
+    if outcomes.repeated:
+        lines.append(f"Left out: {_count(outcomes.repeated, 'repetition', 'repetitions')} of a row.")
     return [" ".join(lines), ""]
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -4,6 +4,8 @@ A row has `user` and `time`, may have `arm`, and has any of the metrics' fields:
 
     {"user": "u17", "time": "2026-11-28T09:14:00Z", "conversion": 1, "tier": "pro"}
 
+Rows come in any order. With `event_id` a row that was delivered twice counts once.
+
 The first row of a user, with a metric or without, is the moment at which the experiment met them: log one row
 for each user who got an answer. Without it, users who do nothing are missing from the count.
 """
@@ -46,6 +48,10 @@ class Outcomes:
     """Users whose window is not over yet; they are left out."""
     until: float
     """Seconds since 1970 of the last row."""
+    late: int = 0
+    """Rows with a value that lie after the window of their user; the values do not count."""
+    repeated: int = 0
+    """Rows with the `event_id` of another row; they do not count."""
 
 
 def read(rows: Iterable[tuple[str, Mapping[str, Any]]], experiment: Experiment) -> Outcomes:
@@ -53,8 +59,11 @@ def read(rows: Iterable[tuple[str, Mapping[str, Any]]], experiment: Experiment) 
     fields = _fields(experiment)
     users: dict[str, User] = {}
     both: set[str] = set()
-    until = -math.inf
+    events = _Events()
+    until, late = -math.inf, 0
     for place, row in rows:
+        if events.has(row.get("event_id")):
+            continue
         name, time = _user(row, place), _time(row, place)
         until = max(until, time)
         arm = _arm(row, place) or arm_of(name, experiment.salt, experiment.split)
@@ -77,16 +86,42 @@ def read(rows: Iterable[tuple[str, Mapping[str, Any]]], experiment: Experiment) 
         if math.isfinite(window) and user.first + window > until:
             young += 1
             continue
-        for time, values in user.rows:
-            if time <= user.first + window:
-                for key, value in values.items():
-                    user.sums[key] = user.sums.get(key, 0.0) + value
-        user.rows.clear()
+        late += _sum_up(user, window)
         kept[name] = user
     elsewhere = sum(
         user.arm != arm_of(name, experiment.salt, experiment.split) for name, user in kept.items()
     )
-    return Outcomes(kept, len(both), elsewhere, young, until)
+    return Outcomes(kept, len(both), elsewhere, young, until, late, events.repeated)
+
+
+class _Events:
+    """The `event_id`s so far."""
+
+    def __init__(self) -> None:
+        self.repeated = 0
+        self._seen: set[str] = set()
+
+    def has(self, event: object) -> bool:
+        """Whether there was a row with it before; counts it, and remembers it."""
+        if event in (None, ""):
+            return False
+        known = str(event) in self._seen
+        self.repeated += known
+        self._seen.add(str(event))
+        return known
+
+
+def _sum_up(user: User, window: float) -> int:
+    """Add up the values within the window; the number of rows after it."""
+    late = 0
+    for time, values in user.rows:
+        if time > user.first + window:
+            late += 1
+            continue
+        for key, value in values.items():
+            user.sums[key] = user.sums.get(key, 0.0) + value
+    user.rows.clear()
+    return late
 
 
 def _fields(experiment: Experiment) -> set[str]:
@@ -119,7 +154,7 @@ def _time(row: Mapping[str, Any], place: str) -> float:
 
 
 def _moment(text: str) -> float:
-    moment = datetime.fromisoformat(text)
+    moment = datetime.fromisoformat(text.removesuffix(" UTC") + "+00:00" if text.endswith(" UTC") else text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
     return moment.timestamp()
