@@ -71,6 +71,13 @@ class Settings(BaseModel):
     """Hosts, as host or host:port, `*.` for any name below, to which rollouts may send webhooks and mail;
     none: only to the well-known services that have one address for everybody."""
 
+    alertmanager_listen: str = Field(default="", pattern=r"^([^:]*:[0-9]+)?$")
+    """Address on which Alertmanager may post, at the path /alertmanager; none: nobody listens."""
+    alertmanager_token: str = ""
+    """A file with the bearer token that it must send."""
+    alertmanager_repeat: Duration = "5m"
+    """Its repeat_interval for this receiver. When nothing has come for so long, alerts from it are silent."""
+
     evaluation_image: str = ""
     """The image of the Jobs that run evaluations, which is the operator's own or one made from it; none: no
     evaluation is run."""
@@ -83,6 +90,12 @@ class Settings(BaseModel):
     def _pod_settings(cls, given: str) -> str:
         PodSettings.model_validate_json(given)
         return given
+
+    @model_validator(mode="after")
+    def _token_for_alertmanager(self) -> Settings:
+        if self.alertmanager_listen and not self.alertmanager_token:
+            raise ValueError("--alertmanager-listen needs --alertmanager-token: not everybody may post.")
+        return self
 
     @model_validator(mode="after")
     def _lease_times_in_order(self) -> Settings:

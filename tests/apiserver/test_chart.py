@@ -20,6 +20,7 @@ EVERYTHING = {
     "networkPolicy": {"enabled": True, "scrapers": [{"namespaceSelector": {}}]},
     "imagePullSecrets": [{"name": "pull"}],
     "notify": {"secret": "chat", "when": ["waiting"], "secrets": ["team"], "allowed": ["*.corp.example"]},
+    "alertmanager": {"enabled": True, "secret": "posts", "repeatInterval": "2m"},
     "extraArgs": ["--log-level=debug"],
     "extraEnv": [{"name": "A", "value": "b"}],
     "nodeSelector": {"pool": "ops"},
@@ -85,12 +86,29 @@ def test_messages_go_by_the_administrators_secret_and_by_those_that_he_lists():
     settings = settings_of(container)
     assert (settings.notify_when, settings.notify_allowed) == (("waiting",), ("*.corp.example",))
     assert settings.notify_folder in [mount["mountPath"] for mount in container["volumeMounts"]]
-    (volume,) = objects["Deployment", OPERATOR]["spec"]["template"]["spec"]["volumes"]
-    assert volume["secret"]["secretName"] == "chat"
+    volumes = objects["Deployment", OPERATOR]["spec"]["template"]["spec"]["volumes"]
+    assert [each["secret"]["secretName"] for each in volumes] == ["posts", "chat"]
     for (kind, name), role in objects.items():
         if (kind, name) == ("Role", OPERATOR):
             rights = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
             assert [(rule["resourceNames"], rule["verbs"]) for rule in rights] == [(["team"], ["get"])]
+
+
+def test_alertmanager_posts_to_a_port_of_its_own_with_a_token_and_only_where_it_is_enabled():
+    objects = rendered(EVERYTHING)
+    container = operator_of(objects)
+    settings = settings_of(container)
+    (port,) = [each for each in container["ports"] if each["name"] == "alertmanager"]
+    assert settings.alertmanager_listen == f"0.0.0.0:{port['containerPort']}"
+    assert settings.alertmanager_repeat == "2m"
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "alertmanager"]
+    assert settings.alertmanager_token == f"{mount['mountPath']}/token"
+    service = objects["Service", f"{OPERATOR}-alertmanager"]["spec"]["ports"]
+    assert [each["targetPort"] for each in service] == ["alertmanager"]
+    assert {"ports": [{"port": "alertmanager"}]} in objects["NetworkPolicy", OPERATOR]["spec"]["ingress"]
+    plain = rendered({})
+    assert settings_of(operator_of(plain)).alertmanager_listen == ""
+    assert ("Service", f"{OPERATOR}-alertmanager") not in plain
 
 
 @pytest.mark.parametrize(
@@ -100,6 +118,7 @@ def test_messages_go_by_the_administrators_secret_and_by_those_that_he_lists():
         ({"image.pullpolicy": "Always"}, "at '/image': additional properties 'pullpolicy' not allowed"),
         ({"watch.namespaces": "prod"}, "at '/watch/namespaces': got string, want array"),
         ({"watch.namespaces": ["Prod"]}, "at '/watch/namespaces/0'"),
+        ({"alertmanager.enabled": True}, "at '/alertmanager/secret': minLength: got 0, want 1"),
         ({"lease.duration": "15"}, "at '/lease/duration': '15' does not match pattern"),
         ({"log.level": "trace"}, "at '/log/level': value must be one of 'debug', 'info', 'warning', 'error'"),
         ({"podMonitor.relabelings": []}, "additional properties 'relabelings' not allowed"),

@@ -19,6 +19,7 @@ from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
+from modelrollout.sources.alertmanager import Alertmanager, Post
 from modelrollout.sources.looks import Connect
 from modelrollout.sources.prometheus import Prometheus
 from modelrollout.telemetry import Telemetry
@@ -65,7 +66,9 @@ class Life:
         self.dead = asyncio.Event()
         self.cluster = MemoryCluster(store, before=self._before, after=self._after)
         turn, telemetry = asyncio.Lock(), Telemetry()
-        self.looks = Looks(telemetry, turn, clock=store.now, connect=connect)
+        self.posted = Alertmanager(300.0, store.now)
+        self.posted.listen()
+        self.looks = Looks(telemetry, turn, clock=store.now, connect=connect, alertmanager=self.posted)
         self.announcer = Announcer(sinks(self.cluster, Policy(), telemetry), telemetry)
         self.loop = Loop(
             cluster=self.cluster,
@@ -248,6 +251,11 @@ class MemoryOperator:
         await self.people.merge(AT.ref, NAMESPACE, {"metadata": {"annotations": {PREFIX + command: value}}})
 
     # ── what people see ──
+
+    def post(self, *alerts: Mapping[str, Any]) -> None:
+        """Alertmanager posts to the operator that lives now."""
+        if self._life is not None:
+            self._life.posted.take(Post.model_validate({"version": "4", "alerts": list(alerts)}))
 
     def get(self, kind: Ref, name: str = "chat") -> Body | None:
         """What is stored; not to be changed."""

@@ -147,10 +147,13 @@ class Metric(Wire):
 
 
 class Alert(Wire):
-    """An alert of the same Prometheus that decides beside the metrics while it fires."""
+    """An alert that decides beside the metrics while it fires."""
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     """Its name, the label alertname."""
+    from_: Annotated[Literal["prometheus", "alertmanager"], Field(alias="from")] = "prometheus"
+    """Where it comes from: the Prometheus of this analysis, or an Alertmanager that posts to the operator,
+    where its administrator has turned that on (the chart's alertmanager.enabled)."""
     then: Literal["revert", "hold"] = "hold"
     """What happens once it has fired for `for`: revert sends users back, hold lets no step pass. An alert
     that is to revert holds from its first moment on."""

@@ -8,7 +8,9 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -27,6 +29,8 @@ from modelrollout.engine.secrets import secrets_of
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.settings import Settings, access_of, jobs_of, parse
+from modelrollout.sources.alertmanager import Alertmanager
+from modelrollout.sources.receiver import Receiver
 from modelrollout.telemetry import Telemetry
 
 log = structlog.get_logger()
@@ -80,8 +84,10 @@ async def serve(settings: Settings) -> int:
     _listen_to_signals(stop)
     telemetry = Telemetry()
     configuration = await connection()
+    alertmanager = Alertmanager(seconds(settings.alertmanager_repeat), time.time)
     async with (
         telemetry.serve(settings.listen),
+        _receiving(settings, alertmanager),
         ApiServer(configuration, on_call=telemetry.called) as elections,
     ):
         terms = Terms(
@@ -101,18 +107,37 @@ async def serve(settings: Settings) -> int:
         if not await _unless(stop, lease.acquire()):
             return 0
         async with ApiServer(configuration, on_call=telemetry.called, fence=lease.fence) as cluster:
-            return await _lead(settings, lease, cluster, telemetry, stop)
+            return await _lead(settings, lease, cluster, telemetry, stop, alertmanager=alertmanager)
+
+
+def _receiving(
+    settings: Settings, alertmanager: Alertmanager
+) -> contextlib.AbstractAsyncContextManager[None]:
+    """Followers listen too, and refuse."""
+    if not settings.alertmanager_listen:
+        return contextlib.nullcontext()
+    receiver = Receiver(alertmanager, Path(settings.alertmanager_token))
+    return receiver.serve(settings.alertmanager_listen)
 
 
 async def _lead(
-    settings: Settings, lease: Lease, cluster: ApiServer, telemetry: Telemetry, stop: asyncio.Event
+    settings: Settings,
+    lease: Lease,
+    cluster: ApiServer,
+    telemetry: Telemetry,
+    stop: asyncio.Event,
+    *,
+    alertmanager: Alertmanager,
 ) -> int:
     """Everything the leader does. kopf cancels tasks that begin after its own, so ours begin before."""
     cache = Cache(owner_of, trim)
     told = Policy(settings.notify_folder, settings.notify_when, settings.notify_allowed)
     announcer = Announcer(sinks(cluster, told, telemetry), telemetry)
     turn = asyncio.Lock()
-    looks = Looks(telemetry, turn, access=access_of(settings), secret=secrets_of(cluster))
+    posted = alertmanager if settings.alertmanager_listen else None
+    looks = Looks(
+        telemetry, turn, access=access_of(settings), secret=secrets_of(cluster), alertmanager=posted
+    )
     loop = Loop(
         cluster=cluster,
         cache=cache,
@@ -124,6 +149,7 @@ async def _lead(
         jobs=jobs_of(settings),
     )
     looks.on_news = loop.wake
+    alertmanager.listen()
     telemetry.synced = loop.synced
     holding = asyncio.create_task(_hold(lease, stop), name="lease")
     posting = asyncio.create_task(announcer.post(), name="announcing")

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
+from modelrollout.analysis.counters.alerts import About
+from modelrollout.api.analysis import Alert
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.times import unix
 from modelrollout.engine.case import Case
 from modelrollout.rollout.model import Alarms as Answer
+from modelrollout.sources.alertmanager import Alertmanager
 from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.provider import ProviderError
 
@@ -24,6 +27,12 @@ log = structlog.get_logger()
 
 Identify = Callable[[RolloutKey, Case, Question], Awaitable[Question]]
 """Puts what the rollout's Secret holds into a question."""
+
+
+NOBODY_LISTENS = (
+    "This operator does not listen to Alertmanager: its administrator turns that on by alertmanager.enabled "
+    "in the chart, or write from: prometheus."
+)
 
 
 @dataclass
@@ -38,19 +47,41 @@ class Alarms:
     """Of all rollouts with alerts in this process."""
 
     def __init__(
-        self, source: LookSource, identify: Identify, clock: Callable[[], float] = time.time
+        self,
+        source: LookSource,
+        identify: Identify,
+        clock: Callable[[], float] = time.time,
+        alertmanager: Alertmanager | None = None,
     ) -> None:
-        """`source` is its own: it asks when nothing is counted too."""
+        """`source` is its own: it asks when nothing is counted too. `alertmanager`: what was posted; None:
+        nobody listens."""
         self._source = source
+        self._alertmanager = alertmanager
+        if alertmanager is not None:
+            alertmanager.on_news = self._hear
         self._identify = identify
         self._clock = clock
         self._asked: dict[RolloutKey, _Asked] = {}
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
     def of(self, at: RolloutKey) -> Answer | None:
-        """The last answer; None while nobody has asked."""
+        """The last answer, and what was posted until now; None while nobody has asked."""
         asked = self._asked.get(at)
-        return asked.answer if asked is not None else None
+        if asked is None or asked.answer is None:
+            return None
+        posted = [alert for alert in asked.case.analysis.alerts if alert.from_ == "alertmanager"]
+        return _both(asked.answer, self._posted(at, asked.case, posted)) if posted else asked.answer
+
+    def _hear(self, at: RolloutKey) -> None:
+        """Something was posted about this rollout, or about one that nobody follows."""
+        if at in self._asked:
+            self.on_news(at)
+
+    def _posted(self, at: RolloutKey, case: Case, alerts: Sequence[Alert]) -> Answer:
+        if self._alertmanager is None:
+            return Answer(case.canary, self._clock(), silent=NOBODY_LISTENS)
+        about = About(at.namespace, at.name, case.canary)
+        return self._alertmanager.alarms(about, alerts, unix(case.started_at))
 
     def follow(self, at: RolloutKey, case: Case | None, question: Question | None) -> None:
         """Ask about this case from now on; None: about nothing."""
@@ -78,24 +109,33 @@ class Alarms:
     async def _ask(self, at: RolloutKey, case: Case, question: Question) -> None:
         structlog.contextvars.bind_contextvars(rollout=str(at))
         while True:
-            now = self._clock()
-            moment = now // case.interval * case.interval
+            moment = self._clock() // case.interval * case.interval
             answer = await self._answer(at, case, question, moment)
-            asked = self._asked[at]
-            before, asked.answer = asked.answer, answer
-            if before is None or answer.firing or (before.firing, before.silent) != ((), answer.silent):
+            before, self._asked[at].answer = self.of(at), answer
+            if (now := self.of(at)) is not None and (now.firing or _differ(before, now)):
                 self.on_news(at)
             await asyncio.sleep(max(moment + case.interval - self._clock(), case.interval / 10))
 
     async def _answer(self, at: RolloutKey, case: Case, question: Question, moment: float) -> Answer:
+        asked_for = [alert for alert in case.analysis.alerts if alert.from_ == "prometheus"]
+        if not asked_for:
+            return Answer(case.canary, moment)
         try:
             identified = await self._identify(at, case, question)
             if identified != self._asked[at].question:
                 self._source.forget(self._asked[at].question)
                 self._asked[at].question = identified
-            return await self._source.alarms(identified, case.analysis.alerts, unix(case.started_at), moment)
+            return await self._source.alarms(identified, asked_for, unix(case.started_at), moment)
         except ProviderError as error:
             return Answer(case.canary, moment, silent=str(error))
         except Exception as error:
             log.exception("alerts could not be asked for")
             return Answer(case.canary, moment, silent=f"Asking failed inside the operator: {error!r}")
+
+
+def _differ(before: Answer | None, now: Answer) -> bool:
+    return before is None or (before.firing, before.silent) != (now.firing, now.silent)
+
+
+def _both(asked: Answer, posted: Answer) -> Answer:
+    return Answer(asked.revision, asked.at, (*asked.firing, *posted.firing), asked.silent or posted.silent)

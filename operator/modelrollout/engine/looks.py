@@ -37,6 +37,7 @@ from modelrollout.rollout.model import Alarms as AlarmsHeard
 from modelrollout.rollout.model import Judgement, Outlook, Plan
 from modelrollout.serving.accelerators import per_pod
 from modelrollout.sources.access import Access
+from modelrollout.sources.alertmanager import Alertmanager
 from modelrollout.sources.learning import learn
 from modelrollout.sources.looks import Connect, LookSource, Question
 from modelrollout.sources.prometheus import Prometheus
@@ -66,16 +67,17 @@ class Looks:
         secret: ReadSecret | None = None,
         *,
         connect: Connect = Prometheus,
+        alertmanager: Alertmanager | None = None,
     ) -> None:
         """`turn` is held while a look is folded: see `Loop`. `secret` reads one that a rollout names;
-        `connect`: to which kind of server an address leads."""
+        `connect`: to which kind of server an address leads; `alertmanager`: what was posted."""
         self._secret = secret
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
         self._source = LookSource(clock, access, connect)
         self._outlooks = Outlooks(LookSource(clock, access, connect), self._identified, clock)
-        self._alarms = Alarms(LookSource(clock, access, connect), self._identified, clock)
+        self._alarms = Alarms(LookSource(clock, access, connect), self._identified, clock, alertmanager)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))

@@ -2,6 +2,7 @@
 
 import asyncio
 from array import array
+from datetime import UTC, datetime
 
 import pytest
 
@@ -42,7 +43,7 @@ class Server:
         pass
 
 
-def scene(play):
+def scene(play, source="prometheus"):
     """A second revision in the plan's pause, at a server that says nothing yet."""
     servers = []
 
@@ -51,7 +52,7 @@ def scene(play):
         servers.append(server)
         analysis = {
             "prometheus": {"address": "http://prometheus:9090"},
-            "alerts": [{"name": BAD, "then": "revert", "for": "3m"}],
+            "alerts": [{"name": BAD, "from": source, "then": "revert", "for": "3m"}],
         }
         await operator.installed(strategy={"canary": {"steps": STEPS}}, analysis=analysis)
         await operator.ask(model={"uri": "hf://test/two"})
@@ -110,3 +111,48 @@ def test_an_operator_that_dies_over_and_over_counts_the_time_of_an_alert_on(numb
         assert operator.weights[-1] == 0
 
     scene(play)
+
+
+def posted(operator, status="firing"):
+    """What Alertmanager posts of the alert, which began when the plan's weight came."""
+    since = datetime.fromtimestamp(operator.store.now(), UTC).isoformat()
+    labels = {"alertname": BAD, "namespace": NAMESPACE, "rollout": "chat"}
+    return {"status": status, "labels": labels, "startsAt": since}
+
+
+async def repeating(operator, *alerts, minutes):
+    """Alertmanager repeats within its interval what fires, among it an alert that always does."""
+    watchdog = {"status": "firing", "labels": {"alertname": "Watchdog"}, "startsAt": "2026-01-01T00:00:00Z"}
+    for _ in range(minutes):
+        operator.post(watchdog, *alerts)
+        await asyncio.sleep(60)
+
+
+def test_an_alert_that_alertmanager_posts_holds_and_sends_home_though_the_operator_dies_meanwhile():
+    async def play(operator, server):
+        await repeating(operator, minutes=10)
+        assert operator.status["weight"]["desired"] == 50
+        alert = posted(operator)
+        await repeating(operator, alert, minutes=2)
+        assert progress(operator.status) == "AlertHolds"
+        deaths = iter(range(3))
+        operator.after = lambda request: died(request, deaths)
+        await repeating(operator, alert, minutes=3)
+        assert operator.status["history"][-1]["reason"] == "AlertFired"
+        assert operator.weights[-2:] == [50, 0]
+
+    scene(play, "alertmanager")
+
+
+def died(request, deaths):
+    if request.writes and next(deaths, None) is not None:
+        raise Died
+
+
+def test_an_alertmanager_that_never_posts_opens_no_step():
+    async def play(operator, server):
+        await asyncio.sleep(3600)
+        assert progress(operator.status) == "AlertsSilent"
+        assert operator.weights[-1] == 0
+
+    scene(play, "alertmanager")
