@@ -11,21 +11,20 @@ from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.information import rate
 from modelrollout.analysis.inputs.metric import EdgeMargin, Metric, Tolerance
 from modelrollout.analysis.inputs.plan import Plan
-from modelrollout.analysis.noise.noise import MOST_FOR_BREAKDOWNS
+from modelrollout.analysis.packs.catalogue import BEYOND_CONTROL
 from tests.bench import many, peers
 from tests.bench.many import Array, Counts, Rules
 from tests.bench.report import Row
 from tests.bench.worlds import TTFT, Size, Slow, World
 
 LOOKS = 200
-CATASTROPHIC = 0.2
 DELTA = 0.005
 KAYENTA_ROLLOUTS = 200
 JUDGED = range(10, LOOKS + 1, 5)
 """The looks at which Kayenta judges all intervals so far."""
 
 
-def plan_of(metrics: int = 1, delta: float = DELTA, catastrophic: float | None = CATASTROPHIC) -> Plan:
+def plan_of(metrics: int = 1, delta: float = DELTA, catastrophic: float | None = BEYOND_CONTROL) -> Plan:
     names = (f"m{i}" for i in range(metrics))
     return Plan(
         tuple(Metric(n, tolerance=Tolerance(1, delta), catastrophic=catastrophic) for n in names),
@@ -47,10 +46,8 @@ def reverted(world: World, plan: Plan, rules: Rules) -> Array:
     against, _ = many.shares(world.counts, rules, phi, proofs=False)
     hit = against >= -math.log(plan.revert_risk)
     if plan.catastrophic_risk:
-        broken = replace(rules, margin=Margin(1, CATASTROPHIC), cap=None)
-        at_once = np.minimum(np.asarray(1.0 if rules.phi is None else rules.phi), MOST_FOR_BREAKDOWNS)
-        flat = np.broadcast_to(at_once.reshape(-1, 1), phi.shape)
-        hit |= many.shares(world.counts, broken, flat, proofs=False)[0] >= -math.log(plan.catastrophic_risk)
+        broken = many.breakdown(world.counts, rules, Margin(1, BEYOND_CONTROL))
+        hit |= broken >= -math.log(plan.catastrophic_risk)
     return many.first(hit)
 
 

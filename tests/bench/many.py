@@ -7,7 +7,7 @@ on random streams; simulations therefore speak for the engine.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from modelrollout.analysis.betting.block import BETTER, LOG_STAKES_BETTER, LOG_S
 from modelrollout.analysis.betting.edges import RARE
 from modelrollout.analysis.betting.mixture import Schedule
 from modelrollout.analysis.betting.two_sided import FORGET
+from modelrollout.analysis.noise import beside_breakdowns
 from modelrollout.analysis.noise.design_effect import HISTORY_LAGS, SEEN_SLOW
 from modelrollout.analysis.noise.dispersion import LAGS, LARGEST, PRIOR_LOOKS
 from modelrollout.analysis.noise.noise import SLOW, UNKNOWN
@@ -263,6 +264,32 @@ def phi_of(counts: Counts, rules: Rules) -> Array:
         return phi
     whole = np.maximum(running_phi(counts, alone, learned) * slow, running_phi(counts, alone, long_run=True))
     return np.where(follows, np.maximum(learned, whole), phi)
+
+
+def breakdown(counts: Counts, rules: Rules, margin: Margin) -> Array:
+    """`kinds.breakdown.Breakdown`: log e-values per look."""
+    part1, part0 = (
+        np.minimum(1.0, beside_breakdowns.MOST_UNITS / np.maximum(n, _TINY)) for n in (counts.n1, counts.n0)
+    )
+    thin = Counts(part1 * counts.n1, part1 * counts.x1, part0 * counts.n0, part0 * counts.x0)
+    phi = _control_phi(thin, rules.phi, part1)
+    return shares(thin, replace(rules, margin=margin, cap=None), phi, proofs=False)[0]
+
+
+def _control_phi(thin: Counts, learned: float | Array | None, part1: Array) -> Array:
+    """`beside_breakdowns.ControlNoise.phi`, from the looks before each."""
+    looks, units, bad, squares = (
+        np.concatenate([np.zeros((len(v), 1)), np.cumsum(v, 1)[:, :-1]], 1)
+        for v in (thin.n0 > 0, thin.n0, thin.x0, thin.x0**2 / np.maximum(thin.n0, _TINY))
+    )
+    least, before = np.ones_like(part1), np.full_like(part1, beside_breakdowns.UNKNOWN)
+    if learned is not None:
+        past = 1 + (np.asarray(learned, float).reshape(-1, 1) - 1) * part1
+        least = before = np.minimum(past, np.maximum(2.0, past / 2))
+    freedom, share = np.maximum(looks - 1, 0), (bad + 0.5) / (units + 1)
+    scattered = (squares - bad**2 / np.maximum(units, _TINY)) / np.maximum(share * (1 - share), 1e-6)
+    seen = np.where(freedom > 0, scattered, 0.0)
+    return np.maximum(least, (seen + PRIOR_LOOKS * before) / (freedom + PRIOR_LOOKS))
 
 
 def latency(

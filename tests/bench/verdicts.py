@@ -19,7 +19,7 @@ import numpy as np
 
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.information import rate
-from tests.bench import promised
+from tests.bench import breakdowns, promised
 from tests.bench.contest import LOOKS, on_latency, on_many, on_shares, passed, plan_of, reverted, rules_of
 from tests.bench.report import Row, table
 from tests.bench.worlds import Size, Slow, latencies, noisy, steady, ttft_margins
@@ -141,6 +141,10 @@ def promises(rng: np.random.Generator, scale: Scale) -> None:
     promised.table(rng, scale(1000))
 
 
+def broken_down(rng: np.random.Generator, scale: Scale) -> None:
+    breakdowns.table(rng, scale(1000))
+
+
 SCENARIOS = {
     f.__name__: f
     for f in (
@@ -154,6 +158,7 @@ SCENARIOS = {
         many_metrics,
         passing,
         promises,
+        broken_down,
     )
 }
 

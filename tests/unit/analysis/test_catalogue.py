@@ -70,11 +70,14 @@ def test_an_absolute_limit_judges_the_canary_alone():
     assert one(use="http/success-rate", slo="0.01").metric.tolerance == Tolerance(0.0, 0.01)
 
 
-def test_a_share_of_requests_that_breaks_down_reverts_from_one_look():
-    """The promise of docs/verdicts.md: 20 points beyond the control, beyond 0 for an absolute limit."""
+def test_a_share_of_requests_that_breaks_down_reverts_from_a_look_or_two():
+    """The promise of docs/verdicts.md: 10 points beyond the control, twice the tolerance where that is more,
+    and 20 % for an absolute limit."""
     own = {"ratio": {"bad": "sum(bad_total{$arm})", "total": "sum(all_total{$arm})"}}
-    assert one(use="http/success-rate").metric.catastrophic == 0.2
-    assert one(name="own", **own, tolerate={"absolute": "0.01"}).metric.catastrophic == 0.2
+    assert one(use="http/success-rate").metric.catastrophic == 0.1
+    assert one(name="own", **own, tolerate={"absolute": "0.01"}).metric.catastrophic == 0.1
+    assert one(name="own", **own, tolerate={"absolute": "0.08"}).metric.catastrophic == 0.16
+    assert one(name="own", **own, tolerate={"absolute": "0.6"}).metric.catastrophic is None
     assert one(use="http/success-rate", slo="0.01").metric.catastrophic == 0.2
     assert one(use="http/success-rate", slo="0.3").metric.catastrophic is None
     assert one(use="vllm/time-to-first-token").metric.catastrophic is None

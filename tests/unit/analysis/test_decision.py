@@ -12,6 +12,7 @@ from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.metric import Consequence, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
 from modelrollout.analysis.inputs.plan import CATASTROPHIC_SHARE, Plan
+from modelrollout.analysis.packs.catalogue import BEYOND_CONTROL
 from tests.unit.analysis.given import ERRORS, judge, ratios
 
 A, B = replace(ERRORS, name="a"), replace(ERRORS, name="b")
@@ -166,18 +167,18 @@ def test_a_scalar_needs_twenty_looks_and_holds() -> None:
     assert "$ per 1k tokens" in verdicts[-1].message
 
 
-@pytest.mark.parametrize("phi", [None, 1.0])
+@pytest.mark.parametrize("phi", [None, 1.0, 1.5, 3.0])
 @pytest.mark.parametrize("healthy", [0, 3, 10, 40, 150])
 @pytest.mark.parametrize("bad", [0.3, 0.6, 1.0])
 def test_a_breakdown_reverts_within_four_looks_wherever_it_begins(
     phi: float | None, healthy: int, bad: float
 ) -> None:
-    """200 requests a look and a control of one pod without history, or with a quiet one: the new level is no
-    noise that could excuse it."""
-    metric = Metric("errors", tolerance=Tolerance(1, 0.05), catastrophic=0.2, phi=phi)
-    counts = [0.0] * healthy + [200 * bad] * 4
+    """100 requests a look, without history (a control of one pod) and with one that is quiet or noisy: the
+    new level is no noise that could excuse it."""
+    metric = Metric("errors", tolerance=Tolerance(1, 0.005), catastrophic=BEYOND_CONTROL, phi=phi)
+    counts = [0.0] * healthy + [100 * bad] * 4
     _, verdicts = judge(
-        Plan((metric,), planned_looks=100), [{"errors": ratios(x, 200, 0, 200)} for x in counts]
+        Plan((metric,), planned_looks=100), [{"errors": ratios(x, 100, 0, 100)} for x in counts]
     )
     assert [verdict.kind for verdict in verdicts[:healthy]].count(VerdictKind.FAIL) == 0
     assert verdicts[-1].kind is VerdictKind.FAIL

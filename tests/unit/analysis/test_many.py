@@ -10,8 +10,10 @@ import pytest
 
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.inputs.metric import EdgeMargin, Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.inputs.observation import Histogram, Observation
+from modelrollout.analysis.inputs.observation import Histogram, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan
+from modelrollout.analysis.kinds.shares import SharesTest
+from modelrollout.analysis.kinds.tests_by_kind import fresh_test
 from modelrollout.analysis.noise.design_effect import design_effect, jump_effect
 from modelrollout.analysis.noise.dispersion import Pair
 from tests.bench import many
@@ -21,9 +23,9 @@ from tests.unit.analysis.given import judge, ratios
 ROLLOUTS, LOOKS = 3, 25
 
 
-def drawn(rng: np.random.Generator, p1: float, p0: float, low: int = 0) -> many.Counts:
+def drawn(rng: np.random.Generator, p1: float, p0: float, low: int = 0, busy: int = 1) -> many.Counts:
     """Counts with very different sizes, silent looks among them."""
-    n1, n0 = (rng.integers(low, 80, (ROLLOUTS, LOOKS)) for _ in range(2))
+    n1, n0 = (busy * rng.integers(low, 80, (ROLLOUTS, LOOKS)) for _ in range(2))
     n1, n0 = (np.where(rng.random(n.shape) < 0.1, low, n).astype(float) for n in (n1, n0))
     x1, x0 = rng.binomial(n1.astype(int), p1), rng.binomial(n0.astype(int), p0)
     return many.Counts(n1, x1.astype(float), n0, x0.astype(float))
@@ -60,6 +62,23 @@ def test_shares_are_judged_as_by_the_engine(
         vectorised = zip(np.exp(against[r]), np.exp(proof[r]), strict=True)
         for seen, expected in zip(vectorised, engine, strict=True):
             assert seen == pytest.approx(expected, rel=2e-4)  # phi is kept in single precision by the engine
+
+
+@pytest.mark.parametrize("phi", [None, 1.5, 9.0])
+def test_breakdowns_are_judged_as_by_the_engine(phi: float | None) -> None:
+    counts = drawn(np.random.default_rng(6), 0.12, 0.04, busy=6)
+    metric = Metric("m", tolerance=Tolerance(1, 0.005), prior=Prior(0.03, 2), phi=phi, catastrophic=0.1)
+    evidence = many.breakdown(
+        counts, many.Rules(Margin(1, 0.005), (0.03, 2), phi, planned=20), Margin(1, 0.1)
+    )
+    for r in range(ROLLOUTS):
+        rows = zip(counts.x1[r], counts.n1[r], counts.x0[r], counts.n0[r], strict=True)
+        test = fresh_test(metric, Plan((metric,), planned_looks=20))
+        for (x1, n1, x0, n0), expected in zip(rows, evidence[r], strict=True):
+            folded = test.fold(Ratio(x1, n1), Ratio(x0, n0))
+            assert isinstance(folded, SharesTest)
+            test = folded
+            assert test.reading().log_catastrophic == pytest.approx(expected, abs=0.02)
 
 
 def test_history_is_read_as_by_the_engine() -> None:

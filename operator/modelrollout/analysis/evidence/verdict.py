@@ -39,7 +39,7 @@ from modelrollout.analysis.kinds.tests_by_kind import fresh_test, load_test
 
 __all__ = ["AlreadyFolded", "Evidence", "MetricEvidence", "StateMismatch", "Verdict", "VerdictKind"]
 
-_VERSION = 3
+_VERSION = 4
 
 
 _ROUNDING = 0.001

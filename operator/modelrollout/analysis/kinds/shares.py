@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, WORSE, Block, Margin, log_factors
+from modelrollout.analysis.betting.block import Block, Margin
 from modelrollout.analysis.betting.information import detectable
 from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets, share_grid
 from modelrollout.analysis.betting.ladder import StepTerms, widened
-from modelrollout.analysis.betting.mixture import Mixture
-from modelrollout.analysis.betting.two_sided import Terms, TwoSided, dump_mixture, load_mixture
+from modelrollout.analysis.betting.two_sided import Terms, TwoSided
 from modelrollout.analysis.inputs.metric import Metric, Prior
 from modelrollout.analysis.inputs.observation import Arm, Problem
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.breakdown import Breakdown
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading
 from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
 from modelrollout.analysis.noise.noise import Noise
@@ -56,7 +56,7 @@ class SharesTest:
     judged: Judged
     metric: Metric
     evidence: TwoSided
-    catastrophe: Mixture
+    breakdown: Breakdown
     running: Running
     canary: Moments
     control: Moments
@@ -70,9 +70,7 @@ class SharesTest:
         fixed = judged(metric, plan, terms, prior)
         interval = Interval.fresh(len(fixed.grid))
         evidence, running = TwoSided.fresh(prior.rate, prior.weight), Running.fresh(Noise.of(metric))
-        return cls(
-            fixed, metric, evidence, Mixture.fresh(len(WORSE)), running, Moments(), Moments(), interval
-        )
+        return cls(fixed, metric, evidence, Breakdown.fresh(), running, Moments(), Moments(), interval)
 
     @property
     def noise_known(self) -> bool:
@@ -81,7 +79,7 @@ class SharesTest:
     def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> SharesTest | Problem:
         block = checks.block(self.metric, canary, control)
         fixed, p0 = self.judged, self.evidence.control.share
-        catastrophe = self._broken(block) if blames else self.catastrophe
+        breakdown = self._broken(block) if blames else self.breakdown
         alone = fixed.margin.ratio == 0
         pair = Pair(block.n1, block.x1, block.n0, block.x0, alone)
         phi = self._phi(pair.information)
@@ -93,7 +91,7 @@ class SharesTest:
         return replace(
             self,
             evidence=evidence,
-            catastrophe=catastrophe,
+            breakdown=breakdown,
             running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),
             control=self.control.add(block.n0, block.x0, _squares(block.x0, block.levels0)),
@@ -104,15 +102,14 @@ class SharesTest:
         """A look in which most of the `begun` requests of the canary have not ended: those that fail at once
         have. It says only whether so many of them failed that the canary has broken down."""
         block = checks.block(self.metric, canary, control)
-        return replace(self, catastrophe=self._broken(block._replace(n1=max(block.n1, begun + block.x1))))
+        return replace(self, breakdown=self._broken(block._replace(n1=max(block.n1, begun + block.x1))))
 
-    def _broken(self, block: Block) -> Mixture:
+    def _broken(self, block: Block) -> Breakdown:
         fixed, p0 = self.judged, self.evidence.control.share
         if fixed.catastrophic is None:
-            return self.catastrophe
-        at_once = self.running.noise.for_breakdowns
-        worse, _ = log_factors(block, p0, fixed.catastrophic, at_once, proves=False)
-        return self.catastrophe.fold(worse, fixed.terms.schedule)
+            return self.breakdown
+        learned = self.running.noise.phi
+        return self.breakdown.fold(block, p0, fixed.catastrophic, learned, fixed.terms.schedule)
 
     def _phi(self, information: float | None = None) -> float:
         return self.running.phi(self.canary.variance, self.control.variance, information)
@@ -144,7 +141,7 @@ class SharesTest:
             interval95=ends if self.canary.n > 0 else None,
             log_revert=self.evidence.log_revert,
             log_promote=self.evidence.log_promote,
-            log_catastrophic=self.catastrophe.log_e(LOG_STAKES_WORSE) if fixed.catastrophic else None,
+            log_catastrophic=self.breakdown.log_e if fixed.catastrophic else None,
             phi=phi,
             limit=limit,
             tolerated=limit if alone else limit - p0,
@@ -153,7 +150,7 @@ class SharesTest:
 
     def dump(self) -> dict[str, Any]:
         doubles = [self.judged.unit, *self.running.dump_doubles(), *self.evidence.dump()]
-        doubles += dump_mixture(self.catastrophe) if self.judged.catastrophic else []
+        doubles += self.breakdown.dump() if self.judged.catastrophic else []
         doubles += [*self.canary.dump(), *self.control.dump()]
         return {
             "d": pack(doubles, "d"),
@@ -166,12 +163,10 @@ class SharesTest:
         fixed = replace(judged(metric, plan, terms, NO_PRIOR), unit=next(doubles))
         running = Running.load(metric, doubles, singles)
         evidence = TwoSided.load(doubles)
-        catastrophe = Mixture.fresh(len(WORSE))
-        if fixed.catastrophic:
-            catastrophe = load_mixture(doubles, len(WORSE))
+        breakdown = Breakdown.load(doubles) if fixed.catastrophic else Breakdown.fresh()
         canary, control = Moments.load(doubles), Moments.load(doubles)
         interval = Interval.load(singles, len(fixed.grid))
-        return cls(fixed, metric, evidence, catastrophe, running, canary, control, interval)
+        return cls(fixed, metric, evidence, breakdown, running, canary, control, interval)
 
 
 def _squares(x: float, levels: tuple[tuple[float, float], ...]) -> float:

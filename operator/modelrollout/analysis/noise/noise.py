@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from modelrollout.analysis.inputs.metric import Metric
 
-MOST_FOR_BREAKDOWNS = 2.0
-"""The most that the noise of the past may slow the breakdown rule down."""
 UNKNOWN = 3.0
 """Times the noise of independent requests that a proof reckons with where the past could not tell."""
 SLOW = 1.5
@@ -32,12 +30,6 @@ class Noise:
     @property
     def known(self) -> bool:
         return self.phi is not None
-
-    @property
-    def for_breakdowns(self) -> float:
-        """phi of the rule that reverts from a look or two: what the past showed, but never much. The looks of
-        the rollout have no say: a breakdown would be the noise that excuses it."""
-        return min(self.phi or 1.0, MOST_FOR_BREAKDOWNS)
 
     def for_proofs(self, phi: float) -> float:
         """phi of the evidence for the canary: where nothing is known, noise is not taken for absent."""

@@ -23,7 +23,9 @@ from modelrollout.api.problem import Problem
 from modelrollout.api.quantities import fraction
 
 BREAKDOWN = 0.2
-"""Bad share beyond the control's (beyond 0 for an absolute limit) at which a canary has broken down."""
+"""Bad share at which a canary has broken down, where an absolute limit is given ..."""
+BEYOND_CONTROL = 0.1
+"""... and beyond the control's, where there is one."""
 
 
 DEFAULT_LIMITS = {"timeToFirstToken": "1", "timePerOutputToken": "0.1"}
@@ -204,7 +206,7 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             critical=default.critical if metric.critical is None else metric.critical,
             consequence=Consequence(metric.on_fail) if metric.on_fail else default.consequence,
             edges=_edges(metric, default.kind),
-            catastrophic=_breakdown(default.kind, tolerance),
+            catastrophic=breakdown_of(default.kind, tolerance),
             load=default.load,
             own_noise=default.own_noise,
             unit=default.unit,
@@ -289,7 +291,7 @@ def _own(metric: spec.Metric) -> Resolved:
         critical=metric.critical,
         consequence=Consequence(metric.on_fail) if metric.on_fail else None,
         edges=_edges(metric, kind),
-        catastrophic=_breakdown(kind, tolerance),
+        catastrophic=breakdown_of(kind, tolerance),
         sentence=name,
     )
     return Resolved(judged, recipe)
@@ -361,9 +363,15 @@ def tolerance_of(given: Mapping[str, Any]) -> Tolerance:
     return Tolerance(fraction(given.get("ratio") or "1"), fraction(given.get("absolute") or "0"))
 
 
-def _breakdown(kind: Kind, tolerance: Tolerance) -> float | None:
-    """From where on a share is so bad that one look is enough to revert."""
-    return BREAKDOWN if kind is Kind.RATIO and tolerance.absolute < BREAKDOWN else None
+def breakdown_of(kind: Kind, tolerance: Tolerance) -> float | None:
+    """From where on a share is so bad that a look or two are enough to revert: so much beyond the control's,
+    or twice the tolerance where that is more; in all, where a limit is given."""
+    if kind is not Kind.RATIO:
+        return None
+    if tolerance.ratio == 0:
+        return BREAKDOWN if tolerance.absolute < BREAKDOWN else None
+    beyond = max(BEYOND_CONTROL, 2 * tolerance.absolute)
+    return beyond if beyond < 1 else None
 
 
 # ── reading a pack ──────────────────────────────────────────────────────────────────────────────
