@@ -445,6 +445,11 @@ COMMAND_STALE = Reason(
     "{annotation}={value} was meant for revision {bound} and does nothing to {revision}; "
     "to mean this one, set it to {revision}",
 )
+PAUSE_OVER = Reason(
+    "PauseOver",
+    "{annotation}=true held revision {revision}, which is no longer on trial, so it is taken off. Set it "
+    "again to hold the revision on trial, or the next one",
+)
 COMMAND_REPEATED = Reason(
     "CommandRepeated",
     "{writer} writes {annotation}={value} again whenever it was taken off, {times} times by now. It is an "

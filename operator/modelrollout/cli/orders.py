@@ -80,6 +80,8 @@ def parser(name: str) -> argparse.ArgumentParser:
     made.add_argument("name", metavar="NAME", help="the ModelRollout")
     if name == "promote":
         made.add_argument("--full", action="store_true", help="pass every step that is left")
+    if name == "rollback":
+        made.add_argument("--to", default="", metavar="REVISION", help="the one to go back to")
     if name == "kill":
         made.add_argument("--reason", default="", metavar="TEXT", help="why; it stands in the annotation")
     made.add_argument(
@@ -99,7 +101,7 @@ def main(argv: Sequence[str]) -> int:
 
 async def _order(verb: str, options: argparse.Namespace) -> int:
     async with reached(options) as at:
-        said = {name: value for name, value in vars(options).items() if name in ("full", "reason")}
+        said = {name: value for name, value in vars(options).items() if name in ("full", "reason", "to")}
         answer = await give(at, options.name, verb, wait=options.wait, **said)
     if options.output:
         write(asdict(answer), options.output)
@@ -108,7 +110,7 @@ async def _order(verb: str, options: argparse.Namespace) -> int:
     return answer.exit_code
 
 
-def value_of(verb: str, status: Status, *, full: bool = False, reason: str = "") -> str | None:
+def value_of(verb: str, status: Status, *, full: bool = False, reason: str = "", to: str = "") -> str | None:
     """What the annotation is to say; None takes it off.
 
     It names what was seen. Where nothing was, it is `true`, `step` or `full`: the operator says why that does
@@ -120,6 +122,8 @@ def value_of(verb: str, status: Status, *, full: bool = False, reason: str = "")
         return None
     if verb == "kill":
         return f"true # {reason}" if reason else "true"
+    if to:
+        return f"to@{to}"
     if verb == "promote" and full:
         return f"full@{rolling}" if rolling else "full"
     if verb == "promote":
@@ -132,13 +136,20 @@ def value_of(verb: str, status: Status, *, full: bool = False, reason: str = "")
 
 
 async def give(
-    at: Reached, name: str, verb: str, *, full: bool = False, reason: str = "", wait: float = 10.0
+    at: Reached,
+    name: str,
+    verb: str,
+    *,
+    full: bool = False,
+    reason: str = "",
+    to: str = "",
+    wait: float = 10.0,
 ) -> Answer:
     """Write the order and wait up to `wait` seconds for what the operator makes of it."""
     body = await at.rollout(name)
     before = status_in_part(body.get("status") or {})
     key, annotation = RolloutKey(at.namespace, name), PREFIX + VERBS[verb].annotation
-    value = value_of(verb, before, full=full, reason=reason)
+    value = value_of(verb, before, full=full, reason=reason, to=to)
     order = f"{VERBS[verb].annotation}={value}" if value is not None else f"{VERBS[verb].annotation}-"
     if value is None and annotation not in annotations_of(body):
         return Answer(order, "Ignored", f"{name} is not {_LIFTED[verb]} by a command. {before.message}")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from kubernetes.aio.config import ConfigException
 from pydantic import ValidationError
 
 from modelrollout.analysis.packs.catalogue import problems
@@ -17,6 +18,8 @@ from modelrollout.analysis.planning.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
 from modelrollout.api.stages import Stage
 from modelrollout.cli.manifest import Unreadable, read
+from modelrollout.cli.reach import NO_CLUSTER, Absent, add_flags, reached
+from modelrollout.cluster.errors import ClusterError
 from modelrollout.sources import forecast
 from modelrollout.sources.provider import ProviderError
 
@@ -28,30 +31,37 @@ class Unplannable(Exception):
 def main(argv: Sequence[str]) -> int:
     """Print a line per step; 2 with a sentence on stderr when there is nothing to plan from."""
     parser = argparse.ArgumentParser(prog="modelrollout plan", description=__doc__)
-    parser.add_argument(
-        "-f",
-        "--file",
-        required=True,
-        help="a manifest with one ModelRollout among others; - reads standard input",
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("name", metavar="NAME", nargs="?", help="a ModelRollout in the cluster")
+    what.add_argument(
+        "-f", "--file", help="or a manifest with one ModelRollout among others; - reads standard input"
     )
-    parser.add_argument("--namespace", help="where its pods run; default: the manifest's, else `default`")
     parser.add_argument("--prometheus", metavar="URL", help="another address than the manifest's, from here")
     parser.add_argument(
         "--rate", type=float, metavar="R", help="requests per second, instead of asking Prometheus"
     )
+    add_flags(parser)
     options = parser.parse_args(argv)
     try:
-        resource = read(options.file)
+        resource = read(options.file) if options.file else asyncio.run(_fetched(options))
         spec = spec_of(resource, options.prometheus)
         metadata = resource["metadata"]
         namespace = options.namespace or metadata.get("namespace", "default")
         known = what_is_known(spec, namespace, metadata["name"], options.rate)
-    except (Unreadable, Unplannable, ProviderError) as error:
+    except ConfigException as error:
+        print(f"modelrollout plan: no cluster to ask ({error}). {NO_CLUSTER}", file=sys.stderr)
+        return 2
+    except (Absent, ClusterError, Unreadable, Unplannable, ProviderError) as error:
         print(f"modelrollout plan: {error}", file=sys.stderr)
         return 2
     for line in report(spec, known):
         print(line)
     return 0
+
+
+async def _fetched(options: argparse.Namespace) -> dict[str, Any]:
+    async with reached(options) as at:
+        return await at.rollout(options.name)
 
 
 def spec_of(resource: dict[str, Any], prometheus: str | None) -> Spec:

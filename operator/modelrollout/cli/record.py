@@ -12,15 +12,15 @@ from typing import Any
 from kubernetes.aio.config import ConfigException
 
 from modelrollout.analysis.records.export import write
-from modelrollout.api.names import RolloutKey
 from modelrollout.cli.manifest import Unreadable, read
+from modelrollout.cli.reach import Absent, add_flags, reached
 from modelrollout.cli.recount import Recounted, Unrecorded, recount
-from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.sources.provider import ProviderError
 
 ELSEWHERE = (
-    "Set KUBECONFIG, or pipe the resource in: kubectl get mr NAME -o yaml | modelrollout record --file -"
+    "Set KUBECONFIG or give --kubeconfig and --context, or pipe the resource in: "
+    "kubectl get mr NAME -o yaml | modelrollout record --file -"
 )
 
 
@@ -33,17 +33,17 @@ def main(argv: Sequence[str]) -> int:
         "record that `modelrollout replay` judges. Writes nothing to the cluster.",
     )
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("name", metavar="NAME", nargs="?", help="a ModelRollout in the cluster of KUBECONFIG")
+    what.add_argument("name", metavar="NAME", nargs="?", help="a ModelRollout in the cluster")
     what.add_argument("-f", "--file", help='or its manifest with its status; "-" reads from standard input')
-    parser.add_argument("-n", "--namespace", default="default", help="of NAME; default: `default`")
     parser.add_argument("--prometheus", metavar="URL", help="another address than the manifest's, from here")
+    add_flags(parser)
     options = parser.parse_args(argv)
     try:
         found = asyncio.run(_recounted(options))
     except ConfigException as error:
         print(f"modelrollout record: no cluster to ask ({error}). {ELSEWHERE}", file=sys.stderr)
         return 2
-    except (Unreadable, Unrecorded, ProviderError, ClusterError) as error:
+    except (Absent, Unreadable, Unrecorded, ProviderError, ClusterError) as error:
         print(f"modelrollout record: {error}", file=sys.stderr)
         return 2
     print(json.dumps(write(found.record), allow_nan=False))
@@ -52,17 +52,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _recounted(options: argparse.Namespace) -> Recounted:
-    resource = read(options.file) if options.file else await _fetched(options.namespace, options.name)
-    return await recount(resource, options.prometheus)
+    return await recount(read(options.file) if options.file else await _fetched(options), options.prometheus)
 
 
-async def _fetched(namespace: str, name: str) -> dict[str, Any]:
-    at = RolloutKey(namespace, name)
-    async with ApiServer(await connection()) as cluster:
-        resource = await cluster.get(at.ref, at.namespace)
-    if resource is None:
-        raise Unrecorded(f"There is no ModelRollout {name} in the namespace {namespace}.")
-    return resource
+async def _fetched(options: argparse.Namespace) -> dict[str, Any]:
+    async with reached(options) as at:
+        return await at.rollout(options.name)
 
 
 def _agreement(found: Recounted) -> str:

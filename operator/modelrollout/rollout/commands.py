@@ -1,6 +1,7 @@
 """What people ask for by annotation, bound to one revision and acted on once.
 
-`modelrollout.io/abort`, `/rollback`, `/retry`: `true` or the name of a revision; `modelrollout.io/promote`:
+`modelrollout.io/abort`, `/rollback`, `/retry`: `true` or the name of a revision, `/rollback` also
+`to@<revision>`, the one to go back to; `modelrollout.io/promote`:
 `step` or `full`, also `step@3` and `full@<revision>`. These are orders: the operator takes them off the
 object once they are done or refused, so that saying one again acts again.
 
@@ -29,6 +30,7 @@ NAMES = ("kill", "pause", *ORDERS)
 LONGEST = 128
 _REVISION = re.compile(r"[a-z][a-z0-9]{9}")
 _STEP = re.compile(r"step(?:@([1-9][0-9]{0,2}))?")
+_TO = re.compile(r"to@([a-z][a-z0-9]{9})")
 _FULL = re.compile(r"full(?:@([a-z][a-z0-9]{9}))?")
 _OFF = frozenset({"", "false"})
 _SWITCHED_OFF = frozenset({*_OFF, "no", "off", "0"})
@@ -43,6 +45,8 @@ class Order:
     step: int | None = None
     """0-based; only for `step@n`."""
     full: bool = False
+    to: str | None = None
+    """The revision that users are to go back to; only for `to@…`."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Subject:
     """The revision that users are being taken from already."""
     killed: bool = False
     """No new revision may begin."""
+    back: str | None = None
+    """The revision that abort and rollback would send users back to."""
+    serving: str | None = None
+    """The revision that has all users."""
 
     def meant_by(self, name: str) -> str | None:
         """The revision that this command can act on now."""
@@ -103,6 +111,8 @@ def _meant(name: str, raw: str) -> bool:
 def understand(name: str, value: str) -> Order | None:
     """Read the value of an annotation; None when this command has no such value."""
     text = value.partition("#")[0].strip()
+    if name == "rollback" and (match := _TO.fullmatch(text)):
+        return Order(to=match[1])
     if name != "promote":
         if text.lower() == "true":
             return Order()
@@ -124,6 +134,8 @@ def bind(name: str, value: str, subject: Subject, current: str, at: str) -> tupl
     order = understand(name, value)
     if order is None:
         return _record(name, value, current, at, ignored=True), _MEANINGS[name]
+    if order.to is not None and order.to != subject.back:
+        return _record(name, value, current, at, ignored=True), not_to_be_had(order.to, subject)
     target = order.revision or subject.meant_by(name)
     if name == "retry" and target != subject.meant_by(name):
         target = None
@@ -168,11 +180,24 @@ def nothing_to_do(name: str, subject: Subject) -> str:
     return _NOTHING[name]
 
 
+def not_to_be_had(to: str, subject: Subject) -> str:
+    """Why users cannot be sent back to this revision, and to which they can."""
+    if subject.leaving is not None:
+        return nothing_to_do("rollback", subject)
+    if to == subject.serving:
+        return f"revision {to} serves all users already"
+    again = f"to try {to} again, apply the spec that made it"
+    if subject.back is None:
+        return f"no revision before the serving one still has its pods; {again}"
+    known = f"of the revisions before, only {subject.back} still has its pods"
+    return f"{known}: write to@{subject.back}; {again}"
+
+
 _OR_REVISION = "write true or the name of a revision"
 _MEANINGS = {
     "pause": _OR_REVISION,
     "abort": _OR_REVISION,
-    "rollback": _OR_REVISION,
+    "rollback": f"{_OR_REVISION} that users are to leave, or to@ and the one that they are to go back to",
     "retry": _OR_REVISION,
     "promote": "write step, for the step in progress, or full, for all of them",
 }
@@ -213,4 +238,4 @@ def answers(record: CommandStatus, said: Said | None, annotations: Mapping[str, 
     """
     if said is None or record.value != said.value or record.taken_off:
         return False
-    return record.name not in ORDERS or annotations.get(LAST_ORDER) != mark(record)
+    return record.name == "kill" or annotations.get(LAST_ORDER) != mark(record)

@@ -64,6 +64,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     (
         orders.take_commands,  # bind new annotations to the revision and the step that they mean now
         orders.refuse_late,  # an order whose moment has gone by must not wait for the next
+        orders.end_pause,  # a pause whose revision has gone says nothing about the next
         misspelt.see_unknown,  # a typo in an abort must not pass in silence
         install.find_stable,  # status is empty: find the revision that serves, or install the one asked for
         install.installed,  # the first revision has its pods and the route

@@ -9,7 +9,17 @@ from modelrollout.api import conditions as say
 from modelrollout.api.names import PREFIX
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
-from modelrollout.rollout.commands import ORDERS, Said, answers, bind, given, mark, out_of_date
+from modelrollout.rollout.commands import (
+    ORDERS,
+    Said,
+    answers,
+    bind,
+    done,
+    given,
+    mark,
+    out_of_date,
+    understand,
+)
 from modelrollout.rollout.insistence import insisted, times_in_a_row, tolerated
 from modelrollout.rollout.model import Author, TakeOff
 from modelrollout.rollout.notes import Note, note
@@ -74,14 +84,32 @@ def refuse_late(view: View) -> Change | None:
     return None
 
 
+def end_pause(view: View) -> Change | None:
+    """A pause without a name held one revision. Once that is no longer on trial the pause is over and is
+    taken off: while it stands there, to say it again for the next revision changes nothing on the object."""
+    for record in view.status.commands:
+        order = understand(record.name, record.value) if record.name == "pause" else None
+        if order is None or order.revision is not None or record.state != "Bound":
+            continue
+        if record.revision != view.subject.rolling:
+            kept = done(view.status.commands, record)
+            said = note(say.PAUSE_OVER, annotation=PREFIX + record.name, revision=record.revision)
+            return view.change(said, commands=kept)
+    return None
+
+
 def taken_off(view: View) -> tuple[TakeOff, ...]:
-    """Orders that were done or refused and are still on the object."""
+    """Orders that were done or refused, and pauses that are over, and that are still on the object.
+
+    A pause goes when no order goes: the mark that it leaves must not hide that of an order.
+    """
     values = given(view.observed.annotations)
-    return tuple(
+    off = [
         TakeOff(PREFIX + record.name, values[record.name].raw, mark(record))
         for record in view.status.commands
         if _over(view, record) and view.now >= _off_at(view, record)
-    )
+    ]
+    return tuple([each for each in off if each.annotation != PREFIX + "pause"] or off)
 
 
 def next_off(view: View) -> float | None:
@@ -92,7 +120,10 @@ def next_off(view: View) -> float | None:
 
 def _over(view: View, record: CommandStatus) -> bool:
     said = given(view.observed.annotations).get(record.name)
-    ended = record.name in ORDERS and record.state != "Bound"
+    if record.name == "pause":
+        ended = record.state == "Done"
+    else:
+        ended = record.name in ORDERS and record.state != "Bound"
     return ended and answers(record, said, view.observed.annotations)
 
 

@@ -99,7 +99,7 @@ class View:
 
     @property
     def good(self) -> str | None:
-        """While reverting: the revision that users go back to."""
+        """The revision that users go back to when the one on trial, or the one just promoted, is left."""
         return self.stable if self.canary or not self.previous else self.previous
 
     @property
@@ -123,6 +123,8 @@ class View:
             last=self.rolling and self.final,
             leaving=self.bad if self.reverting else None,
             killed=self.killed is not None,
+            back=self.good if self.canary or self.previous else None,
+            serving=None if self.canary or self.reverting else self.stable,
         )
 
     # ── pods ──

@@ -38,6 +38,11 @@ def test_an_order_names_what_was_seen_so_that_it_never_hits_the_next_one(verb, b
     assert understand(verb, words) is not None
 
 
+def test_a_rollback_may_name_where_to():
+    assert value("rollback", WARM, to="aaaaaaaaaa") == "to@aaaaaaaaaa"
+    assert understand("rollback", "to@aaaaaaaaaa").to == "aaaaaaaaaa"
+
+
 def test_promote_full_names_the_revision():
     assert value("promote", judging(), full=True) == "full@cccccccccc"
     assert value("promote", AT_REST, full=True) == "full"

@@ -114,3 +114,12 @@ def test_critical_counted_events_are_planned_from_how_often_they_happened(before
     lines = plan.report(spec, known)
     assert any("events per unit, limit" in line for line in lines) is bool(before)
     assert any(line == "not planned: vllm/preemptions" for line in lines) is not bool(before)
+
+
+@pytest.mark.parametrize("command", ["plan", "record"])
+def test_a_cluster_that_cannot_be_found_is_a_sentence(command, tmp_path, capsys):
+    missing = tmp_path / "no-such-config"
+    assert main([command, "chat", "--kubeconfig", str(missing), "--context", "far"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"modelrollout {command}: no cluster to ask")
+    assert "--kubeconfig and --context" in said

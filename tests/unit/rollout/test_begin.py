@@ -120,7 +120,7 @@ def test_a_new_revision_after_a_revert_starts_at_once() -> None:
 
 def test_a_pause_for_another_revision_that_is_still_there_is_said_to_do_nothing() -> None:
     operator = on_trial()
-    command(operator, "pause")
+    command(operator, "pause", SECOND)
     operator.settle()
     operator.world.ask(spec_of("vllm:3"))
     operator.wait(LOADING)

@@ -73,6 +73,35 @@ def test_promote_step_is_bound_to_the_step_in_progress_too() -> None:
     assert (record.revision, record.step) == (REVISION, 1)
 
 
+def test_a_rollback_to_the_revision_that_users_would_go_back_to_is_a_rollback() -> None:
+    for subject in (Subject(rolling=REVISION, back=OTHER), Subject(promoted=REVISION, back=OTHER)):
+        record, why = bind("rollback", f"to@{OTHER}", subject, REVISION, AT)
+        assert record is not None
+        assert (record.revision, record.state, why) == (REVISION, "Bound", "")
+
+
+@pytest.mark.parametrize(
+    ("subject", "why"),
+    [
+        (Subject(rolling=REVISION, back=OTHER), f"only {OTHER} still has its pods: write to@{OTHER}"),
+        (Subject(promoted=REVISION, serving=REVISION, back=OTHER), f"only {OTHER} still has its pods"),
+        (Subject(serving=OTHER), "no revision before the serving one still has its pods"),
+        (Subject(leaving=OTHER), "users are being taken off"),
+    ],
+    ids=["on trial", "watching", "at rest", "going back"],
+)
+def test_a_rollback_to_what_is_gone_says_what_can_be_had(subject: Subject, why: str) -> None:
+    record, said = bind("rollback", "to@gonegonexx", subject, OTHER, AT)
+    assert record is not None
+    assert record.state == "Ignored"
+    assert why in said
+
+
+def test_a_rollback_to_what_serves_says_so() -> None:
+    _, said = bind("rollback", f"to@{OTHER}", Subject(serving=OTHER), OTHER, AT)
+    assert said == f"revision {OTHER} serves all users already"
+
+
 IGNORED: dict[str, tuple[str, str, Subject]] = {
     "abort at rest must not hit the next revision": ("abort", "true", Subject()),
     "promote at rest must not hit the next revision": ("promote", "full", Subject()),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
+
+import pytest
 
 from modelrollout.api.spec import Spec
 from modelrollout.traffic.router import Split
@@ -10,6 +13,7 @@ from tests.unit.rollout.reading import command, condition, weights
 from tests.unit.rollout.world import (
     LOADING,
     METRICS,
+    Died,
     Operator,
     installed,
     on_trial,
@@ -87,6 +91,68 @@ def test_a_pause_meant_for_one_revision_does_not_hold_the_next() -> None:
     operator.world.ask(spec_of("vllm:3"))
     operator.wait(LOADING + 700)
     assert at(operator) == "2/4"
+
+
+def on_the_object(operator: Operator) -> str | None:
+    return operator.world.annotations.get("modelrollout.io/pause")
+
+
+def test_a_pause_that_is_said_again_holds_the_next_revision() -> None:
+    operator = on_trial()
+    command(operator, "pause")
+    operator.settle()
+    operator.world.ask(spec_of("vllm:3"))
+    operator.wait(LOADING)
+    assert on_the_object(operator) is None
+    assert operator.notes.count("PauseOver") == 1
+    command(operator, "pause")
+    operator.wait(7200)
+    assert operator.status.phase == "Paused"
+    assert at(operator) == "1/4"
+    assert on_the_object(operator) == "true"
+
+
+def test_a_pause_said_after_an_abort_holds_the_next_revision_before_any_traffic() -> None:
+    operator = on_trial()
+    command(operator, "pause")
+    operator.settle()
+    command(operator, "abort")
+    operator.wait(600)
+    assert on_the_object(operator) is None
+    command(operator, "pause")
+    operator.world.ask(spec_of("vllm:3"))
+    operator.wait(7200)
+    assert operator.status.phase == "Paused"
+    assert operator.world.route == Split()
+
+
+def test_a_pause_that_names_a_revision_stays_for_when_that_one_comes() -> None:
+    operator = on_trial()
+    command(operator, "pause", revision_named("vllm:3"))
+    operator.settle()
+    operator.world.ask(spec_of("vllm:3"))
+    operator.wait(7200)
+    assert operator.status.phase == "Paused"
+
+
+@pytest.mark.parametrize("calls", range(1, 12))
+def test_a_pause_that_is_said_again_counts_whenever_the_operator_dies(calls: int) -> None:
+    operator = on_trial()
+    command(operator, "pause")
+    operator.settle()
+    operator.world.ask(spec_of("vllm:3"))
+    operator.calls_left = calls
+    with contextlib.suppress(Died):
+        operator.wait(LOADING)
+    if on_the_object(operator) is None:
+        command(operator, "pause")
+    operator.calls_left = None
+    operator.wait(LOADING)
+    if on_the_object(operator) is None:
+        command(operator, "pause")
+    operator.wait(7200)
+    assert operator.status.phase == "Paused"
+    assert on_the_object(operator) == "true"
 
 
 def test_paused_a_fail_still_reverts() -> None:

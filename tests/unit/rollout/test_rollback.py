@@ -56,6 +56,25 @@ def test_inside_the_window_one_route_write_brings_everybody_to_the_warm_revision
     assert condition(operator, "Promoted")[0] == "False"
 
 
+def test_a_rollback_to_the_warm_revision_brings_everybody_there() -> None:
+    operator = promoted()
+    command(operator, "rollback", f"to@{FIRST}")
+    operator.wait(60)
+    assert operator.world.shares() == {FIRST: 100}
+    assert operator.status.history[-1].outcome == "RolledBack"
+
+
+def test_a_rollback_to_what_has_no_pods_moves_nobody_and_says_what_has() -> None:
+    operator = promoted()
+    command(operator, "rollback", "to@gonegonexx")
+    plan = operator.run_once()
+    operator.wait(60)
+    assert operator.world.shares() == {SECOND: 100}
+    assert operator.status.phase == "Watching"
+    assert [FIRST in note.message for note in plan.notes if note.reason == "CommandIgnored"] == [True]
+    assert "modelrollout.io/rollback" not in operator.world.annotations
+
+
 def test_a_selector_is_rolled_back_by_one_write_too() -> None:
     operator = promoted(SELECTOR)
     command(operator, "rollback")
