@@ -10,8 +10,8 @@ pytest_plugins = ["tests.bed.plugin"]
 # each time, so that a change is not held up by what it did not do, and few, so that the quick tier is quick.
 # New ones are found at the desk, and by `make sweep`, which looks long.
 settings.register_profile(
-    "inner", max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "inner", max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.register_profile("ci", parent=settings.get_profile("inner"), max_examples=5, derandomize=True)
+settings.register_profile("ci", parent=settings.get_profile("inner"), derandomize=True)
 settings.register_profile("sweep", parent=settings.get_profile("inner"), max_examples=300)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "inner"))

@@ -10,6 +10,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def needs_the_cluster(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and "cluster" in item.fixturenames
 
 
+@cache
 def tier_of(path: Path) -> str | None:
     root = folders.REPOSITORY / "tests"
     if not path.is_relative_to(root):

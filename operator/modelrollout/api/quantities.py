@@ -7,6 +7,7 @@ The resource carries no floats (API conventions: they do not survive every encod
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from pydantic import Field
@@ -22,6 +23,7 @@ _PART = re.compile(r"(\d+)([hms])")
 _SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
+@lru_cache(maxsize=1024)
 def seconds(duration: str) -> int:
     """`"1h30m"` -> 5400 seconds.
 

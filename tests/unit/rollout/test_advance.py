@@ -237,7 +237,7 @@ def test_a_mismatch_of_the_split_holds() -> None:
 
 def test_undecided_too_long_it_waits_for_a_person() -> None:
     operator = on_trial(judged(maxStepDuration="1h"))
-    operator.judged(3570, "Insufficient")
+    operator.judged(3570, "Insufficient", every=210)
     assert operator.status.phase == "Progressing"
     operator.judged(60, "Insufficient")
     assert operator.status.phase == "Paused"
@@ -249,7 +249,7 @@ def test_undecided_too_long_it_waits_for_a_person() -> None:
 
 def test_undecided_too_long_a_late_pass_still_advances() -> None:
     operator = on_trial(judged(maxStepDuration="1h"))
-    operator.judged(4000, "Insufficient")
+    operator.judged(4000, "Insufficient", every=200)
     assert operator.status.phase == "Paused"
     operator.judged(30, "Pass")
     assert at(operator) == "2/4"
@@ -259,7 +259,7 @@ def test_undecided_too_long_a_late_pass_still_advances() -> None:
 def test_undecided_too_long_it_reverts_when_the_user_said_so(verdict: str | None) -> None:
     operator = on_trial(judged(maxStepDuration="1h", onInsufficient="revert"))
     if verdict is not None:
-        operator.judged(3660, verdict)
+        operator.judged(3660, verdict, every=183)
     operator.wait(3660)
     assert operator.status.phase == "Reverted"
     assert operator.status.history[-1].reason == "NoVerdict"
@@ -276,7 +276,7 @@ def test_a_provider_that_is_down_never_reverts_and_never_promotes() -> None:
 
 def test_quiet_evidence_passes_when_the_user_said_so_and_silence_does_not() -> None:
     operator = on_trial(judged(maxStepDuration="1h", onInsufficient="promoteIfQuiet"))
-    operator.judged(3660, "Insufficient")
+    operator.judged(3660, "Insufficient", every=183)
     assert at(operator) == "1/4"
     operator.world.quiet = True
     operator.judged(60, "Insufficient")

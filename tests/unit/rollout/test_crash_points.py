@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import pytest
 
@@ -177,6 +178,7 @@ RUNS: dict[str, tuple[Spec, list[Event], str]] = {
 }
 
 
+@cache
 def survived(name: str) -> Watched:
     spec, events, phase = RUNS[name]
     operator = Watched(World(spec))
