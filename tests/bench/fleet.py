@@ -126,7 +126,8 @@ class Fleet:
         self.rng, self.server, self.users, self.owner = rng, server, users, owner
         self.now = start
         self.counters = np.zeros((lanes, COLUMNS))
-        self.slow, self.bad = np.ones(lanes), np.zeros(lanes)
+        self.slow, self.slow_prefill, self.bad = np.ones(lanes), np.ones(lanes), np.zeros(lanes)
+        """How many times as long an iteration takes, and each prompt token; the share of errors."""
         self.warmth = np.full(lanes, 3000.0)
         """Requests that each prefix cache has seen."""
         self.begun = np.full(lanes, start - 1e6)
@@ -167,7 +168,7 @@ class Fleet:
         run = run.join(self._arrivals(rates, base))
         busy = np.clip(self._free - now, 0.0, SLOT)
         prefilled = min(server.chunk, self.users.means()[0])
-        grown = busy / (base + self.slow * server.per_token * prefilled) + (SLOT - busy) / base
+        grown = busy / (base + self.slow_prefill * server.per_token * prefilled) + (SLOT - busy) / base
         begins = np.isnan(run.since) & (run.first <= now + SLOT)
         part = (run.first - now) / SLOT
         run.since = np.where(begins, self._iterations[run.lane] + part * grown[run.lane], run.since)
@@ -200,7 +201,7 @@ class Fleet:
         hit = rng.random(n) < users.cached * warm
         tokens = np.where(hit, 0.05, 1.0) * prompt
         self.warmth = self.warmth + counts
-        work = tokens * (base[lane] / server.chunk + self.slow[lane] * server.per_token)
+        work = tokens * (base[lane] / server.chunk + self.slow_prefill[lane] * server.per_token)
         # each lane prefills first come, first served: done = max(arrival, done before) + work
         before = np.cumsum(work) - work
         apart = lane * 1e7

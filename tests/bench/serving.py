@@ -9,8 +9,10 @@ Each seed is a batch of rollouts in a world of its own, so that processes can sh
     python -m tests.bench.serving --merge a.json b.json
 
 Argo: p95 of the canary at most 1.25 times the control's and at least 99 % good, failureLimit 3. Flagger: the
-same limits as ranges, threshold 5. Kayenta: Mann-Whitney on the p95s of both arms, from look 20 on. They
-move on when a step's time is over.
+same limits as ranges, threshold 5. Kayenta: Mann-Whitney on the p95s of both arms and on their shares of
+errors, from look 20 on. They
+move on when a step's time is over. `--methods ModelRollout --seeds 0-4` runs ours alone; `--merge` puts files
+with several methods side by side.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +55,8 @@ from tests.bench.serving_world import (
 )
 
 SEED = 20261127
-LATENCY, ERRORS = "vllm/time-to-first-token", "vllm/success-rate"
-TOLERATED = {LATENCY: {"ratio": "1.10"}, ERRORS: {"absolute": "0.005"}}
+LATENCY, PACE, ERRORS = "vllm/time-to-first-token", "vllm/time-per-output-token", "vllm/success-rate"
+TOLERATED = {LATENCY: {"ratio": "1.20"}, PACE: {"ratio": "1.20"}, ERRORS: {"absolute": "0.005"}}
 DWELL = sum(step.dwell for step in README)
 PATIENCE = 1.25 * DWELL + 300
 
@@ -74,8 +77,10 @@ SERVICES: Mapping[str, Service] = {
 }
 CANARIES: Mapping[str, Canary] = {
     "identical": Canary(),
-    "+20 %": Canary(slow=1.2),
-    "+50 %": Canary(slow=1.5),
+    "prefill +20 %": Canary(prefill=1.2),
+    "prefill +50 %": Canary(prefill=1.5),
+    "decode +20 %": Canary(decode=1.2),
+    "decode +50 %": Canary(decode=1.5),
     "+1 point of errors": Canary(bad=0.012),
     "breaks down after 15 min": Canary(bad=0.5, onset=900),
 }
@@ -106,13 +111,17 @@ class Ours:
         return self.verdict.kind.value
 
 
+Series = Sequence[tuple[float, float]]
+"""By look: the value of the canary and that of the control."""
+
+
 @dataclass
 class Peer:
     """A rule on p95s and error shares; passes by time alone."""
 
-    fails: Callable[[Sequence[tuple[float, float]], Sequence[float]], bool]
+    fails: Callable[[Series, Series], bool]
     p95s: list[tuple[float, float]] = field(default_factory=list)
-    bad: list[float] = field(default_factory=list)
+    bad: list[tuple[float, float]] = field(default_factory=list)
 
     def enter(self, step: int, load: float, per_pod: float) -> None:
         """They begin anew with every step."""
@@ -122,8 +131,9 @@ class Peer:
         latency, errors = seen[LATENCY], seen[ERRORS]
         if isinstance(latency.canary, Histogram) and isinstance(latency.control, Histogram):
             self.p95s.append((_p95(latency.canary), _p95(latency.control)))
-        if isinstance(errors.canary, Ratio) and errors.canary.total:
-            self.bad.append(errors.canary.bad / errors.canary.total)
+        if isinstance(errors.canary, Ratio) and isinstance(errors.control, Ratio) and errors.canary.total:
+            control = errors.control.bad / max(errors.control.total, 1.0)
+            self.bad.append((errors.canary.bad / errors.canary.total, control))
         return "Fail" if self.fails(self.p95s, self.bad) else "Pass"
 
 
@@ -135,20 +145,24 @@ def _p95(histogram: Histogram) -> float:
     return float(peers.p95(above[None, None], np.array([[counts.sum()]]), np.array(histogram.edges))[0, 0])
 
 
-def _checks(p95s: Sequence[tuple[float, float]], bad: Sequence[float]) -> int:
-    return sum(x > 1.25 * y for x, y in p95s) + sum(share > 0.01 for share in bad)
+def _checks(p95s: Series, bad: Series) -> int:
+    return sum(x > 1.25 * y for x, y in p95s) + sum(share > 0.01 for share, _ in bad)
 
 
-def argo(p95s: Sequence[tuple[float, float]], bad: Sequence[float]) -> bool:
+def argo(p95s: Series, bad: Series) -> bool:
     return _checks(p95s, bad) > 3
 
 
-def flagger(p95s: Sequence[tuple[float, float]], bad: Sequence[float]) -> bool:
+def flagger(p95s: Series, bad: Series) -> bool:
     return _checks(p95s, bad) >= 5
 
 
-def kayenta(p95s: Sequence[tuple[float, float]], _bad: Sequence[float]) -> bool:
-    usable = np.array([pair for pair in p95s if not any(map(math.isnan, pair))])
+def kayenta(p95s: Series, bad: Series) -> bool:
+    return _high(p95s) or _high(bad)
+
+
+def _high(pairs: Series) -> bool:
+    usable = np.array([pair for pair in pairs if not any(map(math.isnan, pair))])
     if len(usable) < 20 or len(usable) % 5:
         return False
     x, y = usable[None, :, 0], usable[None, :, 1]
@@ -163,23 +177,32 @@ def judges(method: str, metrics: tuple[Metric, ...], rollouts: int) -> list[Judg
     return [Peer(rule) for _ in range(rollouts)]
 
 
-def analysis() -> Analysis:
-    return Analysis.of([spec.Metric(use=use, tolerate=how) for use, how in TOLERATED.items()])
+def analysis(whole: bool = True) -> Analysis:
+    """All metrics, or those that the peers' rules read."""
+    chosen = TOLERATED if whole else {use: TOLERATED[use] for use in (LATENCY, ERRORS)}
+    return Analysis.of([spec.Metric(use=use, tolerate=how) for use, how in chosen.items()])
 
 
 def cell(
     service: str, canary: str, methods: Sequence[str], rollouts: int, seed: int = 0
 ) -> dict[str, list[Result]]:
     """What each method made of the same service and canary."""
-    judged = analysis()
     place = list(SERVICES).index(service)
-    metrics = learned(np.random.default_rng([SEED + seed, place]), SERVICES[service], judged)
     found = {}
     for method in methods:
+        ours = method == "ModelRollout"
+        judging = judges(method, past(service, seed), rollouts) if ours else judges(method, (), rollouts)
         rng = np.random.default_rng([SEED + seed, place, list(CANARIES).index(canary)])
         worlds = Worlds(rng, SERVICES[service], rollouts, CANARIES[canary])
-        found[method] = roll_out(worlds, judged, judges(method, metrics, rollouts), patience=PATIENCE)
+        found[method] = roll_out(worlds, analysis(ours), judging, patience=PATIENCE)
     return found
+
+
+@cache
+def past(service: str, seed: int) -> tuple[Metric, ...]:
+    """What the service's own past says about the metrics."""
+    rng = np.random.default_rng([SEED + seed, list(SERVICES).index(service)])
+    return learned(rng, SERVICES[service], analysis())
 
 
 Cells = dict[tuple[str, str], dict[str, list[Result]]]
@@ -188,6 +211,8 @@ Cells = dict[tuple[str, str], dict[str, list[Result]]]
 
 def row(results: Sequence[Result]) -> str:
     """`95/0/5 %, 51 min, 14`: promoted, reverted, held; median minutes; users x minutes."""
+    if not results:
+        return "–"
     ends = Counter(result.end for result in results)
     minutes = float(np.median([result.seconds for result in results])) / 60
     harm = float(np.median([result.harmed for result in results]))
@@ -198,14 +223,15 @@ def row(results: Sequence[Result]) -> str:
 
 
 def table(cells: Cells, methods: Sequence[str]) -> Iterator[str]:
-    count = max(len(results) for found in cells.values() for results in found.values())
-    yield f"{count} rollouts a cell: promoted/reverted/held after {PATIENCE / 60:.0f} min (the plan's dwell"
-    yield f"is {DWELL / 60:.0f} min), median minutes, and the canary's share of users times minutes."
+    counts = sorted({len(results) for found in cells.values() for results in found.values()})
+    yield f"{counts[0]} to {counts[-1]} rollouts a cell: promoted/reverted/held after {PATIENCE / 60:.0f} min"
+    yield f"(the plan's dwell is {DWELL / 60:.0f} min), median minutes, and the canary's share of users times"
+    yield "minutes."
     yield ""
     yield f"| service | canary | {' | '.join(methods)} |"
     yield f"|{'---|' * (2 + len(methods))}"
     for (service, canary), found in cells.items():
-        yield f"| {service} | {canary} | {' | '.join(row(found[method]) for method in methods)} |"
+        yield f"| {service} | {canary} | {' | '.join(row(found.get(m, ())) for m in methods)} |"
 
 
 def stored(cells: Cells) -> list[Any]:
@@ -245,7 +271,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.merge:
         cells = merged(options.merge)
-        print("\n".join(table(cells, list(next(iter(cells.values()))))))
+        print("\n".join(table(cells, options.methods)))
         return
     cells, begun = {}, time.monotonic()
     for service, canary in itertools.product(options.services, options.canaries):

@@ -1,8 +1,8 @@
 """Rollouts on a simulated fleet of LLM servers, read as Prometheus would read it and judged by the engine.
 
-Nothing between the servers and the verdict is a model: the lanes' counters are scraped, the scrapes go
-through `analysis.counters`, and what comes out is folded by `analysis.evidence.verdict.Evidence` as the
-operator does.
+Nothing between the servers and the verdict is a model: the lanes' counters are scraped, the scrapes are
+counted as `analysis.counters` counts them (`swift`), and what comes out is folded by
+`analysis.evidence.verdict.Evidence` as the operator does.
 All rollouts of a table's cell go on side by side, each at its own step.
 """
 
@@ -35,7 +35,8 @@ from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.analysis.planning.settling import settled_after, settling
 from modelrollout.api import analysis as spec
 from modelrollout.rollout.equal_load import serving
-from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Server, Users
+from tests.bench import swift
+from tests.bench.fleet import ENDS, FAMILIES, SCRAPE, SUMS, Array, Fleet, Lanes, Server, Users
 
 INTERVAL = 30.0
 HISTORY = 480
@@ -56,14 +57,17 @@ class Step:
     """Seconds."""
 
 
-README = (Step(0.05, 600), Step(0.25, 600), Step(0.5, 1800))
+README = (Step(0.05, 600), Step(0.25, 1200), Step(0.5, 2400))
 
 
 @dataclass(frozen=True)
 class Canary:
     """What is wrong with the new version."""
 
-    slow: float = 1.0
+    prefill: float = 1.0
+    """Each prompt token takes so many times as long: the time to the first token."""
+    decode: float = 1.0
+    """Each iteration does: the time per output token."""
     bad: float = 0.002
     onset: float = 0.0
     """Seconds since the first users from which on it is so; healthy before."""
@@ -142,11 +146,13 @@ class Worlds:
         grid = np.arange(rollouts * self.pods).reshape(rollouts, self.pods)
         self.stable, self.new = grid[:, : service.replicas], grid[:, service.replicas :]
         self.fleet.bad[:] = 0.002
-        self.fleet.slow[self.stable[:, 0]] = service.slow_pod
+        for slow in (self.fleet.slow, self.fleet.slow_prefill):
+            slow[self.stable[:, 0]] = service.slow_pod
         self.fleet.warmth[self.new] = 0.0
         self.weight = np.zeros(rollouts)
         self.step = np.full(rollouts, -1)
         self.labels = [_labels(i, i < service.replicas) for i in range(self.pods)]
+        self.columns = [_columns(where) for where in self.labels]
 
     def rates(self) -> Array:
         rates = np.zeros(len(self.fleet.owner))
@@ -159,21 +165,27 @@ class Worlds:
                 rates[self.new[r, :canaries]] = w * self.service.rate / canaries
         return rates
 
+    def canaries(self, rollout: int) -> Lanes:
+        """The canary's pods that there are at the rollout's weight."""
+        weight = float(self.weight[rollout])
+        return self.new[rollout, : self.service.canaries(weight) if weight else 0]
+
     def advance(self, seconds: float) -> None:
         self.fleet.advance(seconds, self.rates())
 
     def spoil(self, since: float) -> None:
         """The canary is what it is from `since` seconds of its life on."""
         if since >= self.canary.onset:
-            self.fleet.slow[self.new] = self.canary.slow
+            self.fleet.slow[self.new] = self.canary.decode
+            self.fleet.slow_prefill[self.new] = self.canary.prefill
             self.fleet.bad[self.new] = self.canary.bad
 
     # ── what Prometheus shows ────────────────────────────────────────────────────────────────
 
     def facts(self, rollout: int, families: frozenset[str]) -> Facts:
-        """The last scrapes of all pods of a rollout that have served."""
+        """The last scrapes of all pods of a rollout."""
         fleet, series, targets = self.fleet, [], {}
-        for i in range(self.pods):
+        for i in range(self.service.replicas + len(self.canaries(rollout))):
             lane = rollout * self.pods + i
             known = ~np.isnan(fleet.scraped[lane])
             if not known.any():
@@ -185,7 +197,7 @@ class Worlds:
             targets[Place.of(where)] = Target(
                 where, answered, answered, ((answered[0], float(fleet.begun[lane])),)
             )
-            series += list(_series(where, times, fleet.samples[lane][known], families))
+            series += list(_series(self.columns[i], times, fleet.samples[lane][known], families))
         return Facts.of(tuple(series), targets)
 
 
@@ -202,26 +214,36 @@ def _labels(pod: int, stable: bool) -> dict[str, str]:
     }
 
 
-def _series(
-    where: Mapping[str, str], times: Sequence[float], samples: Array, families: frozenset[str]
-) -> Iterator[Series]:
-    def one(name: str, values: Array, **more: str) -> Series:
-        return Series({**where, "__name__": name, **more}, times, values.tolist())
+def _columns(where: Mapping[str, str]) -> dict[str, list[tuple[slice, dict[str, str]]]]:
+    """By family: which columns of a pod's counters are added up to which of its series."""
 
-    column = 0
+    def one(name: str, first: int, end: int, **more: str) -> None:
+        found.setdefault(name, []).append((slice(first, end), {**where, "__name__": name, **more}))
+
+    found: dict[str, list[tuple[slice, dict[str, str]]]] = {}
+    first = 0
     for number, (family, edges) in enumerate(FAMILIES.items()):
-        buckets = samples[:, column : column + len(edges) + 1].cumsum(1)
-        if f"{family}_bucket" in families:
-            for k, edge in enumerate([*(f"{edge:g}" for edge in edges), "+Inf"]):
-                yield one(f"{family}_bucket", buckets[:, k], le=edge)
-        if f"{family}_count" in families:
-            yield one(f"{family}_count", buckets[:, -1])
-        if f"{family}_sum" in families:
-            yield one(f"{family}_sum", samples[:, SUMS + number])
-        column += len(edges) + 1
-    if "vllm:request_success_total" in families:
-        yield one("vllm:request_success_total", samples[:, ENDS], finished_reason="stop")
-        yield one("vllm:request_success_total", samples[:, ENDS + 1], finished_reason="error")
+        for k, edge in enumerate([*(f"{edge:g}" for edge in edges), "+Inf"]):
+            one(f"{family}_bucket", first, first + k + 1, le=edge)
+        one(f"{family}_count", first, first + len(edges) + 1)
+        one(f"{family}_sum", SUMS + number, SUMS + number + 1)
+        first += len(edges) + 1
+    one("vllm:request_success_total", ENDS, ENDS + 1, finished_reason="stop")
+    one("vllm:request_success_total", ENDS + 1, ENDS + 2, finished_reason="error")
+    return found
+
+
+def _series(
+    columns: Mapping[str, Sequence[tuple[slice, dict[str, str]]]],
+    times: Sequence[float],
+    samples: Array,
+    families: frozenset[str],
+) -> Iterator[Series]:
+    sums = np.zeros((samples.shape[1] + 1, len(times)))
+    samples.T.cumsum(0, out=sums[1:])
+    for family in families & columns.keys():
+        for part, labels in columns[family]:
+            yield Series(labels, times, (sums[part.stop] - sums[part.start]).tolist())
 
 
 # ── judging ──────────────────────────────────────────────────────────────────────────────────────
@@ -243,6 +265,21 @@ class Analysis:
         return tuple(each.metric for each in self.resolved)
 
     def observe(self, worlds: Worlds, rollout: int, look: Look) -> dict[str, Observation]:
+        """By subtraction where that is the same, else by the operator's counting."""
+        grown = swift.grown(worlds.fleet, worlds.stable[rollout], worlds.canaries(rollout), look)
+        if grown is None or any(each.name not in swift.FAMILY_OF for each in self.resolved):
+            return self.count(worlds, rollout, look)
+        return {
+            each.name: Observation(
+                *grown.arms(swift.FAMILY_OF[each.name]),
+                load=grown.load,
+                begun=grown.begun if self.arrivals.precedes(each.recipe) else None,
+            )
+            for each in self.resolved
+        }
+
+    def count(self, worlds: Worlds, rollout: int, look: Look) -> dict[str, Observation]:
+        """Through the operator's counting."""
         window = Window(look, look.start - REACH, look.start - 600.0, warm_up=30.0)
         facts = worlds.facts(rollout, self.arrivals.families())
         idle = idle_pods(self.arrivals, ARMS, facts, window)

@@ -88,7 +88,7 @@ def test_latency_is_not_asked_for_where_the_pods_carry_different_load_but_at_the
     ):
         evidence = Evidence.fresh(plan).restart_promotion(terms=terms)
         for number in range(1, 11):
-            few = Observation(latency_histogram(rng, 4), latency_histogram(rng, 100))
+            few = Observation(latency_histogram(rng, 1), latency_histogram(rng, 100))
             row = {"errors": ratios(5, 1000, 5, 1000), "ttft": few}
             evidence, verdict = evidence.fold(look(number), row)
         assert verdict.kind.value == wanted

@@ -73,6 +73,36 @@ def test_an_equal_canary_passes_and_a_slow_one_reverts_however_latency_is_distri
     assert ends == ["Pass", "Fail"]
 
 
+def above(rng: random.Random) -> float:
+    """The slower half takes a quarter longer, and the share beyond 0.25 s is what it was."""
+    value = 0.3 * rng.lognormvariate(0, 0.6)
+    return 1.25 * value if value > 0.3 else value
+
+
+def test_harm_in_a_part_of_the_values_does_not_pass_by_the_edge_that_tells_most() -> None:
+    metric = replace(METRIC, baseline=lognormal())
+    assert edges_of(metric, lognormal()).at[edges_of(metric, lognormal()).proven[0]] == 0.25
+    rows = [
+        {"ttft": Observation(drawn(above, 60, seed=t), latency_histogram(random.Random(1000 + t), 60))}
+        for t in range(2, 82)
+    ]
+    kinds = [verdict.kind for verdict in judge(Plan((metric,), planned_looks=200), rows)[1]]
+    assert VerdictKind.PASS not in kinds
+
+
+def test_every_edge_that_the_user_chose_must_be_proven() -> None:
+    metric = replace(METRIC, baseline=lognormal(), edges=(0.25, 1.0))
+    rows = [
+        {"ttft": Observation(latency_histogram(rng, 80), latency_histogram(rng, 80))}
+        for rng in map(random.Random, range(60))
+    ]
+    chosen, found = (
+        [verdict.kind for verdict in judge(Plan((each,), planned_looks=60), rows)[1]].index(VerdictKind.PASS)
+        for each in (metric, replace(metric, edges=()))
+    )
+    assert chosen > found
+
+
 def narrow(rng: random.Random) -> float:
     return 0.013 * rng.lognormvariate(0, 0.1)
 
@@ -125,12 +155,77 @@ def test_a_mean_on_the_margin_or_beyond_it_does_not_pass(factor: float) -> None:
     assert kinds == {VerdictKind.INSUFFICIENT}
 
 
+PACES = (0.01, 0.025, 0.05, 0.075, 0.1)
+"""Edges of vLLM's time per output token."""
+
+
+def paced(factor: float, seed: int) -> Histogram:
+    rng = random.Random(seed)
+    values = [factor * narrow(rng) for _ in range(100)]
+    counts = [0.0] * (len(PACES) + 1)
+    for value in values:
+        counts[bisect_left(PACES, value)] += 1
+    return Histogram(PACES, tuple(counts), sum(values))
+
+
+PACE = Metric("ttft", Kind.HISTOGRAM, Tolerance(1.1), baseline=paced(1.0, 1), phi=1.0, unit="seconds")
+
+
+def steadily(factor: float, looks: int) -> list[dict[str, Observation]]:
+    return [{"ttft": Observation(paced(factor, t), paced(1.0, 1000 + t))} for t in range(2, 2 + looks)]
+
+
+@pytest.mark.parametrize(("factor", "wanted"), [(1.15, "Insufficient"), (1.3, "Fail")])
+def test_a_mean_reverts_what_is_beyond_twice_the_tolerance_and_no_less(factor: float, wanted: str) -> None:
+    """30 % more than 13 ms stays inside the bucket from 10 to 25 ms: the buckets alone would say nothing."""
+    plan = Plan((PACE,), planned_looks=40)
+    evidence, verdicts = judge(plan, steadily(factor, 24))
+    assert verdicts[18].metrics["ttft"].revert_e < 5
+    assert verdicts[-1].kind.value == wanted
+    assert Evidence.from_state(plan, evidence.to_state()).to_state() == evidence.to_state()
+
+
+def test_a_mean_does_not_count_against_a_canary_whose_pods_carry_more() -> None:
+    rows = [{name: replace(seen, load=2.0) for name, seen in row.items()} for row in steadily(1.3, 24)]
+    assert judge(Plan((PACE,), planned_looks=40), rows)[1][-1].kind is VerdictKind.INSUFFICIENT
+
+
+def test_what_a_mean_has_shown_against_a_canary_goes_on_at_another_load() -> None:
+    evidence, _ = judge(Plan((PACE,), planned_looks=80), steadily(1.23, 22))
+    before = evidence.standings()["ttft"].reading.log_revert
+    assert before > 1
+    evidence = evidence.restart_promotion()
+    assert before - 1 < evidence.standings()["ttft"].reading.log_revert < before
+
+
 @pytest.mark.parametrize(("carry", "looks"), [(True, 25), (False, 1)])
 def test_what_the_mean_has_shown_is_carried_only_to_a_step_of_the_same_load(carry: bool, looks: int) -> None:
     metric = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1))
     evidence, _ = judge(Plan((metric,), planned_looks=40), narrowly(1.0, 24))
     stepped, _ = evidence.restart_promotion(terms=StepTerms(carry=carry)).fold(look(99), narrowly(1.0, 1)[0])
     assert f"in {looks} looks" in stepped.standings()["ttft"].summary
+
+
+@pytest.mark.parametrize("carry", [False, True])
+def test_a_step_in_which_each_pod_carries_another_load_is_no_noise(carry: bool) -> None:
+    """A canary with little load looks faster, and as fast as the control from the next step on."""
+    metric = replace(METRIC, phi=2.0, phi_short=1.0)
+    rows = [
+        {
+            "ttft": Observation(
+                latency_histogram(random.Random(t), 100, 0.7 if t < 20 else 1.0),
+                latency_histogram(random.Random(1000 + t), 300),
+            )
+        }
+        for t in range(40)
+    ]
+    evidence, _ = judge(Plan((metric,), planned_looks=80), rows[:20])
+    evidence = evidence.restart_promotion(terms=StepTerms(carry=carry))
+    for i, row in enumerate(rows[20:]):
+        evidence, verdict = evidence.fold(look(21 + i), row)
+    seen = verdict.metrics["ttft"]
+    assert (seen.phi > 4) == carry
+    assert (abs(seen.estimate or 1.0) > 0.015) == carry
 
 
 def test_a_record_holds_the_sums_of_histograms() -> None:

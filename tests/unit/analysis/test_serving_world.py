@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from modelrollout.analysis.inputs.observation import Histogram, Look
+from tests.bench import swift
 from tests.bench.fleet import ENDS, FAMILIES, SUMS, TTFT, Fleet, Server, Users
 from tests.bench.serving import LATENCY, analysis
 from tests.bench.serving_world import Canary, Service, Worlds
@@ -31,7 +32,7 @@ def test_a_busier_pod_answers_later_and_counts_what_it_got() -> None:
 
 def test_a_slow_pod_is_slower_and_more_so_for_the_queue_before_it() -> None:
     fleet = Fleet(np.random.default_rng(2), Server(), Users(), LANES)
-    fleet.slow[1] = 2.0
+    fleet.slow[1] = fleet.slow_prefill[1] = 2.0
     fleet.advance(60, np.array([3.0, 3.0]))
     _, means = first_tokens(fleet)
     assert 1.6 < means[1] / means[0] < 4.0
@@ -70,3 +71,38 @@ def test_looks_count_through_the_operators_own_counting_what_the_pods_served() -
     assert sum(seen.control.counts) == pytest.approx(120, rel=0.35)
     middle = sum(n * edge for n, edge in zip(seen.control.counts, TTFT, strict=False))
     assert 0.3 * middle < (seen.control.total or 0.0) < middle  # below the upper edges of their buckets
+
+
+def test_what_is_subtracted_is_what_the_operators_own_counting_gives() -> None:
+    worlds = Worlds(np.random.default_rng(6), replace(Service(rate=8.0), replicas=3), 1, Canary())
+    judged = analysis()
+    worlds.advance(150)
+    for weight in (0.1, 0.5):
+        worlds.weight[0] = weight
+        worlds.advance(60)
+        look = Look(worlds.fleet.now - 60, worlds.fleet.now - 30)
+        assert swift.grown(worlds.fleet, worlds.stable[0], worlds.canaries(0), look) is not None
+        subtracted, counted = judged.observe(worlds, 0, look), judged.count(worlds, 0, look)
+        for name, seen in counted.items():
+            assert (seen.problem, seen.begun) == (None, subtracted[name].begun)
+            assert seen.load == pytest.approx(subtracted[name].load)
+            for ours, theirs in (
+                (subtracted[name].canary, seen.canary),
+                (subtracted[name].control, seen.control),
+            ):
+                if isinstance(theirs, Histogram):
+                    assert isinstance(ours, Histogram)
+                    assert (ours.edges, ours.counts) == (theirs.edges, theirs.counts)
+                    assert ours.total == pytest.approx(theirs.total)
+                else:
+                    assert ours == theirs
+
+
+def test_a_look_in_which_a_process_began_again_is_left_to_the_operators_own_counting() -> None:
+    worlds = Worlds(np.random.default_rng(7), Service(), 1, Canary())
+    worlds.weight[0] = 0.5
+    worlds.advance(180)
+    look = Look(worlds.fleet.now - 60, worlds.fleet.now - 30)
+    assert swift.grown(worlds.fleet, worlds.stable[0], worlds.canaries(0), look) is not None
+    worlds.fleet.crash(worlds.stable[0, :1], away=20.0)
+    assert swift.grown(worlds.fleet, worlds.stable[0], worlds.canaries(0), look) is None

@@ -68,8 +68,9 @@ def test_every_critical_metric_is_planned_and_what_was_assumed_is_named(capsys, 
     assumed = [line for line in lines if line.startswith("assumed, because nothing is known of them")]
     assert "vllm/time-to-first-token" in assumed[0]
     assert not any(line.startswith("not planned") for line in lines)
-    first = lines[1:5]
-    for metric in ("vllm/time-to-first-token", "http/client-error-rate", "vllm/success-rate"):
+    first = lines[1:6]
+    latencies = ("vllm/time-to-first-token", "vllm/time-per-output-token")
+    for metric in (*latencies, "http/client-error-rate", "vllm/success-rate"):
         assert any(line.strip().startswith(f"{metric}: control") for line in first), first
 
 

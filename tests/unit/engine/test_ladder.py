@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import statistics
 from dataclasses import replace
 
 import pytest
@@ -35,7 +36,7 @@ ANALYSIS = {
         {"use": LATENCY, "tolerate": {"ratio": "1.10"}},
     ],
 }
-README = ({"weight": 5, "for": "10m"}, {"weight": 25, "for": "10m"}, {"weight": 50, "for": "30m"})
+README = ({"weight": 5, "for": "10m"}, {"weight": 25, "for": "20m"}, {"weight": 50, "for": "40m"})
 
 
 def spec_of(*steps, replicas=4, **traffic):
@@ -121,7 +122,7 @@ def climb(rate, *, slow=1.0, seed=1, longest=3600.0, rows=None):
     """(what became of it, minutes, the trial); `rows` takes the looks."""
     rng, trial = random.Random(seed), begun(stage_at(0, 0.0))
     since, rows = 0.0, [] if rows is None else rows
-    for index, stay in enumerate((600.0, 600.0, 1800.0)):
+    for index, stay in enumerate((600.0, 1200.0, 2400.0)):
         stage = stage_at(index, since)
         trial.enter(Stage("", since, stage.weight, judged=True, countable=True))  # its pods are awaited
         trial.enter(stage)
@@ -141,12 +142,12 @@ def climb(rate, *, slow=1.0, seed=1, longest=3600.0, rows=None):
     return "promoted", since / 60, trial
 
 
-def test_a_healthy_canary_at_five_requests_a_second_is_promoted_in_less_than_an_hour_and_a_half():
-    """The plan is 50 minutes; the whole tolerance at each step takes about two hours."""
-    became, minutes, trial = climb(5.0)
-    assert became == "promoted"
-    assert minutes <= 90
-    assert trial.evidence.step.terms == StepTerms(1.0, carry=True, alike=True)
+def test_healthy_canaries_at_five_requests_a_second_are_promoted_in_a_quarter_more_than_the_plan():
+    """The plan is 70 minutes; the whole tolerance at each step takes about two hours."""
+    ends = [climb(5.0, seed=seed) for seed in (1, 2, 3)]
+    assert {became for became, _, _ in ends} == {"promoted"}
+    assert statistics.median(minutes for _, minutes, _ in ends) <= 1.25 * 70
+    assert ends[0][2].evidence.step.terms == StepTerms(1.0, carry=True, alike=True)
 
 
 @pytest.mark.parametrize("slow", [1.2, 1.5])

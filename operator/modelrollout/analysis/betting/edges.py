@@ -26,7 +26,8 @@ RARE = 0.01
 _MOST = 0.98
 _MOST_TOLERATED = 0.995
 _MOST_EDGES = 4
-_WORST = 3.0
+WORST = 3.0
+"""An edge decides when it tells at least one part in so many of what the best one tells."""
 _TELLING = 1.5e-4
 """Nats per canary request below which a pass takes 20,000 of them: such an edge shows nothing."""
 _NORMAL = NormalDist()
@@ -54,8 +55,9 @@ class Coarse:
         return (
             f"{100 * (scale - 1):.3g} % of most values lies inside one bucket, from {self.low:g} to "
             f"{self.high:g} {unit}".rstrip()
-            + ", so the buckets cannot show it; the mean is judged instead, which takes 20 looks and holds "
-            "rather than reverts. Finer buckets on the server, or a wider tolerance, let the buckets judge."
+            + ", so the buckets cannot show it; the mean is judged instead. It takes 20 looks, and it "
+            f"reverts only a canary that is more than {200 * (scale - 1):.3g} % slower. Finer buckets on the "
+            "server, or a wider tolerance, let the buckets judge."
         )
 
 
@@ -77,8 +79,8 @@ def edge_margins(
         known = {margin.edge: margin for margin in margins}
         return tuple(known.get(edge, EdgeMargin(edge, 1.0, floor)) for edge in sorted(given))
     often = [margin for margin in margins if RARE < margin.exceedance <= _MOST]
-    best = sorted(often, key=lambda margin: -_tells(margin))[:_MOST_EDGES]
-    deciding = [m for m in best if _tells(m) >= _tells(best[0]) / _WORST]
+    best = sorted(often, key=lambda margin: -tells(margin))[:_MOST_EDGES]
+    deciding = [m for m in best if tells(m) >= tells(best[0]) / WORST]
     last = max((m.edge for m in deciding), default=-math.inf)
     tail = [margin for margin in margins if margin.exceedance <= RARE and margin.edge > last][:1]
     return tuple(sorted([*deciding, *tail], key=lambda m: m.edge)) or (margins[-1],)
@@ -90,14 +92,14 @@ def coarseness(baseline: Histogram, scale: float, floor: float = 0.0) -> Coarse 
     if floor > FLOOR:
         return None
     margins = edge_margins(baseline, scale)
-    if max((_tells(m) for m in margins if m.exceedance > RARE), default=0.0) >= _TELLING:
+    if max((tells(m) for m in margins if m.exceedance > RARE), default=0.0) >= _TELLING:
         return None
     middle = next((i for i, share in enumerate(exceedances(baseline)) if share <= 0.5), len(baseline.edges))
     edges = (0.0, *baseline.edges, math.inf)
     return Coarse(edges[middle], edges[middle + 1])
 
 
-def _tells(margin: EdgeMargin) -> float:
+def tells(margin: EdgeMargin) -> float:
     """Nats per canary request that an equal canary shows at this edge: of the scale alone, for the absolute
     part says nothing about it."""
     share = margin.exceedance

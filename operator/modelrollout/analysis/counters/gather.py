@@ -60,7 +60,9 @@ def gather(
     wanted, families = matchers(recipe.by, arms, side), recipe.families()
 
     def mine(labels: Mapping[str, str], place: Place) -> bool:
-        return (only is None or place.pod in only) and all(matcher.takes(labels) for matcher in wanted)
+        if only is not None and place.pod not in only:
+            return False
+        return all(matcher.takes(labels) for matcher in wanted)
 
     scraped = {place: t for place, t in facts.scraped.items() if mine(t.labels, place)}
     groups: dict[Place, list[Series]] = {}

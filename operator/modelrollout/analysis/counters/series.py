@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 SCRAPERS = ("job", "prometheus", "prometheus_replica", "replica")
 """Labels that say who scraped, not what: two of them on one address are one process counted twice."""
@@ -20,14 +21,21 @@ class Place:
 
     @classmethod
     def of(cls, labels: Mapping[str, str]) -> Place:
-        pod = f"{labels.get('namespace', '')}/{labels.get('pod', '')}"
-        scraper = tuple(labels.get(label, "") for label in SCRAPERS)
-        return cls(pod, labels.get("instance", ""), scraper)
+        get = labels.get
+        return _place(
+            get("namespace", ""), get("pod", ""), get("instance", ""), *[get(x, "") for x in SCRAPERS]
+        )
 
     @property
     def process(self) -> tuple[str, str]:
         """The same for everybody who scrapes it."""
         return self.pod, self.instance
+
+
+@lru_cache(maxsize=1 << 14)
+def _place(namespace: str, pod: str, instance: str, *scraper: str) -> Place:
+    """Asked for every series of every look; the places are few."""
+    return Place(f"{namespace}/{pod}", instance, scraper)
 
 
 @dataclass(frozen=True, slots=True)

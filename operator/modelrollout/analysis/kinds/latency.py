@@ -1,10 +1,12 @@
 """Evidence on a distribution counted in buckets: latency, lengths, sizes.
 
 One test per decision edge on "beyond this edge"; `betting.edges` finds the edges that tell most. Against the
-canary their average counts; for it every single edge that the control often exceeds must be shown to be not
-worse. A pass says nothing of what lies between two edges, so a metric whose buckets are too coarse for the
-tolerance cannot pass. The edge beyond the control's 99th percentile only objects: to prove that hardly any
-request gets there takes thousands of them, however wide the tolerance in scale.
+canary their average counts. For it the edge that tells most must be shown to be not worse: what is slower as
+a whole is slower there. Of the others that the control often exceeds a third as much is asked, so that harm
+in a part of the values holds it; edges that the user chose must all be shown. A pass says nothing of what
+lies between two edges, so a metric whose buckets are too coarse for the tolerance cannot pass. The edge
+beyond the control's 99th percentile only objects: to prove that hardly any request gets there takes thousands
+of them, however wide the tolerance in scale.
 """
 
 from __future__ import annotations
@@ -17,11 +19,11 @@ from itertools import accumulate
 from typing import Any
 
 from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, Block, Margin
-from modelrollout.analysis.betting.edges import RARE, Coarse, coarseness, edge_margins
+from modelrollout.analysis.betting.edges import RARE, WORST, Coarse, coarseness, edge_margins, tells
 from modelrollout.analysis.betting.information import detectable
 from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.betting.ladder import StepTerms, widened_edge
-from modelrollout.analysis.betting.mixture import log_mean_e
+from modelrollout.analysis.betting.mixture import log_mean_e, log_sum
 from modelrollout.analysis.betting.two_sided import OWN, Terms, TwoSided
 from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Metric
 from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
@@ -37,6 +39,8 @@ from modelrollout.analysis.packing import pack, single, unpack
 BASELINE_UNITS = 200.0
 """Observations of the control that make a baseline when none was given."""
 _LEAST_UNIT = 0.002
+_PLAINLY = 2.0
+"""Times the tolerance beyond which a mean counts against the canary: only its own looks show its noise."""
 _NO_LOOKS = Series()
 _NOTHING = Seen()
 _POINTS = len(difference_grid(_LEAST_UNIT))
@@ -52,12 +56,15 @@ class Edges:
     shown: int
     """The edge that people are shown: the one nearest to the control's 95th percentile."""
     proving: tuple[int, ...]
-    """The edges that a pass needs."""
+    """The edges that speak for the canary when it passes."""
+    proven: tuple[int, ...]
+    """Those of them that a pass must prove: the one that tells most, or all that the user chose. The others
+    tell less, and less is asked of them."""
     grid: tuple[float, ...]
     """Differences at the shown edge that are worth telling apart."""
 
     @classmethod
-    def of(cls, margins: Iterable[EdgeMargin]) -> Edges:
+    def of(cls, margins: Iterable[EdgeMargin], chosen: bool = False) -> Edges:
         """In the precision in which they are stored."""
         kept = tuple(
             EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance, m.noise])) for m in margins
@@ -72,6 +79,7 @@ class Edges:
             lines=tuple(Margin(margin.ratio, margin.absolute) for margin in kept),
             shown=shown,
             proving=proving,
+            proven=proving if chosen else (max(proving, key=lambda i: tells(kept[i]) / kept[i].noise),),
             grid=difference_grid(max(unit, _LEAST_UNIT)),
         )
 
@@ -86,12 +94,16 @@ def edges_of(metric: Metric, baseline: Histogram) -> Edges:
     found = metric.margins or edge_margins(baseline, ratio, absolute, given)
     if len(metric.edge_noise) == len(found):
         found = tuple(replace(m, noise=noise) for m, noise in zip(found, metric.edge_noise, strict=True))
-    return Edges.of(found)
+    return Edges.of(found, chosen=_are_chosen(metric))
+
+
+def _are_chosen(metric: Metric) -> bool:
+    return bool(metric.margins or metric.edges)
 
 
 def coarse_of(metric: Metric, baseline: Histogram) -> Coarse | None:
     """Why the buckets cannot show what is tolerated; None when they can, or the user chose the edges."""
-    if metric.margins or metric.edges:
+    if _are_chosen(metric):
         return None
     return coarseness(baseline, metric.tolerance.ratio, metric.tolerance.absolute)
 
@@ -115,10 +127,15 @@ class LatencyTest:
     """Sum over looks of information * difference at the shown edge."""
     interval: Interval
     coarse: Coarse | None = None
-    """Where the buckets cannot show the tolerance: then they may object, and the mean has to prove."""
+    """Where the buckets cannot show the tolerance: then they may object, and the mean has to prove and may
+    object as well."""
     excess: Series = _NO_LOOKS
     """Where the buckets are too coarse: by how much the canary's mean is beyond what is tolerated, by look,
     since the pods carry the load that they carry now."""
+    harm: Series = _NO_LOOKS
+    """The same beyond `_PLAINLY` times what is tolerated, in looks that may count against the canary."""
+    harm_before: float = 0.0
+    """Log of the e-value that the mean gave against the canary at the loads before this one."""
     seen: Seen = field(default=_NOTHING, compare=False)
     """What both arms counted, for the quantiles that people read. It is not stored, because status must stay
     small: the operator counts anew when it was restarted."""
@@ -193,7 +210,7 @@ class LatencyTest:
             )
         )
         shown = edges.shown
-        excess, means = self._mean(slow, base)
+        excess, harm, means = self._mean(slow, base, blames)
         p0 = self.evidence[shown].control.share
         bet = (min(max(p0 + self._difference(5.0), 1e-6), 0.999), p0)
         return replace(
@@ -206,16 +223,20 @@ class LatencyTest:
             weighted=self.weighted + _weighted(blocks[shown]),
             interval=self.interval.fold(edges.grid, share_bets(blocks[shown], 1.0, bet, phi)),
             excess=excess,
+            harm=harm,
             means=means,
         )
 
-    def _mean(self, slow: Histogram, base: Histogram) -> tuple[Series, tuple[float, float]]:
+    def _mean(
+        self, slow: Histogram, base: Histogram, blames: bool
+    ) -> tuple[Series, Series, tuple[float, float]]:
         n1, n0 = sum(slow.counts), sum(base.counts)
         if self.coarse is None or slow.total is None or base.total is None or not (n1 and n0):
-            return self.excess, self.means
-        y1, y0 = slow.total / n1, base.total / n0
-        excess = self.excess.add(y1 - self.metric.tolerance.ratio * y0)
-        return excess, (self.means[0] + y1, self.means[1] + y0)
+            return self.excess, self.harm, self.means
+        y1, y0, ratio = slow.total / n1, base.total / n0, self.metric.tolerance.ratio
+        excess = self.excess.add(y1 - ratio * y0)
+        harm = self.harm.add(y1 - (1 + _PLAINLY * (ratio - 1)) * y0) if blames else self.harm
+        return excess, harm, (self.means[0] + y1, self.means[1] + y0)
 
     def _learn(self, base: Histogram) -> LatencyTest | Problem:
         seen = base
@@ -239,7 +260,20 @@ class LatencyTest:
     def begin_step(self, step: StepTerms) -> LatencyTest:
         evidence = tuple(test.begin_step(step) for test in self.evidence)
         begun = replace(self, evidence=evidence, margin=step.margin)
-        return begun if step.carry else replace(begun, excess=_NO_LOOKS, means=(0.0, 0.0))
+        return begun if step.carry else begun._at_another_load()
+
+    def _at_another_load(self) -> LatencyTest:
+        """What was seen of the arms' difference holds for the load of then."""
+        return replace(
+            self,
+            running=self.running.at_another_load(),
+            weighted=0.0,
+            interval=Interval.fresh(_POINTS),
+            excess=_NO_LOOKS,
+            harm=_NO_LOOKS,
+            harm_before=log_sum([0.0, self._log_harm]) - math.log(2),
+            means=(0.0, 0.0),
+        )
 
     def resume_step(self, step: StepTerms) -> LatencyTest:
         return replace(self, margin=step.margin)
@@ -264,10 +298,8 @@ class LatencyTest:
             control=ArmTotals(n0, self.beyond[1]),
             estimate=self._difference() if n1 and n0 else None,
             interval95=self.interval.ends(self.edges.grid, -1.0) if n1 else None,
-            log_revert=log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE),
-            log_promote=self.excess.log_e(-1.0)
-            if self.excess.looks
-            else min(self.evidence[i].log_promote for i in self.edges.proving),
+            log_revert=self._log_revert(),
+            log_promote=self.excess.log_e(-1.0) if self.excess.looks else self._log_promote(self.edges),
             phi=phi,
             limit=min(margin.limit(p0), 1.0),
             tolerated=min(margin.limit(p0), 1.0) - p0,
@@ -277,6 +309,25 @@ class LatencyTest:
             quantiles=self.seen.quantiles(),
             note=self._judged_by_mean(),
         )
+
+    def _log_revert(self) -> float:
+        """Of the edges on average; together with that of the mean where the buckets are too coarse."""
+        edges = log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE)
+        if self.coarse is None:
+            return edges
+        return log_sum([edges, self._log_harm]) - math.log(2)
+
+    @property
+    def _log_harm(self) -> float:
+        """Of the mean against the canary, over all loads; at each change half waits for the next load."""
+        return self.harm_before + self.harm.log_e(1.0)
+
+    def _log_promote(self, edges: Edges) -> float:
+        """Of the edges that must be proven; of the others, which tell up to `WORST` times less, so much
+        less."""
+        proven = min(self.evidence[i].log_promote for i in edges.proven)
+        least = min(self.evidence[i].log_promote for i in edges.proving)
+        return min(proven, WORST * least if least > 0 else least)
 
     def _judged_by_mean(self) -> str:
         looks = self.excess.looks
@@ -321,7 +372,15 @@ class LatencyTest:
         packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
         if self.coarse is not None:
             packed["coarse"] = pack(
-                (self.coarse.low, self.coarse.high, *self.means, *self.excess.dump()), "d"
+                (
+                    self.coarse.low,
+                    self.coarse.high,
+                    *self.means,
+                    *self.excess.dump(),
+                    self.harm_before,
+                    *self.harm.dump(),
+                ),
+                "d",
             )
         return state | {"edges": edges, "margins": margins} | packed
 
@@ -337,7 +396,8 @@ class LatencyTest:
             )
         margins = iter(unpack(state["margins"], "f"))
         frozen = Edges.of(
-            EdgeMargin(edge, *(next(margins) for _ in range(4))) for edge in unpack(state["edges"], "d")
+            (EdgeMargin(edge, *(next(margins) for _ in range(4))) for edge in unpack(state["edges"], "d")),
+            chosen=_are_chosen(metric),
         )
         doubles, singles = iter(unpack(state["d"], "d")), iter(unpack(state["f"], "f"))
         running = Running.load(metric, doubles, singles)
@@ -345,6 +405,7 @@ class LatencyTest:
         if coarse is not None:
             blank = replace(blank, coarse=Coarse(next(coarse), next(coarse)))
             blank = replace(blank, means=(next(coarse), next(coarse)), excess=Series.load(coarse))
+            blank = replace(blank, harm_before=next(coarse), harm=Series.load(coarse))
         return replace(
             blank,
             edges=frozen,

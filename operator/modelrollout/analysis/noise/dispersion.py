@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.noise.noise import Noise
@@ -111,6 +111,10 @@ class Jumps:
         after = (self.count + 1, self.squares + square, self.spread1 + spread1, self.spread0 + spread0)
         return self._rounded(after, here)
 
+    def at_another_load(self) -> Jumps:
+        """Without the jump from the level before to the next one, which load explains."""
+        return replace(self, last=(0.0, 0.0, 0.0))
+
     def phi(self, variance1: float, variance0: float) -> float:
         """At least 1, given the variance of one unit of the canary and of the control."""
         return max(self._ratio(variance1, variance0), 1.0)
@@ -169,6 +173,9 @@ class LongRun:
         )
         return LongRun.load(iter(single(after.dump())))
 
+    def at_another_load(self) -> LongRun:
+        return replace(self, recent=(0.0,) * LAGS)
+
     def phi(self, variance1: float, variance0: float) -> float:
         independent = self.spread1 * variance1 + self.spread0 * variance0
         if self.looks < 2 or independent <= 0:
@@ -221,6 +228,12 @@ class Running:
             self.jumps.fold(pair, (learned * variance1, learned * variance0)),
             long_run,
         )
+
+    def at_another_load(self) -> Running:
+        """From here on each pod carries another load, so that the arms differ by another amount than before.
+        What was seen of noise stays; the change itself is no noise."""
+        long_run = self.long_run.at_another_load() if self.long_run is not None else None
+        return Running(self.noise, jumps=self.jumps.at_another_load(), long_run=long_run)
 
     @property
     def difference(self) -> float | None:

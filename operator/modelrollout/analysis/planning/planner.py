@@ -114,12 +114,12 @@ def bounds_of(metric: Metric, margin: float = 1.0) -> tuple[tuple[Margin, float]
         if is_coarse(metric):
             return ()
         edges = edges_of(metric, checks.histogram(metric, metric.baseline))
-        proving = [edges.margins[i] for i in edges.proving]
+        proven = [edges.margins[i] for i in edges.proven]
         scale = metric.tolerance.ratio
         lines = [
-            widened_edge(m, scale, margin) if margin > 1 else Margin(m.ratio, m.absolute) for m in proving
+            widened_edge(m, scale, margin) if margin > 1 else Margin(m.ratio, m.absolute) for m in proven
         ]
-        return tuple(zip(lines, (m.exceedance for m in proving), strict=True))
+        return tuple(zip(lines, (m.exceedance for m in proven), strict=True))
     return ()
 
 

@@ -7,6 +7,7 @@ too good until then. So the looks of the first seconds of a step are not used, i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from modelrollout.analysis.counters.recipe import Moment, Resolved
@@ -40,14 +41,23 @@ def _awaited(resolved: Resolved) -> set[Moment]:
 
 def settled_after(lasting: Histogram | None, most: float = LONGEST) -> float:
     """Seconds from a request's begin until nearly all have reached a moment. `lasting` is how long requests
-    of the control take; the answer is the edge of the bucket up to which nearly all of them lie, at most
-    `most`."""
+    of the control take. Within a bucket, what lies beyond a value is taken to fall by the same factor
+    whenever the value grows by the same factor. At most `most`."""
     total = sum(lasting.counts) if lasting is not None else 0.0
     if lasting is None or total <= 0:
         return 0.0
-    seen = 0.0
+    left, low = total, 0.0
     for edge, count in zip(lasting.edges, lasting.counts, strict=False):
-        seen += count
-        if seen >= NEARLY_ALL * total:
-            return min(edge, most)
+        beyond = left - count
+        if beyond <= (1 - NEARLY_ALL) * total:
+            return min(_within(low, edge, left, max(beyond, 0.5), (1 - NEARLY_ALL) * total), most)
+        left, low = beyond, edge
     return most
+
+
+def _within(low: float, high: float, left: float, beyond: float, wanted: float) -> float:
+    """Where `wanted` values are left, between an edge with `left` of them beyond it and one with `beyond`."""
+    if low <= 0 or not beyond < wanted < left:
+        return high
+    part = math.log(left / wanted) / math.log(left / beyond)
+    return low * math.exp(part * math.log(high / low))
