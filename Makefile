@@ -109,8 +109,9 @@ bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 bench-quality: $(VENV)/ready ## planted regressions, false alarms, speed and memory of evaluations; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.quality $(if $(QUICK),--runs 2 --alarms 20 --cases 5000)
 
-bench-experiments: $(VENV)/ready ## how often an A/B test is right: simulated experiments of each design
+bench-experiments: $(VENV)/ready ## how often an A/B test is right: simulated experiments of each design, and bandits
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.experiments $(ARGS)
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.contests $(ARGS)
 
 plots: $(VENV)/ready ## draw the figures of docs/verdicts.md again
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.plots docs/img

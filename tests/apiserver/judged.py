@@ -17,7 +17,7 @@ class Judged:
         self.scene, self.prometheus, self.operator = scene, prometheus, operator
         self.arms = contextlib.ExitStack()
 
-    def begin(self, steps=HALF, **analysis):
+    def begin(self, steps=HALF, traffic=None, **analysis):
         self.scene.add(service(), http_route())
         settings = {
             "prometheus": {"address": self.prometheus.url, "timeout": "2s"},
@@ -26,7 +26,7 @@ class Judged:
             "metrics": [METRIC],
             **analysis,
         }
-        self.scene.install(rollout(steps=steps, analysis=settings))
+        self.scene.install(rollout(steps=steps, traffic=traffic, analysis=settings))
         self.control, self.canary = (self.arms.enter_context(Arm()) for _ in range(2))
         stable = self.scene.status()["stable"]["revision"]
         self.scene.change_model("hf://test/two")

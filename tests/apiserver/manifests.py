@@ -30,6 +30,10 @@ OWN = {
 }
 BETA = {"match": [{"header": "x-beta", "value": "yes"}]}
 GOLDEN = {"name": "golden", "policy": {"configMap": "quality"}}
+ORDERS = {"successes": "sum(orders{$arm})", "users": "sum(visitors{$arm})"}
+EXPERIMENT = {"name": "tone", "metric": ORDERS, "baseline": "0.10", "smallestEffect": "0.05"}
+BANDIT = {"name": "tone", "reward": ORDERS}
+COHORTS = {"header": "x-cohort"}
 REMOVE = object()
 
 

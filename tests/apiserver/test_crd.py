@@ -8,7 +8,10 @@ import yaml
 from modelrollout.api.crd import crd
 from modelrollout.api.names import GROUP, RESOURCE
 from tests.apiserver.manifests import (
+    BANDIT,
     BETA,
+    COHORTS,
+    EXPERIMENT,
     GOLDEN,
     GOOD,
     ISTIO,
@@ -61,6 +64,22 @@ ACCEPTED = {
         {"match": [{"cookie": "__Host-a.b", "value": "!#$%&'()*+-./09:<=>?@AZ[]^_`az{|}~"}], "pods": 3}
     ),
     "a header match in a GRPCRoute": steps(BETA, traffic__gateway={"grpcRoute": "a", "rule": "b"}),
+    "an experiment between weights": steps(
+        {"weight": 25}, {"experiment": EXPERIMENT}, {"pause": {}}, {"weight": 50}, traffic__sticky=COHORTS
+    ),
+    "an experiment with all fields, and a bandit": steps(
+        {"experiment": EXPERIMENT | {
+            "split": 10, "metric": {"use": "feedback/handover"}, "power": "0.9", "risk": "0.01",
+            "until": "sequential", "usersPerDay": 200, "onWin": "promote", "onLoss": "pause",
+            "onNothing": "revert",
+        }},
+        {"bandit": BANDIT | {
+            "floor": 5, "pace": 20, "every": "5m", "sure": "0.99", "looks": 40, "limit": "24h",
+            "onWin": "promote", "onLoss": "pause",
+        }},
+        traffic__sticky=COHORTS,
+    ),
+    "a bandit before the move of blue/green, each request by itself": blue_green({"bandit": BANDIT}),
     "sticky users": but(traffic__sticky={"header": "x-cohort"}),
     "weights that 4 pods make exactly": pods(20, 50, 100),
     "a weight at the edge of the tolerance": pods(15, 38, 55, replicas=4),

@@ -7,10 +7,14 @@ import pytest
 
 from modelrollout.api import rules
 from tests.apiserver.manifests import (
+    BANDIT,
     BETA,
+    COHORTS,
+    EXPERIMENT,
     GOLDEN,
     ISTIO,
     LIVING,
+    ORDERS,
     OWN,
     REMOVE,
     blue_green,
@@ -22,6 +26,11 @@ from tests.apiserver.manifests import (
 )
 
 LIMITS = {"timeToFirstToken": "1", "timePerOutputToken": "0.05"}
+
+
+def experiment(**changes):
+    return steps({"experiment": EXPERIMENT | changes}, traffic__sticky=COHORTS)
+
 
 REFUSED = {
     # ── the plan ──
@@ -50,14 +59,73 @@ REFUSED = {
         but(strategy__canary__curve={"shape": "linear"}),
         "write exactly one of steps (at least one) and curve",
     ),
-    "an empty step": (steps({}), "a step is exactly one of mirror, weight, match, pause and evaluate"),
+    "an empty step": (
+        steps({}),
+        "a step is exactly one of mirror, weight, match, pause, evaluate, experiment and bandit",
+    ),
     "a step of two kinds": (
         steps({"weight": 5, "mirror": 20}),
-        "a step is exactly one of mirror, weight, match, pause and evaluate",
+        "a step is exactly one of mirror, weight, match, pause, evaluate, experiment and bandit",
+    ),
+    "an experiment with a time of its own": (
+        steps({"experiment": EXPERIMENT, "for": "1h"}, traffic__sticky=COHORTS),
+        "an experiment lasts until its users were counted, so it takes no `for`",
+    ),
+    "a bandit with a time of its own": (
+        steps({"bandit": BANDIT, "for": "1h"}),
+        "a bandit takes no `for`: write bandit.every",
+    ),
+    "an experiment that takes users away": (
+        steps({"weight": 60}, {"experiment": EXPERIMENT}, traffic__sticky=COHORTS),
+        "write a split from the weight of the step before it",
+    ),
+    "a mirror after an experiment": (
+        steps({"experiment": EXPERIMENT}, {"mirror": 5}, traffic__sticky=COHORTS),
+        "mirror and match come before users are split",
+    ),
+    "an experiment that nobody counts": (
+        steps({"experiment": EXPERIMENT}, traffic__sticky=COHORTS, analysis=REMOVE),
+        "an experiment and a bandit count users in Prometheus",
+    ),
+    "an experiment without a route": (
+        steps({"experiment": EXPERIMENT}, traffic__gateway=REMOVE),
+        "name traffic.gateway or traffic.istio for an experiment or a bandit",
+    ),
+    "an experiment that does not know its users": (
+        steps({"experiment": EXPERIMENT}),
+        "an experiment gives each user one revision: write traffic.sticky",
+    ),
+    "an experiment with successes of nobody": (
+        experiment(metric={"successes": ORDERS["successes"]}),
+        "write either use, such as feedback/handover, or both successes and users",
+    ),
+    "an experiment by a pack and by counters": (
+        experiment(metric=ORDERS | {"use": "feedback/handover"}),
+        "write either use, such as feedback/handover, or both successes and users",
+    ),
+    "a reward that does not say whose": (
+        steps({"bandit": BANDIT | {"reward": ORDERS | {"users": "sum(visitors)"}}}),
+        "write $arm where the label matchers of one arm belong, such as sum(visitors_total{$arm})",
+    ),
+    "successes that do not say whose": (
+        experiment(metric=ORDERS | {"successes": "sum(orders)"}),
+        "write $arm where the label matchers of one arm belong, such as sum(orders_total{$arm})",
+    ),
+    "a baseline in percent": (experiment(baseline="10"), "it is a share of the users: write a number"),
+    "an effect of nothing": (experiment(smallestEffect="0"), "it is a share of the users: write a number"),
+    "a risk of one half": (experiment(risk="0.5"), "a risk lies above 0 and below 0.5"),
+    "a power that is no chance": (experiment(power="80"), "power is the chance to find the effect"),
+    "a bandit that is sure of nothing": (
+        steps({"bandit": BANDIT | {"sure": "0.5"}}),
+        "sure is a probability",
+    ),
+    "a bandit in a hurry": (
+        steps({"bandit": BANDIT | {"every": "5s"}}),
+        "each weight stays a while: write 10s or more",
     ),
     "an evaluation and a weight in one step": (
         steps({"evaluate": "golden", "weight": 5}, evaluations=[GOLDEN]),
-        "a step is exactly one of mirror, weight, match, pause and evaluate",
+        "a step is exactly one of mirror, weight, match, pause, evaluate, experiment and bandit",
     ),
     "an evaluation with `for`": (
         steps({"evaluate": "golden", "for": "10m"}, evaluations=[GOLDEN]),

@@ -10,6 +10,7 @@ evidence (the tests of a rollout together) → verdict. Each folder imports only
     evidence  the tests of one rollout, and the rule that makes one verdict of them
     kinds     the test of each kind of metric: shares, latency, rare events, single numbers
     noise     how much noisier the counts are than independent requests would be
+    contest   which of two arms is the better one: experiments and bandits
     betting   e-processes: margins, factors, mixtures, intervals
     inputs    metrics, plan, looks and observations
     packing   numbers as text in status

@@ -149,6 +149,21 @@ EVALUATION_HOLDS = Reason(
     warning=True,
     transition="waiting",
 )
+CONTEST_PLANNED = Reason("ContestPlanned", "Step {step}: {name} takes {planned}")
+CONTEST_RUNS = Reason("ContestRuns", "Step {step}: {name} goes on; {said}")
+BANDIT_MOVED = Reason(
+    "BanditMoved",
+    "Step {step}: {name} moves from {before} to {weight} %; the new revision is the better one with a "
+    "probability of {chance} %",
+)
+CONTEST_DECIDED = Reason("ContestDecided", "Step {step}: {name} has ended: {said}")
+CONTEST_HOLDS = Reason(
+    "ContestHolds",
+    "Step {step}: {name} has ended: {said}. Nothing moves until a person passes the step with the annotation "
+    "{annotation}=step@{number}, or aborts",
+    warning=True,
+    transition="waiting",
+)
 PLAN_CHANGED = Reason(
     "PlanChanged",
     "The plan was edited before the step in progress; it starts again at step {step}",
@@ -279,6 +294,12 @@ ALERTS_SILENT = Reason(
 EVALUATION_FAILED = Reason(
     "EvaluationFailed",
     "Revision {revision} has failed evaluation {name} at step {step}: {said}",
+    warning=True,
+    transition="leaving",
+)
+CONTEST_LOST = Reason(
+    "ContestLost",
+    "Revision {revision} is sent home by {name} at step {step}: {said}",
     warning=True,
     transition="leaving",
 )

@@ -12,7 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelrollout.api import analysis, evaluations, model, quantities, spec, strategy, traffic, wire
+from modelrollout.api import (
+    analysis,
+    contest,
+    evaluations,
+    model,
+    quantities,
+    spec,
+    strategy,
+    traffic,
+    wire,
+)
 from modelrollout.api.names import PREFIX
 
 
@@ -101,6 +111,7 @@ LONG_ENOUGH = f"all(s, !has(s.__for__) || {at_least('s.__for__', LOOK)})"
 EVALUATED = """all(s, !has(s.evaluate)
     || has(self.evaluations) && self.evaluations.exists(e, e.name == s.evaluate))"""
 TOO_SHORT = "shorter than one look: write a `for` of at least analysis.interval (30s unless you set it)"
+CONTESTS = "(has(s.experiment) || has(s.bandit))"
 TOLERANCE = "(has(self.traffic.tolerance) ? self.traffic.tolerance : 5)"
 
 # k canary pods beside the stable ones carry 100 k / (replicas + k) percent. The two k next to the
@@ -142,14 +153,26 @@ STEP_LIST = (
         "weights must grow from step to step: write each larger than the one before, such as 5, 25, 50",
     ),
     Rule(
-        "self.filter(s, !has(s.pause) && !has(s.evaluate)).map(s, has(s.weight) ? 1 : 0).isSorted()",
+        f"""self.filter(s, !has(s.pause) && !has(s.evaluate))
+            .map(s, has(s.weight) || {CONTESTS} ? 1 : 0).isSorted()""",
         "mirror and match come before users are split: move these steps before the first weight",
+    ),
+    Rule(
+        """self.filter(s, has(s.weight) || has(s.experiment)).map(s, has(s.weight) ? s.weight
+           : has(s.experiment.split) ? s.experiment.split : 50).isSorted()""",
+        "an experiment keeps the users that the new revision has: write a split from the weight of the step "
+        "before it to the weight of the step after it",
     ),
 )
 
 RISK = Rule(
     number("self", "x > 0.0 && x < 0.5"),
     'a risk lies above 0 and below 0.5: write a probability such as "0.01"',
+)
+
+SHARE = Rule(
+    number("self", "x > 0.0 && x < 1.0"),
+    'it is a share of the users: write a number between 0 and 1, such as "0.10" for one of ten',
 )
 
 
@@ -207,8 +230,18 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
     strategy.Match: CARRIED,
     strategy.Step: (
         Rule(
-            exactly_one("mirror", "weight", "match", "pause", "evaluate"),
-            "a step is exactly one of mirror, weight, match, pause and evaluate: make a step of each",
+            exactly_one("mirror", "weight", "match", "pause", "evaluate", "experiment", "bandit"),
+            "a step is exactly one of mirror, weight, match, pause, evaluate, experiment and bandit: make a "
+            "step of each",
+        ),
+        Rule(
+            "!has(self.experiment) || !has(self.__for__)",
+            "an experiment lasts until its users were counted, so it takes no `for`: leave it out",
+        ),
+        Rule(
+            "!has(self.bandit) || !has(self.__for__)",
+            "a bandit takes no `for`: write bandit.every for how long each weight stays, and bandit.limit "
+            "for the whole",
         ),
         Rule(
             "!has(self.evaluate) || !has(self.__for__)",
@@ -228,6 +261,13 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "!has(self.pause) || !has(self.__for__)",
             "a pause takes no `for`: write pause: {duration: 10m}, or pause: {} to wait for the promote "
             "annotation",
+        ),
+    ),
+    contest.Measure: (
+        Rule(
+            "has(self.successes) == has(self.users) && has(self.use) != has(self.users)",
+            "write either use, such as feedback/handover, or both successes and users, the counters of one "
+            "arm",
         ),
     ),
     strategy.Canary: (
@@ -309,6 +349,22 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "keep only pause and evaluate steps",
         ),
         Rule(
+            f"has(self.analysis) || ({CANARY}.all(s, !{CONTESTS})) && ({BLUE_GREEN}.all(s, !{CONTESTS}))",
+            "an experiment and a bandit count users in Prometheus: write spec.analysis with its address; its "
+            "metrics go on as guardrails",
+        ),
+        Rule(
+            f"{ROUTED} || {CANARY}.all(s, !{CONTESTS})",
+            "without a route the split is made of pod counts, which can neither deal out users nor follow "
+            "what they do: name traffic.gateway or traffic.istio for an experiment or a bandit",
+        ),
+        Rule(
+            f"""has(self.traffic.sticky)
+                || ({CANARY}.all(s, !has(s.experiment))) && ({BLUE_GREEN}.all(s, !has(s.experiment)))""",
+            "an experiment gives each user one revision: write traffic.sticky: {header: x-cohort}, with the "
+            "header that says who the user is",
+        ),
+        Rule(
             f"({CANARY}.{EVALUATED}) && ({BLUE_GREEN}.{EVALUATED})",
             "a step waits for an evaluation that does not exist: give it the name of one in spec.evaluations",
         ),
@@ -345,6 +401,26 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
     ),
     (strategy.Canary, "steps"): STEP_LIST,
     (strategy.BlueGreen, "steps"): STEP_LIST,
+    (contest.Measure, "successes"): (placed("sum(orders_total{$arm})"),),
+    (contest.Measure, "users"): (placed("sum(visitors_total{$arm})"),),
+    (contest.Experiment, "baseline"): (SHARE,),
+    (contest.Experiment, "smallest_effect"): (SHARE,),
+    (contest.Experiment, "risk"): (RISK,),
+    (contest.Experiment, "power"): (
+        Rule(
+            number("self", "x >= 0.5 && x < 1.0"),
+            'power is the chance to find the effect: write a number from "0.5" to below "1", such as "0.8"',
+        ),
+    ),
+    (contest.Bandit, "sure"): (
+        Rule(
+            number("self", "x > 0.5 && x < 1.0"),
+            'sure is a probability: write a number above "0.5" and below "1", such as "0.95"',
+        ),
+    ),
+    (contest.Bandit, "every"): (
+        Rule(at_least("self", "duration('10s')"), "each weight stays a while: write 10s or more"),
+    ),
     (analysis.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
     (analysis.RatioQuery, "total"): (placed("sum(requests_total{$arm})"),),
     (analysis.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from modelrollout.api import contest
 from modelrollout.api.quantities import seconds
 from modelrollout.api.strategy import Match, Step
 
@@ -101,7 +102,48 @@ class Evaluate(_Kind):
         return f"evaluate {self.name}"
 
 
-Stage = Shift | Wait | Evaluate
+@dataclass(frozen=True)
+class Experiment(_Kind):
+    """Splits the users until as many as planned were counted, or until the evidence is enough."""
+
+    judged = True
+
+    written: contest.Experiment
+    stay: int = 0
+    opened_by = "its users, beside the metrics"
+
+    @property
+    def title(self) -> str:
+        return f"experiment {self.written.name}"
+
+    @property
+    def shift(self) -> Shift:
+        return Shift(0, weight=self.written.split)
+
+
+@dataclass(frozen=True)
+class Bandit(_Kind):
+    """Moves the weight to the arm that earns more. While it is in progress, status has the weight; in a plan
+    it stands for the greatest that it may come to."""
+
+    judged = True
+
+    written: contest.Bandit
+    stay: int = 0
+    opened_by = "what users do, beside the metrics"
+
+    @property
+    def title(self) -> str:
+        return f"bandit {self.written.name}"
+
+    @property
+    def shift(self) -> Shift:
+        return Shift(0, weight=100 - self.written.floor)
+
+
+Contest = Experiment | Bandit
+"""Stages that end by which arm is better."""
+Stage = Shift | Wait | Evaluate | Experiment | Bandit
 
 
 def stage_of(step: Step) -> Stage:
@@ -110,6 +152,10 @@ def stage_of(step: Step) -> Stage:
         return Wait(None if step.pause.duration is None else seconds(step.pause.duration))
     if step.evaluate is not None:
         return Evaluate(step.evaluate)
+    if step.experiment is not None:
+        return Experiment(step.experiment)
+    if step.bandit is not None:
+        return Bandit(step.bandit)
     stay = seconds(step.for_) if step.for_ is not None else 0
     if step.weight is not None:
         return Shift(stay, weight=step.weight)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from modelrollout.api.contest import ContestStatus
 from modelrollout.api.evaluations import EvaluationStatus
 from modelrollout.api.strategy import Match, Step
 from modelrollout.api.traffic import GatewayTraffic, IstioTraffic, Traffic
@@ -85,6 +86,8 @@ class StepStatus(Wire):
     """Ready pods of the new revision when it was given the present share."""
     losses: int = 0
     """How often the new revision lost the pods that this step's traffic needs."""
+    contest: ContestStatus | None = None
+    """Of a step that is an experiment or a bandit: what was fixed when it began, and how it ended."""
 
 
 class WeightStatus(Wire):

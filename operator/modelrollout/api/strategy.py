@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from modelrollout.api.contest import Bandit, Experiment
 from modelrollout.api.quantities import Duration
 from modelrollout.api.wire import Name, Wire
 
@@ -40,7 +41,7 @@ class Pause(Wire):
 
 
 class Step(Wire):
-    """One entry of the plan: exactly one of mirror, weight, match, pause, evaluate."""
+    """One entry of the plan: exactly one of mirror, weight, match, pause, evaluate, experiment, bandit."""
 
     mirror: Annotated[int, Field(ge=1, le=100)] | None = None
     """Percent of requests that are copied to the new revision; users get the answers of stable."""
@@ -58,6 +59,10 @@ class Step(Wire):
     """Waits for a person, or for a while."""
     evaluate: Name | None = None
     """Waits until the evaluation of this name, one of spec.evaluations, has passed the new revision."""
+    experiment: Experiment | None = None
+    """Shows on a planned number of users whether the new revision is better."""
+    bandit: Bandit | None = None
+    """Sends more users to the revision that earns more, and ends when one of them is surely better."""
     for_: Annotated[Duration | None, Field(alias="for")] = None
     """The shortest stay; the step also waits for a Pass verdict when there are metrics."""
 

@@ -10,14 +10,17 @@ from typing import Any
 
 from modelrollout.analysis.packs.catalogue import problems, remarks
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.packs.measures import unusable
 from modelrollout.api.admission import refusals
 from modelrollout.api.names import KIND, VERSION
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
+from modelrollout.api.stages import stages
 from modelrollout.cli.manifest import Unreadable, every
 from modelrollout.cli.screen.output import add_output, write
 from modelrollout.rollout.commands import ORDERS, given
 from modelrollout.rollout.revision import revision_of
+from modelrollout.rollout.steps import expand
 from modelrollout.serving.deployment import deployment
 from modelrollout.traffic.registry import router_for
 from modelrollout.traffic.requirements import refusal
@@ -83,6 +86,7 @@ def impossible(body: Mapping[str, Any], spec: Spec) -> Iterator[str]:
         yield refused.message
     analysis = analysis_of(spec)
     yield from (each.message for each in problems(analysis.metrics if analysis is not None else ()))
+    yield from (each.message for each in unusable(stages(expand(spec))))
     meta = {"namespace": "default", "uid": "", **body["metadata"]}
     try:
         deployment(

@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from modelrollout.analysis.packs.catalogue import problems
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.packs.measures import unusable
 from modelrollout.analysis.planning.planner import MetricForecast, StageForecast
 from modelrollout.api.spec import Spec
-from modelrollout.api.stages import Stage
+from modelrollout.api.stages import Bandit, Experiment, Stage, stages
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.cli.reach import NO_CLUSTER, Absent, add_flags, reached
 from modelrollout.cluster.errors import ClusterError
+from modelrollout.rollout import contest
+from modelrollout.rollout.steps import expand
 from modelrollout.sources import forecast
 from modelrollout.sources.provider import ProviderError
 
@@ -76,7 +79,7 @@ def spec_of(resource: dict[str, Any], prometheus: str | None) -> Spec:
     analysis = analysis_of(spec)
     if analysis is None:
         raise Unplannable("The rollout has no spec.analysis: its steps take just what their `for` says.")
-    if wrong := problems(analysis.metrics):
+    if wrong := (*problems(analysis.metrics), *unusable(stages(expand(spec)))):
         raise Unplannable(" ".join(problem.message for problem in wrong))
     if prometheus is not None:
         server = analysis.prometheus.model_copy(update={"address": prometheus})
@@ -101,13 +104,19 @@ def what_is_known(spec: Spec, namespace: str, rollout: str, rate: float | None) 
 def report(spec: Spec, known: forecast.Known) -> list[str]:
     """A table for people."""
     forecasts = forecast.steps_of(spec, known)
-    lines = [f"{'step':<6}{'traffic':<16}{'takes about':<14}decided by"]
+    wide = max(16, *(len(stage.title) + 1 for stage, _ in forecasts))
+    lines = [f"{'step':<6}{'traffic':<{wide}}{'takes about':<14}decided by"]
     for number, (stage, expected) in enumerate(forecasts, 1):
         takes = duration(expected.seconds)
-        lines.append(f"{number}/{len(forecasts):<4}{stage.title:<16}{takes:<14}{decides(stage, expected)}")
+        lines.append(
+            f"{number}/{len(forecasts):<4}{stage.title:<{wide}}{takes:<14}{decides(stage, expected)}"
+        )
+        lines += [f"      takes {planned}" for planned in users(stage)]
         lines += [f"      {finding(metric)}" for metric in expected.metrics]
     total = sum(expected.seconds for _, expected in forecasts)
     waits = " and the time that a person takes" if any(stage.stay is None for stage, _ in forecasts) else ""
+    if any(users(stage) for stage, _ in forecasts):
+        waits += " and the time in which the users of experiments and bandits come"
     lines.append(f"all   about {duration(total)}{waits}, beside the time that pods need to load the model")
     if known.assumed:
         lines.append(
@@ -119,6 +128,14 @@ def report(spec: Spec, known: forecast.Known) -> list[str]:
     whole = forecast.outlook(spec, known)
     warnings = [*whole.remarks, *([whole.late] if whole.late is not None else [])]
     return [*lines, *(f"warning: {warning}" for warning in warnings)]
+
+
+def users(stage: Stage) -> list[str]:
+    """What an experiment or a bandit takes, before it begins."""
+    if not isinstance(stage, Experiment | Bandit):
+        return []
+    terms = contest.terms_of(stage)
+    return [contest.plan_of(stage, terms)] if terms is not None else []
 
 
 def decides(stage: Stage, expected: StageForecast) -> str:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from modelrollout.analysis.contest.tally import Terms
 from modelrollout.analysis.counters.matchers import Arms, Split
+from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
 from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve, served
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.packs.measures import measured
 from modelrollout.api.analysis import Analysis
 from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
 from modelrollout.api.spec import Spec
-from modelrollout.api.stages import stages
+from modelrollout.api.stages import Bandit, Experiment, stages
+from modelrollout.api.stages import stage_of as step_of
+from modelrollout.api.status import Status
 from modelrollout.api.strategy import Step
 from modelrollout.api.times import unix
 from modelrollout.engine.snapshot import Snapshot
+from modelrollout.rollout import contest
 from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure
 from modelrollout.rollout.model import Plan
+from modelrollout.rollout.steps import in_progress
 from modelrollout.sources.question import Question
 from modelrollout.traffic.registry import capabilities_of
 
@@ -60,6 +67,15 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Goal:
+    """What an experiment or a bandit counts beside the metrics, until it ends by its terms."""
+
+    key: str
+    counters: Resolved
+    terms: Terms
+
+
+@dataclass(frozen=True)
 class Stage:
     """Where in its plan the rollout is; at each stage promotion has to be proven anew."""
 
@@ -76,6 +92,8 @@ class Stage:
     and not after promotion, when the judged revision stands behind the stable Service."""
     exposure: Exposure = UNKNOWN
     """What the stage has to prove comes from it."""
+    goal: Goal | None = None
+    """Of a step that is an experiment or a bandit."""
 
 
 def case_of(view: Snapshot, plan: Plan) -> Case | None:
@@ -101,7 +119,7 @@ def stage_of(view: Snapshot, plan: Plan) -> Stage:
         name = GUARD
     elif step is not None and step.started_at is not None:
         name, since = f"{step.index}@{step.started_at}", step.started_at
-        exposed = exposure(status.plan, step.index, view.spec)
+        exposed = exposure(in_progress(status), step.index, view.spec)
     moments = [unix(moment) for moment in (since, status.weight.drift_at) if moment]
     return Stage(
         name=name,
@@ -112,7 +130,20 @@ def stage_of(view: Snapshot, plan: Plan) -> Stage:
         countable=status.canary is not None
         and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
         exposure=exposed,
+        goal=goal_of(status),
     )
+
+
+def goal_of(status: Status) -> Goal | None:
+    """What the step in progress counts; None where it is no contest, or none that can be counted."""
+    step = status.step
+    if step is None or step.contest is None or step.index >= len(status.plan):
+        return None
+    stage, key = step_of(status.plan[step.index]), contest.key(step)
+    if not isinstance(stage, Experiment | Bandit) or key is None:
+        return None
+    terms = contest.terms_of(stage)
+    return Goal(key, measured(stage).resolved, terms) if terms is not None else None
 
 
 def names_moved(view: Snapshot, case: Case) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.inputs.schedule import look_ending_by
 from modelrollout.analysis.records.look_log import Looked
@@ -100,6 +101,11 @@ class Looks:
         """The share of requests that was counted to reach the canary."""
         trial = self._trials.get(at)
         return trial.proof if trial is not None else None
+
+    def tally(self, at: RolloutKey) -> Tally | None:
+        """What was counted of the latest experiment or bandit."""
+        trial = self._trials.get(at)
+        return trial.tally if trial is not None else None
 
     def outlook(self, at: RolloutKey) -> Outlook | None:
         """What the traffic of the past hour can decide of the plan; None while nobody knows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.api.names import FORM_ANNOTATION, ROLLOUT_LABEL
 from modelrollout.api.objects import Object, annotations_of
@@ -35,6 +36,7 @@ def observed_from(
     alarms: Alarms | None = None,
     gates: Mapping[str, Gate] | None = None,
     left_behind: float | None = None,
+    tally: Tally | None = None,
     outlook: Outlook | None = None,
     policy: Policy = "any",
 ) -> Observed:
@@ -67,6 +69,7 @@ def observed_from(
         split_mismatch=proof.mismatch if proof is not None else None,
         measured=proof.measured if proof is not None else None,
         left_behind=left_behind,
+        tally=tally,
         outlook=outlook,
         found=found,
         selector=f"{ROLLOUT_LABEL}={at.name}",

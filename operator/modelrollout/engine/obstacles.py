@@ -8,11 +8,14 @@ from typing import Any
 
 from modelrollout.analysis.packs.catalogue import problems
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.packs.measures import unusable
 from modelrollout.api.names import ROLLOUT_LABEL
 from modelrollout.api.objects import SERVICE_KIND, labels_of, name_of
 from modelrollout.api.problem import Problem
 from modelrollout.api.schedule import mistake
+from modelrollout.api.stages import stages
 from modelrollout.engine.snapshot import Snapshot
+from modelrollout.rollout.steps import expand
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.policy import Policy, violations
 from modelrollout.serving.services import port_problem
@@ -62,8 +65,9 @@ def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
                 "a cron expression of five fields in UTC, such as 0 2 * * * for every night at two.",
             )
     analysis = analysis_of(spec)
-    if analysis is not None and (unusable := problems(analysis.metrics)):
-        return Problem(unusable[0].reason, " ".join(each.message for each in unusable))
+    metrics = analysis.metrics if analysis is not None else ()
+    if uncountable := (*problems(metrics), *unusable(stages(expand(spec)))):
+        return Problem(uncountable[0].reason, " ".join(each.message for each in uncountable))
     return _name_taken(view) or _unbuildable(view, policy)
 
 

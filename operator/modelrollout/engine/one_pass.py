@@ -134,6 +134,7 @@ class OnePass:
                 alarms=self._looks.alarms(at),
                 gates=self._evaluations.gates(at),
                 left_behind=self._looks.left_behind(at),
+                tally=self._looks.tally(at),
                 outlook=self._looks.outlook(at),
                 policy=self._policy,
             )

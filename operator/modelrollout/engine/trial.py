@@ -11,13 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modelrollout.analysis.contest.shares import Count
+from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.guard import Guarded, breakdowns, guard_plan
 from modelrollout.analysis.evidence.quiet import is_quiet
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.evidence.verdict import Evidence, StateMismatch, Verdict, VerdictKind
-from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.inputs.schedule import first_look, next_look
 from modelrollout.analysis.packs.catalogue import remarks
+from modelrollout.analysis.packs.measures import COUNTED_AS
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
 from modelrollout.rollout.analysis_status import metric_status, p95, proven_at, query_of
@@ -72,6 +75,8 @@ class Trial:
     """What is judged after promotion, when the control has no users."""
     guard: Evidence | None = None
     """The evidence on it; None before promotion, and where nothing can be guarded."""
+    tally: Tally | None = None
+    """What was counted of the latest experiment or bandit."""
     left: Left = field(default_factory=Left)
     """Requests on the revision before, after promotion."""
     valid_from: float = 0.0
@@ -90,8 +95,9 @@ class Trial:
             self.warnings = dict(state["warnings"])
             self.proof = SplitProof.from_state(state["proof"])
             self._restore_guard(state.get("guard"), planned)
+            self.tally = Tally.from_state(state["tally"]) if state.get("tally") else None
         except (StateMismatch, KeyError, StopIteration, TypeError, ValueError):
-            self.evidence = self.guard = None
+            self.evidence = self.guard = self.tally = None
             return False
         self.planned_looks = planned
         carried = replace(self.stage.exposure, per_pod=state.get("perPod"))
@@ -112,6 +118,7 @@ class Trial:
             "looked": self.looked.to_state(),
             "warnings": dict(self.warnings),
             "proof": self.proof.to_state(),
+            **({"tally": self.tally.to_state()} if self.tally is not None else {}),
         }
 
     def begin(self, evidence: Evidence, warnings: Mapping[str, str]) -> None:
@@ -135,6 +142,8 @@ class Trial:
                 stage = replace(stage, exposure=self.stage.exposure)
         self.stage = stage
         self.valid_from = max(self.valid_from, stage.since)
+        if stage.goal is not None and (self.tally is None or self.tally.key != stage.goal.key):
+            self.tally = Tally(stage.goal.key)
 
     def _stand_guard(self) -> bool:
         """Whether the promoted revision is judged against what the control was; begun at the first pass."""
@@ -157,12 +166,13 @@ class Trial:
         self.valid_from = max(self.valid_from, now)
 
     def asked(self) -> Question:
-        """What is asked at the next look: also the sums of histograms whose buckets are too coarse."""
+        """What is asked at the next look: also the sums of histograms whose buckets are too coarse, and what
+        an experiment or a bandit counts."""
         coarse = self.evidence.coarse if self.evidence is not None else frozenset()
-        if not coarse:
-            return self.question
-        metrics = self.question.metrics
-        return replace(self.question, metrics=tuple(m.with_sum() if m.name in coarse else m for m in metrics))
+        metrics = tuple(m.with_sum() if m.name in coarse else m for m in self.question.metrics)
+        if self.stage.goal is not None:
+            metrics = (*metrics, self.stage.goal.counters)
+        return replace(self.question, metrics=metrics)
 
     def next_look(self) -> Look:
         """The next look that may be folded; in the past when looks have to be counted again.
@@ -184,6 +194,7 @@ class Trial:
         if self.evidence is None or look.start < self.valid_from:
             return False
         self.failure = None
+        counted = self._tallied(counted)
         if self.stage.name == GUARD and counted.arrived is not None:
             self.left.see(look, counted.arrived.control)
         if self.guard is not None:
@@ -208,6 +219,17 @@ class Trial:
         if arrived is not None and self.stage.countable and (self.proof.cursor or 0.0) < look.end:
             self.proof = self.proof.fold(look.end, (arrived.canary, arrived.control), self.stage.weight)
         return True
+
+    def _tallied(self, counted: Counted) -> Counted:
+        """The look without what the experiment or the bandit counted in it, which is added to its tally."""
+        others = {name: seen for name, seen in counted.observations.items() if name != COUNTED_AS}
+        seen, goal = counted.observations.get(COUNTED_AS), self.stage.goal
+        if seen is not None and goal is not None and self.tally is not None and seen.problem is None:
+            match seen.canary, seen.control:
+                case Ratio(hits, of), Ratio(control_hits, control_of):
+                    stable, canary = Count(control_hits, control_of), Count(hits, of)
+                    self.tally = self.tally.fold(counted.look, stable, canary, goal.terms)
+        return replace(counted, observations=others)
 
     def _warnings(self) -> dict[str, str]:
         """By metric: what people should know of how it is judged."""

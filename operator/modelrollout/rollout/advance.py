@@ -9,7 +9,7 @@ from modelrollout.api import conditions as say
 from modelrollout.api.names import PREFIX
 from modelrollout.api.status import StepStatus
 from modelrollout.api.times import stamp
-from modelrollout.rollout import steps
+from modelrollout.rollout import contest, steps
 from modelrollout.rollout.analysis_status import COLLECTING
 from modelrollout.rollout.capacity import enough, holds
 from modelrollout.rollout.changes import but
@@ -122,7 +122,8 @@ def advance(view: View) -> Change | None:
     else:
         return None
     shown = view.analysis(view.step.started_at) if needs_verdict(view) else view.status.analysis
-    return view.change(said, step=_at(view, view.index + 1), analysis=shown)
+    to = len(view.status.plan) if contest.promotes(view) else view.index + 1
+    return view.change(said, step=_at(view, to), analysis=shown)
 
 
 def _at(view: View, index: int) -> StepStatus:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, TypedDict, TypeVar, Unpack, overload
 
+from modelrollout.api.contest import ContestStatus, Found
 from modelrollout.api.evaluations import EvaluationStatus
 from modelrollout.api.status import (
     AnalysisStatus,
@@ -87,6 +88,16 @@ class StepChanges(TypedDict, total=False):
     started_at: str | None
     carried_by: int
     losses: int
+    contest: ContestStatus | None
+
+
+class ContestChanges(TypedDict, total=False):
+    """The fields of `ContestStatus` that change after it was fixed."""
+
+    weight: int | None
+    result: Found | None
+    message: str
+    ended_at: str | None
 
 
 class WeightChanges(TypedDict, total=False):
@@ -133,6 +144,8 @@ class AnalysisChanges(TypedDict, total=False):
 def but(model: Status, /, **changes: Unpack[StatusChanges]) -> Status: ...
 @overload
 def but(model: StepStatus, /, **changes: Unpack[StepChanges]) -> StepStatus: ...
+@overload
+def but(model: ContestStatus, /, **changes: Unpack[ContestChanges]) -> ContestStatus: ...
 @overload
 def but(model: WeightStatus, /, **changes: Unpack[WeightChanges]) -> WeightStatus: ...
 @overload

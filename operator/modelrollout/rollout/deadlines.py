@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import unix
-from modelrollout.rollout import carry, connections, drift, judge, named, orders, revert, standing
+from modelrollout.rollout import carry, connections, contest, drift, judge, named, orders, revert, standing
 from modelrollout.rollout.drain import ROUTE_LAG, drained
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.rotation import balanced
@@ -66,8 +66,10 @@ def _step(view: View) -> Iterator[float]:
         yield gate.again_at
     if (awaited := judge.awaited(view)) is not None:
         yield awaited
-    if analysis is not None and judge.needs_verdict(view):
-        yield started + seconds(analysis.max_step_duration)
+    if (move := contest.move_due(view)) is not None:
+        yield move
+    if analysis is not None and judge.needs_verdict(view) and (since := judge.asked_since(view)) is not None:
+        yield unix(since) + seconds(analysis.max_step_duration)
 
 
 def _draining(view: View) -> Iterator[float]:

@@ -25,6 +25,7 @@ from modelrollout.rollout import (
     begin,
     carry,
     connections,
+    contest,
     drain,
     drift,
     gate,
@@ -97,6 +98,8 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
         begin.begin,  # the spec asks for another revision
         # ── on trial ──
         begin.replan,  # the plan was edited: the step in progress may be another one now
+        contest.fix,  # an experiment or a bandit begins: what it takes is fixed
+        contest.conclude,  # it has ended
     ),
     (
         advance.lose,  # the canary lost its pods: its traffic goes back, and its step begins anew
@@ -105,6 +108,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     (
         revert.unstable,  # it has lost them too often
         revert.never_ready,  # it never had them in time
+        revert.contest_lost,  # its experiment or its bandit says that it is worse
         revert.no_verdict,  # its time is over, undecided, and the user wants it sent back then
     ),
     (advance.promote_by_hand,),  # a person passes the step, whatever it waits for
@@ -112,6 +116,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
         advance.advance,  # the step has passed
         advance.enter,  # its pods are ready: ask for its traffic
         advance.start_clock,  # its traffic is in place: time and looks count from now
+        contest.move,  # the bandit's weight follows what users do
         promote.take_over,  # every step has passed: users and names move to the new revision
         promote.promoted,  # they have moved
     ),

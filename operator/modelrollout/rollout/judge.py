@@ -6,9 +6,9 @@ from typing import assert_never
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.quantities import seconds
-from modelrollout.api.stages import Evaluate, Shift, Wait
+from modelrollout.api.stages import Bandit, Evaluate, Experiment, Shift, Wait
 from modelrollout.api.times import unix
-from modelrollout.rollout import alarms
+from modelrollout.rollout import alarms, contest
 from modelrollout.rollout.exposure import exposure
 from modelrollout.rollout.gate import answer
 from modelrollout.rollout.model import Judgement
@@ -58,8 +58,9 @@ def _has_passed(view: View) -> bool:
     """Whether what the step itself waits for has passed it."""
     match view.stage:
         case Shift():
-            verdict = evidence(view)
-            return not needs_verdict(view) or (verdict is not None and _proves(view, verdict))
+            return _proven(view)
+        case Experiment() | Bandit():
+            return contest.opens(view) and _proven(view)
         case Wait():
             return True
         case Evaluate():
@@ -71,10 +72,15 @@ def _has_passed(view: View) -> bool:
             assert_never(stage)
 
 
+def _proven(view: View) -> bool:
+    verdict = evidence(view)
+    return not needs_verdict(view) or (verdict is not None and _proves(view, verdict))
+
+
 def _proves(view: View, verdict: Judgement) -> bool:
     """Whether the verdict is a Pass of what the next step risks; an edit of later steps may have made that
     more."""
-    margin = exposure(view.status.plan, view.index, view.spec).terms(None).margin
+    margin = exposure(view.plan, view.index, view.spec).terms(None).margin
     return verdict.kind is VerdictKind.PASS and verdict.margin <= margin
 
 
@@ -85,7 +91,16 @@ def late(view: View) -> bool:
         return False
     if not stayed(view) or _has_passed(view):
         return False
-    return view.past(view.step.started_at, analysis.max_step_duration)
+    return view.past(asked_since(view), analysis.max_step_duration)
+
+
+def asked_since(view: View) -> str | None:
+    """Since when the step waits for nothing but a verdict of the metrics; None: it waits for more."""
+    if view.step is None or not isinstance(view.stage, Experiment | Bandit):
+        return view.step.started_at if view.step is not None else None
+    if view.step.contest is None or view.step.started_at is None or not contest.opens(view):
+        return None
+    return max(filter(None, (view.step.contest.ended_at, view.step.started_at)))
 
 
 def quietly_passed(view: View) -> bool:

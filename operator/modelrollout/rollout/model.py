@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.names import Role
 from modelrollout.api.problem import Problem
@@ -183,6 +184,8 @@ class Observed:
     """None: the spec names no alerts, or nobody has asked yet."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """By the evaluation's name: the run of it that was started last. Absent: none was."""
+    tally: Tally | None = None
+    """What was counted of the latest experiment or bandit; None: no look of it has closed yet."""
     split_mismatch: str | None = None
     """A sentence when the share counted in the data plane contradicts the weight."""
     measured: str | None = None

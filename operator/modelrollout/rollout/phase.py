@@ -9,11 +9,11 @@ from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Reason
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
-from modelrollout.api.stages import Evaluate, Shift, Wait
+from modelrollout.api.stages import Bandit, Evaluate, Experiment, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
 from modelrollout.api.transitions import Transition
-from modelrollout.rollout import alarms, judge, kill
+from modelrollout.rollout import alarms, contest, judge, kill
 from modelrollout.rollout.advance import describe
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
@@ -182,6 +182,8 @@ def _judging(view: View) -> PhaseReport:
             return _compared(view, unix(started), until)
         case Evaluate(name=name):
             return _evaluated(view, name)
+        case Experiment() | Bandit():
+            return _contested(view, unix(started), until)
         case _:
             assert_never(stage)
 
@@ -196,6 +198,21 @@ def _evaluated(view: View, name: str) -> PhaseReport:
     annotation, number = PREFIX + "promote", view.index + 1
     said = gate.sentence.rstrip(".")
     return _do("Progressing", say.EVALUATION_HOLDS, said=said, annotation=annotation, number=number, **facts)
+
+
+def _contested(view: View, started: float, until: str) -> PhaseReport:
+    """It goes on; it has ended and waits for the metrics; or it has ended and a person has to say what
+    follows."""
+    ended = view.step.contest if view.step is not None else None
+    name = view.stage.title if view.stage is not None else ""
+    if ended is None or ended.result is None:
+        said = contest.progress(view)
+        return _do("Progressing", say.CONTEST_RUNS, step=view.progress, name=name, said=said)
+    if contest.opens(view):
+        return _compared(view, started, until)
+    annotation, number = PREFIX + "promote", view.index + 1
+    facts = {"step": view.progress, "name": name, "said": ended.message}
+    return _do("Paused", say.CONTEST_HOLDS, annotation=annotation, number=number, **facts)
 
 
 def _compared(view: View, started: float, until: str) -> PhaseReport:
@@ -218,7 +235,7 @@ def _compared(view: View, started: float, until: str) -> PhaseReport:
         )
     undecided = ""
     if analysis is not None:
-        limit = stamp(started + seconds(analysis.max_step_duration))
+        limit = stamp(unix(judge.asked_since(view) or stamp(started)) + seconds(analysis.max_step_duration))
         undecided = say.UNDECIDED[analysis.on_insufficient].format(until=limit)
     return _do("Progressing", say.JUDGING, verdict=text.rstrip("."), undecided=undecided, **facts)
 

@@ -311,7 +311,9 @@ def _watched(status: Status) -> tuple[object, ...]:
     analysis = status.analysis
     same = dict.fromkeys(("verdict", "reason", "last_look"))
     numbers = {**analysis.__dict__, **same} if analysis is not None else None
-    return numbers, status.weight.measured
+    step = status.step
+    counted = status.message if step is not None and step.contest is not None else ""
+    return numbers, status.weight.measured, counted
 
 
 def _remembered(original: OriginalService | None) -> dict[str, Any] | None:

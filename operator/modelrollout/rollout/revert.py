@@ -9,6 +9,7 @@ from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
 from modelrollout.api.status import Condition, Ending
 from modelrollout.api.times import stamp, unix
+from modelrollout.rollout import contest
 from modelrollout.rollout.alarms import ripe
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
@@ -137,6 +138,18 @@ def unstable(view: View) -> Change | None:
     if not view.rolling or view.step is None or view.step.losses < MOST_LOSSES:
         return None
     return _leave(view, say.CANARY_UNSTABLE, step=view.progress, times=view.step.losses)
+
+
+def contest_lost(view: View) -> Change | None:
+    """The experiment or the bandit found that the revision is worse, or nothing, where the user wants it sent
+    back then. A pause changes nothing."""
+    step = view.step
+    if not view.rolling or step is None or step.started_at is None or step.contest is None:
+        return None
+    if step.losses >= MOST_LOSSES or not contest.sends_back(view):
+        return None
+    name = view.stage.title if view.stage is not None else ""
+    return _leave(view, say.CONTEST_LOST, name=name, step=view.progress, said=step.contest.message)
 
 
 def no_verdict(view: View) -> Change | None:

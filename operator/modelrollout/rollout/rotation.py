@@ -21,7 +21,7 @@ def resting(view: View, *, held: bool = False) -> int:
     if fleet is None or not _compared(view):
         return 0
     if not held and not view.final and _in_step(view):
-        return max(0, fleet.ready - serving_at(view.status.plan, view.index, view.spec))
+        return max(0, fleet.ready - serving_at(view.plan, view.index, view.spec))
     out = fleet.out if view.observed.narrowed else 0
     return max(0, min(out, fleet.ready - needed(_most_on_stable(view), view.replicas)))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.api.stages import stage_of
+from modelrollout.api.status import Status
 from modelrollout.api.strategy import Curve, Pause, Step
 from modelrollout.rollout.capacity import needed
 from modelrollout.traffic.ratio import nearest
@@ -65,6 +66,23 @@ def is_final(plan: Steps, index: int) -> bool:
     if index < len(plan) - 1:
         return False
     return index >= len(plan) or (_is_move(plan[index]) and not stage_of(plan[index]).stay)
+
+
+def begins_at(plan: Steps, index: int, floor: int) -> int:
+    """The weight with which a bandit at this index begins: what the canary has by then, at least the
+    floor."""
+    before = split_at(plan, index - 1).canary if index else 0
+    return min(max(before, floor), 100 - floor)
+
+
+def in_progress(status: Status) -> Steps:
+    """The plan of a rollout, with the weight that the bandit in progress has come to in its place."""
+    plan, step = status.plan, status.step
+    if step is None or step.index >= len(plan) or (bandit := plan[step.index].bandit) is None:
+        return plan
+    weight = step.contest.weight if step.contest is not None else None
+    now = Step(weight=begins_at(plan, step.index, bandit.floor) if weight is None else weight)
+    return [*plan[: step.index], now, *plan[step.index + 1 :]]
 
 
 def progress(plan: Steps, index: int) -> str:

@@ -25,7 +25,7 @@ def warnings(view: View) -> tuple[Problem, ...]:
     analysis = view.spec.analysis
     if analysis is None or not view.rolling or view.final or not needs_verdict(view):
         return ()
-    load = exposure(view.status.plan, view.index, view.spec).load
+    load = exposure(view.plan, view.index, view.spec).load
     if is_alike(load) or keeps_equal(view.spec):
         return ()
     facts = {"step": view.progress, "revision": view.canary, "stable": view.stable, "load": f"{load:.2g}"}

@@ -181,6 +181,11 @@ class View:
         return stage_of(plan[self.index]) if self.rolling and self.index < len(plan) else None
 
     @cached_property
+    def plan(self) -> steps.Steps:
+        """What the route, the pods and the proofs of the step in progress follow from."""
+        return steps.in_progress(self.status)
+
+    @cached_property
     def final(self) -> bool:
         return steps.is_final(self.status.plan, self.index)
 
@@ -191,16 +196,16 @@ class View:
     @cached_property
     def pods(self) -> int:
         """Canary pods that the step in progress needs."""
-        return steps.pods(self.status.plan, self.index, self.spec)
+        return steps.pods(self.plan, self.index, self.spec)
 
     def pods_for(self, split: Split) -> int:
         """Canary pods that must be ready before the route may hold this split."""
-        return steps.pods_for(split, self.status.plan, self.spec)
+        return steps.pods_for(split, self.plan, self.spec)
 
     @cached_property
     def asked(self) -> Split:
         """The split that the step in progress is about."""
-        return steps.split_at(self.status.plan, self.index)
+        return steps.split_at(self.plan, self.index)
 
     @property
     def names_moved(self) -> bool:

@@ -98,6 +98,14 @@ def test_the_command_says_its_version(capsys):
     assert capsys.readouterr().out == f"modelrollout {__version__}\n"
 
 
+def test_the_users_and_days_of_an_experiment_are_said_before_it_begins(capsys):
+    assert main(["plan", "-f", str(EXAMPLE.parent / "experiment-step.yaml"), "--rate", "20"]) == 0
+    out = capsys.readouterr().out
+    assert "experiment tone" in out
+    assert "takes 686 users of stable and 686 of the canary" in out
+    assert "with 200 new users a day that takes 7 days" in out
+
+
 def test_a_pause_with_an_end_takes_its_time(capsys):
     main(["plan", "-f", str(EXAMPLE.parent / "bluegreen-service.yaml"), "--rate", "20"])
     lines = capsys.readouterr().out.splitlines()

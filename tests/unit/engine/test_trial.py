@@ -6,13 +6,17 @@ from itertools import pairwise
 import pytest
 
 from modelrollout.analysis.betting.ladder import WHOLE
+from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.packs.measures import measured, terms_of
 from modelrollout.api.analysis import Analysis
-from modelrollout.engine.case import Case, Stage, judgement_of
+from modelrollout.api.contest import Experiment as ContestExperiment
+from modelrollout.api.stages import Experiment
+from modelrollout.engine.case import Case, Goal, Stage, judgement_of
 from modelrollout.engine.trial import Trial
 from modelrollout.rollout.analysis_status import proven_at
 from modelrollout.rollout.model import Judgement
@@ -185,6 +189,62 @@ def test_a_death_between_two_steps_restarts_promotion_once():
 )
 def test_evidence_of_another_case_or_damaged_is_not_taken_up(state):
     assert not Trial(CASE, question(), FIRST, 20).restore(state)
+
+
+COUNTERS = {"successes": "sum(orders{$arm})", "users": "sum(visitors{$arm})"}
+TONE = ContestExperiment.model_validate(
+    {"name": "tone", "metric": COUNTERS, "baseline": "0.10", "smallestEffect": "0.05"}
+)
+PLANNED = Experiment(TONE)
+GOAL = Goal("0@a", measured(PLANNED).resolved, terms_of(PLANNED))
+CONTEST = replace(FIRST, goal=GOAL)
+
+
+def fold_users(trial, stable=100, canary=100):
+    look = trial.next_look()
+    whole = counted(look)
+    users = Observation(Ratio(15, canary), Ratio(10, stable))
+    assert trial.fold(replace(whole, observations={**whole.observations, GOAL.counters.name: users}))
+
+
+def test_what_an_experiment_counts_is_asked_with_the_metrics_and_judges_none_of_them():
+    trial = fresh(CONTEST)
+    assert [each.name for each in trial.asked().metrics] == ["http/success-rate", GOAL.counters.name]
+    assert "orders" in trial.asked().metrics[-1].recipe.families()
+    fold_users(trial)
+    assert [each.name for each in trial.judgement().metrics] == ["http/success-rate"]
+    assert (trial.tally.stable, trial.tally.canary) == (Count(10, 100), Count(15, 100))
+
+
+def test_a_successor_counts_on_from_where_the_experiment_was_stored():
+    trial = fresh(CONTEST)
+    for _ in range(3):
+        fold_users(trial)
+    again = Trial(CASE, question(), CONTEST, 20)
+    assert again.restore(trial.to_state())
+    again.enter(CONTEST)
+    for each in (trial, again):
+        fold_users(each)
+    assert again.tally == trial.tally
+    assert again.tally.canary == Count(60, 400)
+
+
+def test_a_changed_experiment_counts_anew_and_the_same_one_goes_on_at_another_weight():
+    trial = fresh(CONTEST)
+    fold_users(trial)
+    trial.enter(replace(CONTEST, name="0@b", since=2000.0, weight=0.5))
+    fold_users(trial)
+    assert trial.tally.canary.of == 200
+    trial.enter(replace(CONTEST, name="0@c", since=3000.0, goal=replace(GOAL, key="0@c")))
+    assert trial.tally.canary.of == 0
+
+
+def test_users_who_cannot_be_counted_in_a_look_are_left_out_of_the_tally():
+    trial = fresh(CONTEST)
+    whole = counted(trial.next_look())
+    gone = Observation(problem=Problem(ProblemKind.NO_DATA, "There is no visitors."))
+    trial.fold(replace(whole, observations={**whole.observations, GOAL.counters.name: gone}))
+    assert trial.tally.looks == 0
 
 
 def test_a_provider_that_cannot_tell_the_past_is_a_verdict_that_holds():

@@ -10,7 +10,9 @@ from functools import cache
 import pytest
 
 from modelrollout.api.spec import Spec
+from modelrollout.rollout.contest import running
 from modelrollout.rollout.model import Action
+from tests.unit.rollout.order import view_of
 from tests.unit.rollout.world import (
     LOADING,
     METRICS,
@@ -71,6 +73,17 @@ def look(verdict: str) -> Callable[[Operator], None]:
     return lambda operator: operator.world.judge(verdict, "errors: 9 % against 0.5 %")
 
 
+def counted(stable: tuple[int, int], canary: tuple[int, int]) -> Callable[[Operator], None]:
+    """A look closes, in which the metrics pass and so many users were counted."""
+
+    def happens(operator: Operator) -> None:
+        if running(view_of(operator)) is not None:
+            operator.count(stable, canary)
+        operator.world.judge("Pass")
+
+    return happens
+
+
 def scale(replicas: int) -> Callable[[Operator], None]:
     return lambda operator: operator.world.scale(replicas)
 
@@ -82,6 +95,10 @@ JUDGED = with_steps(*STEPS, analysis=METRICS, **SHORT)
 SELECTOR = spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}, **SHORT)
 PODS = with_steps({"weight": 20, "for": "2m"}, {"weight": 50, "for": "2m"}, traffic=SERVICE_ONLY, **SHORT)
 
+COUNTERS = {"successes": "sum(orders{$arm})", "users": "sum(visitors{$arm})"}
+TONE = {"name": "tone", "metric": COUNTERS, "baseline": "0.10", "smallestEffect": "0.05"}
+EARNS = {"name": "earns", "reward": COUNTERS, "every": "2m", "looks": 12}
+CONTESTS = with_steps({"experiment": TONE}, {"bandit": EARNS}, analysis=METRICS, **SHORT)
 GATES = with_steps({"weight": 25}, {"pause": {}}, {"weight": 50}, {"pause": {}}, rollbackWindow="1h")
 
 INSTALL: Event = (2 * LOADING, ask("vllm:2"))
@@ -158,6 +175,21 @@ RUNS: dict[str, tuple[Spec, list[Event], str]] = {
             (LOADING + 10, annotate("abort")),
             (300, nothing),
         ],
+        "Reverted",
+    ),
+    "a bandit that earns, after an experiment": (
+        CONTESTS,
+        [
+            INSTALL,
+            (LOADING + 90, counted((160, 1600), (240, 1600))),
+            *[(100.0, counted((10, 100), (40, 100)))] * 14,
+            (1500, nothing),
+        ],
+        "Stable",
+    ),
+    "an experiment that is lost": (
+        CONTESTS,
+        [INSTALL, (LOADING + 90, counted((240, 1600), (160, 1600))), (300, nothing)],
         "Reverted",
     ),
     "passed step by step with the same words": (

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.traffic import GatewayTraffic
+from modelrollout.rollout.contest import running
 from modelrollout.rollout.model import Plan
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.invariants import check_plan, check_rest, check_rotation
@@ -37,6 +38,9 @@ MIXED_STEPS = [
     {"pause": {}},
     {"weight": 50, "for": "1m"},
 ]
+COUNTERS = {"successes": "sum(orders{$arm})", "users": "sum(visitors{$arm})"}
+EXPERIMENT = {"name": "tone", "metric": COUNTERS, "baseline": "0.10", "smallestEffect": "0.05", "split": 25}
+BANDIT = {"name": "earns", "reward": COUNTERS, "every": "5m", "looks": 3}
 SPECS: dict[str, Spec] = {
     "canary by weights": spec_of(),
     "canary with metrics": spec_of(analysis=METRICS),
@@ -51,6 +55,9 @@ SPECS: dict[str, Spec] = {
         evaluations=[
             {"name": "golden", "policy": {"configMap": "q"}, "when": "afterPromotion", "onFail": "revert"}
         ]
+    ),
+    "an experiment and a bandit": with_steps(
+        {"experiment": EXPERIMENT}, {"bandit": BANDIT}, analysis=METRICS
     ),
     "canary by pod counts": with_steps({"weight": 20}, {"weight": 50, "for": "1m"}, traffic=SERVICE_ONLY),
     "blue/green by selector": spec_of(traffic=SERVICE_ONLY, strategy={"blueGreen": {"warmFor": "1m"}}),
@@ -192,6 +199,11 @@ class Rollout(RuleBasedStateMachine):
         else:
             self.world.evaluate(state)
 
+    @precondition(lambda self: running(view_of(self.operator)) is not None)
+    @rule(hits=st.sampled_from([40, 60, 90]), users=st.sampled_from([100, 300, 2100]))
+    def users_are_counted(self, hits: int, users: int) -> None:
+        self.operator.count((0.6 * users, 3 * users), (hits / 100 * users, users))
+
     @rule(mismatch=st.sampled_from([None, "asked for 5 %, counted 40 %"]))
     def the_split_is_counted(self, mismatch: str | None) -> None:
         self.world.split_mismatch = mismatch
@@ -217,6 +229,8 @@ class Rollout(RuleBasedStateMachine):
         world.propagate()
         for _ in range(40):
             world.evaluate("passed")
+            if running(view_of(self.operator)) is not None:
+                self.operator.count((600, 6000), (400, 2000))
             self.operator.judged(30 * 60)
             if self.operator.status.phase in ("Stable", "Watching", "Reverted"):
                 break

@@ -13,12 +13,16 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
+from modelrollout.analysis.contest.shares import Count
+from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.inputs.observation import Look
 from modelrollout.api.names import LAST_ORDER, Role
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic, named_by
 from modelrollout.api.traffic import Traffic
+from modelrollout.rollout import contest
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import (
     Action,
@@ -50,6 +54,7 @@ from modelrollout.rollout.model import (
     Widen,
 )
 from modelrollout.rollout.revision import describe, revision_of
+from modelrollout.rollout.view import View
 from modelrollout.traffic.router import Reading, Split
 
 START = 1_800_000_000.0
@@ -138,6 +143,7 @@ class World:
     measured: str | None = None
     left_behind: float | None = None
     outlook: Outlook | None = None
+    tally: Tally | None = None
     restarted: dict[str, str] = field(default_factory=dict)
     """Revision -> which restart its pods had last."""
     alarms: Alarms | None = None
@@ -255,6 +261,7 @@ class World:
             left_behind=self.left_behind,
             outlook=self.outlook,
             alarms=self.alarms,
+            tally=self.tally,
             gates=dict(self.gates),
             unmade=self.unmade,
             changed=self.changed,
@@ -490,6 +497,18 @@ class Operator:
         if self.calls_left is not None:
             self.calls_left -= 1
         self.writes += 1
+
+    def count(self, stable: tuple[float, float], canary: tuple[float, float]) -> None:
+        """A look closes in which the experiment or the bandit in progress counted (hits, users) of both
+        arms."""
+        world = self.world
+        view = View(world.effective, self.status, world.observe(), world.now)
+        known, step = contest.running(view), self.status.step
+        assert known is not None
+        assert step is not None
+        tally = contest.tally(view) or Tally(contest.key(step) or "")
+        look = Look(max(tally.until, world.now - 30), world.now)
+        world.tally = tally.fold(look, Count(*stable), Count(*canary), known[2])
 
     def settle(self, limit: int = 60) -> Plan:
         """Passes until there is nothing to do at this moment."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from modelrollout.api.contest import ContestStatus
 from modelrollout.api.names import REVISION_LABEL
 from modelrollout.api.objects import Body, Object, labels_of, name_of
 from modelrollout.api.printable import printable
@@ -176,6 +177,16 @@ def _steps(status: Status, page: Page) -> Iterator[Line]:
             begun = status.step.started_at
             now = f", {spell(page.now - unix(begun))} so far" if begun else ", not begun"
             yield (Span(f"{marks.now} {words}{now}", "cyan bold"),)
+            yield from _contest(status.step.contest, page)
+
+
+def _contest(contest: ContestStatus | None, page: Page) -> Iterator[Line]:
+    """What an experiment or a bandit takes, and how it ended."""
+    if contest is None:
+        return
+    weight = f", {contest.weight} % now" if contest.weight is not None else ""
+    said = f"{contest.result}: {contest.message}" if contest.result else f"{contest.planned}{weight}"
+    yield from wrapped((Span("     "),), " " * 5, printable(said), page.width)
 
 
 def _evidence(analysis: AnalysisStatus | None, page: Page) -> Iterator[Line]:
