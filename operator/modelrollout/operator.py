@@ -43,26 +43,26 @@ class NoDiffs(kopf.DiffBaseStorage):
 
 
 def settings(*, clusterwide: bool) -> kopf.OperatorSettings:
-    it = kopf.OperatorSettings()
+    chosen = kopf.OperatorSettings()
     # An operator for some namespaces may lack the right to list them all, and the CRDs: a kind that is
     # installed later is then found at the next start.
-    it.scanning.disabled = not clusterwide
-    it.persistence.finalizer = FINALIZER
-    it.persistence.diffbase_storage = NoDiffs()
-    it.posting.enabled = False
-    it.watching.server_timeout = 300
-    it.watching.client_timeout = 330
-    it.networking.request_timeout = 30
-    it.networking.error_backoffs = Patiently()
-    it.background.instant_exit_timeout = 1.0
-    it.background.cancellation_polling = 1.0
+    chosen.scanning.disabled = not clusterwide
+    chosen.persistence.finalizer = FINALIZER
+    chosen.persistence.diffbase_storage = NoDiffs()
+    chosen.posting.enabled = False
+    chosen.watching.server_timeout = 300
+    chosen.watching.client_timeout = 330
+    chosen.networking.request_timeout = 30
+    chosen.networking.error_backoffs = Patiently()
+    chosen.background.instant_exit_timeout = 1.0
+    chosen.background.cancellation_polling = 1.0
     for kind, label in LABELS.items():
         group, _, version = kind.api_version.rpartition("/")
-        it.watching.label_selectors[group, version, kind.resource] = label
-    it.watching.field_selectors["", CONFIG_MAP.api_version, CONFIG_MAP.resource] = (
+        chosen.watching.label_selectors[group, version, kind.resource] = label
+    chosen.watching.field_selectors["", CONFIG_MAP.api_version, CONFIG_MAP.resource] = (
         "metadata.name!=kube-root-ca.crt"
     )
-    return it
+    return chosen
 
 
 def handlers(loop: Loop) -> kopf.OperatorRegistry:

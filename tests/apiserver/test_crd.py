@@ -32,7 +32,6 @@ ACCEPTED = {
     "a step as long as a look": steps({"weight": 5, "for": "30s"}),
     "a short step with shorter looks": steps({"weight": 5, "for": "5s"}, analysis__interval="5s"),
     "any step without analysis": steps({"weight": 5, "for": "1s"}, analysis=REMOVE),
-    "an analysis by the default metrics": but(analysis={"prometheus": {"address": "http://prometheus:9090"}}),
     "a curve": but(strategy__canary={"curve": {"shape": "exponential", "for": "1m30s"}}),
     "blue/green": blue_green(),
     "evaluations before any traffic, and after some": steps(

@@ -6,11 +6,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from modelrollout.api.objects import Object
+from modelrollout.api.objects import Body, Object, name_of
 from modelrollout.api.stored import status_in_part
-from modelrollout.cli.reach import add_flags, reached, run
+from modelrollout.cli.one_rollout import answer, parser_of
 from modelrollout.cli.screen.lines import Line, Span
-from modelrollout.cli.screen.output import add_output, show, write
+from modelrollout.cli.screen.output import show, write
 
 
 @dataclass(frozen=True)
@@ -27,31 +27,25 @@ class Change:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="modelrollout diff",
-        description="Show what the revision on trial changes of the one that serves; when none is on trial, "
-        "what the serving one changed of the one that is still warm. Exit code 0: shown, 1: there are no "
-        "two revisions to compare, 2: it could not be asked for.",
+    return parser_of(
+        "diff",
+        "Show what the revision on trial changes of the one that serves; when none is on trial, what the "
+        "serving one changed of the one that is still warm. Exit code 0: shown, 1: there are no two "
+        "revisions to compare, 2: it could not be asked for.",
     )
-    made.add_argument("name", metavar="NAME", help="the ModelRollout")
-    add_output(made)
-    add_flags(made)
-    return made
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parser().parse_args(argv)
-    return run("diff", lambda: _diff(options))
+    return answer(parser(), argv, _tell)
 
 
-async def _diff(options: argparse.Namespace) -> int:
-    async with reached(options) as at:
-        body = await at.rollout(options.name)
+def _tell(body: Body, output: str | None) -> int:
     found = change_of(body)
-    if options.output:
-        write(asdict(found) | {"changes": list(found.changes)} if found else None, options.output)
+    if output:
+        write(asdict(found) | {"changes": list(found.changes)} if found else None, output)
     elif found is None:
-        print(f"No revision of {options.name} is on trial, and none before the serving one is still warm.")
+        name = name_of(body)
+        print(f"No revision of {name} is on trial, and none before the serving one is still warm.")
     else:
         show(lines(found))
     return 0 if found else 1

@@ -12,12 +12,12 @@ from typing import Any
 import yaml
 
 from modelrollout.api.names import PREFIX
-from modelrollout.api.objects import Object, annotations_of, name_of
+from modelrollout.api.objects import Body, Object, annotations_of, name_of
 from modelrollout.api.status import Condition, Status
 from modelrollout.api.stored import status_in_part
-from modelrollout.cli.reach import add_flags, reached, run
+from modelrollout.cli.one_rollout import answer, parser_of
 from modelrollout.cli.screen.lines import Line, Span, wrapped
-from modelrollout.cli.screen.output import add_output, page, show, write
+from modelrollout.cli.screen.output import page, show, write
 from modelrollout.cli.screen.tree import Page, phase_style
 from modelrollout.rollout.commands import given
 
@@ -68,28 +68,21 @@ class Explanation:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="modelrollout explain",
-        description="Say why a rollout is where it is, what would move it, and what a person can do now. "
-        "Exit code 0: explained, 2: it could not be asked for.",
+    return parser_of(
+        "explain",
+        "Say why a rollout is where it is, what would move it, and what a person can do now. Exit code 0: "
+        "explained, 2: it could not be asked for.",
     )
-    made.add_argument("name", metavar="NAME", help="the ModelRollout")
-    add_output(made)
-    add_flags(made)
-    return made
 
 
 def main(argv: Sequence[str]) -> int:
-    options = parser().parse_args(argv)
-    return run("explain", lambda: _explain(options))
+    return answer(parser(), argv, _tell)
 
 
-async def _explain(options: argparse.Namespace) -> int:
-    async with reached(options) as at:
-        body = await at.rollout(options.name)
+def _tell(body: Body, output: str | None) -> int:
     found = explanation(body)
-    if options.output:
-        write(asdict(found) | {part: [*asdict(found)[part]] for part in ("why", "can")}, options.output)
+    if output:
+        write(asdict(found) | {part: [*asdict(found)[part]] for part in ("why", "can")}, output)
     else:
         show(lines(found, page()))
     return 0

@@ -77,7 +77,7 @@ def _canary(made: Converted, given: Body, documents: Sequence[Body], wishes: Wis
     service = given.get("stableService")
     made.spec["traffic"] = {"service": service or made.name}
     if not service:
-        text = f"there is none; clients are taken to call the Service {made.name}. Write theirs."
+        text = f"is not given, so the Service is taken to be {made.name}; write the one that clients call."
         made.note(f"{at}.stableService", text)
     if given.get("canaryService"):
         own = f"{made.spec['traffic']['service']}-canary"

@@ -38,7 +38,8 @@ def convert(body: Body, _documents: Sequence[Body], wishes: Wishes) -> Converted
     take_pods(made, template, "spec.predictor", asked)
     made.spec["traffic"] = {"service": f"{made.name}-predictor"}
     made.note(
-        "spec.predictor", f"clients are taken to call the Service {made.name}-predictor; name your route."
+        "spec.predictor",
+        f"the Service that clients call is taken to be {made.name}-predictor; name your route.",
     )
     if wishes.prometheus:
         made.spec["analysis"] = {"prometheus": {"address": wishes.prometheus.rstrip("/")}}
