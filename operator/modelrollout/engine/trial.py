@@ -13,7 +13,8 @@ from typing import Any
 
 from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.contest.tally import Tally
-from modelrollout.analysis.evidence.guard import Guarded, breakdowns, guard_plan
+from modelrollout.analysis.evidence.guard import Guarded, guard_plan, guards
+from modelrollout.analysis.evidence.past import Past, Pasts, with_look
 from modelrollout.analysis.evidence.quiet import is_quiet
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.evidence.verdict import Evidence, StateMismatch, Verdict, VerdictKind
@@ -71,6 +72,8 @@ class Trial:
     looks_without_arrivals: int = 0
     identified_at: float = 0.0
     """When the rollout's Secret was read, unix seconds."""
+    pasts: Pasts = field(default_factory=dict)
+    """What the control did in the looks before the promotion, by metric."""
     guarded: tuple[Guarded, ...] = ()
     """What is judged after promotion, when the control has no users."""
     guard: Evidence | None = None
@@ -94,6 +97,7 @@ class Trial:
             self.looked = Looked.from_state(state["looked"])
             self.warnings = dict(state["warnings"])
             self.proof = SplitProof.from_state(state["proof"])
+            self.pasts = {name: Past.from_state(kept) for name, kept in state.get("pasts", {}).items()}
             self._restore_guard(state.get("guard"), planned)
             self.tally = Tally.from_state(state["tally"]) if state.get("tally") else None
         except (StateMismatch, KeyError, StopIteration, TypeError, ValueError):
@@ -114,6 +118,7 @@ class Trial:
             "plannedLooks": self.planned_looks,
             "accelerators": list(self.question.arms.accelerators),
             "evidence": self.evidence.to_state(),
+            "pasts": {name: past.to_state() for name, past in self.pasts.items()},
             "guard": self.guard.to_state() if self.guard is not None else None,
             "looked": self.looked.to_state(),
             "warnings": dict(self.warnings),
@@ -148,7 +153,7 @@ class Trial:
     def _stand_guard(self) -> bool:
         """Whether the promoted revision is judged against what the control was; begun at the first pass."""
         if self.guard is None and self.stage.name != GUARD and self.evidence is not None:
-            self.guarded = breakdowns(self.evidence)
+            self.guarded = guards(self.evidence, self.pasts)
             plan = guard_plan(self.guarded, self.planned_looks)
             if plan is not None:
                 self.guard, self.verdict = Evidence.fresh(plan), None
@@ -157,7 +162,7 @@ class Trial:
     def _restore_guard(self, state: Mapping[str, Any] | None, planned: int) -> None:
         if state is None or self.evidence is None:
             return
-        self.guarded = breakdowns(self.evidence)
+        self.guarded = guards(self.evidence, self.pasts)
         plan = guard_plan(self.guarded, planned)
         self.guard = Evidence.from_state(plan, state) if plan is not None else None
 
@@ -206,6 +211,8 @@ class Trial:
             return True
         seen = counted.observations if self.stage.judged else self._untold(counted)
         self.evidence, self.verdict = self.evidence.fold(look, seen)
+        if self.stage.name != GUARD:
+            self.pasts = with_look(self.pasts, self.evidence.plan.metrics, seen)
         begun = self.evidence.step.terms if self.verdict.step_looks == 1 else None
         self.looked = self.looked.fold(
             look,

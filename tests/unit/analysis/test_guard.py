@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from dataclasses import replace
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from modelrollout.analysis.evidence.guard import Guarded, guard_of, guard_plan
+from modelrollout.analysis.evidence.past import BLOCK, MOST_BLOCKS, MOST_EDGES, Past
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Observation, Ratio
@@ -51,8 +53,8 @@ def guards(rng: np.random.Generator, hour: float) -> tuple[Guarded, Guarded]:
     """Learned from four hours before `hour`."""
     hours = [hour - 4 + i / 120 for i in range(480)]
     errors, slow = (
-        guard_of(ERRORS, [share(rng, h) for h in hours]),
-        guard_of(LATENCY, [latency(rng, h) for h in hours]),
+        guard_of(ERRORS, Past.of([share(rng, h) for h in hours])),
+        guard_of(LATENCY, Past.of([latency(rng, h) for h in hours])),
     )
     assert errors is not None
     assert slow is not None
@@ -95,14 +97,36 @@ def test_the_old_revision_without_users_is_not_asked() -> None:
 
 def test_what_cannot_be_judged_without_a_control_is_left_out() -> None:
     some = [Events(1.0, 100.0)] * 40
-    assert guard_of(Metric("restarts", Kind.COUNTING, Tolerance(1.5)), some) is None
-    assert guard_of(ERRORS, [Ratio(1.0, 100.0)] * 5) is None
+    assert guard_of(Metric("restarts", Kind.COUNTING, Tolerance(1.5)), Past.of(some)) is None
+    assert guard_of(ERRORS, Past.of([Ratio(1.0, 100.0)] * 5)) is None
     assert guard_plan([], WINDOW) is None
     limit = replace(ERRORS, tolerance=Tolerance(0, 0.01))
-    assert guard_of(limit, []) == Guarded(limit)
+    assert guard_of(limit, Past()) == Guarded(limit)
 
 
 def test_other_buckets_than_in_the_past_hold() -> None:
     _, slow = guards(np.random.default_rng(5), 12)
     other = Observation(latency_histogram(random.Random(1), 50, edges=(0.3, 3.0)))
     assert slow.seen(other).problem is not None
+
+
+def test_what_is_kept_of_the_past_is_small_and_comes_back_from_status_as_it_was() -> None:
+    rng = np.random.default_rng(6)
+    long = Past.of([share(rng, h / 120) for h in range(20 * BLOCK * MOST_BLOCKS)])
+    slow = Past.of([latency(rng, 12) for _ in range(40)])
+    for past in (long, Past.of([share(rng, 1) for _ in range(7)]), slow, Past()):
+        text = json.dumps(past.to_state())
+        assert Past.from_state(json.loads(text)) == past
+        assert len(text) < 1100
+    edges = tuple(float(edge) for edge in range(MOST_EDGES + 1))
+    assert Past.of([Histogram(edges, (1.0,) * (len(edges) + 1))]) == Past()
+
+
+def test_a_look_without_traffic_and_numbers_that_are_no_counts_are_not_kept() -> None:
+    nothing = [Ratio(0.0, 0.0), Ratio(math.nan, 5.0), Ratio(9.0, 5.0), Histogram((1.0,), (0.0, 0.0))]
+    assert Past.of(nothing) == Past()
+
+
+def test_other_buckets_begin_the_past_of_latency_anew() -> None:
+    before, after = Histogram((1.0,), (5.0, 1.0)), Histogram((2.0,), (3.0, 1.0))
+    assert Past.of([before] * 40 + [after]) == Past(1, latency=after)

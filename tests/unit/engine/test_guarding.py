@@ -23,7 +23,7 @@ IDLE = Ratio(0, 0)
 
 
 def promoted(looks=20):
-    """A trial whose rollout is over: the control has answered some thousand requests."""
+    """A trial whose rollout is over: the control has answered 150 requests a look."""
     rng, trial = random.Random(5), begun(stage_at(2, 0.0))
     for _ in range(looks):
         trial.fold(Counted(trial.next_look(), seen(rng, 10.0, 0.5)))
@@ -31,12 +31,12 @@ def promoted(looks=20):
     return trial
 
 
-def after(trial, *shares, n=100, control=IDLE):
+def after(trial, *shares, n=100, control=IDLE, latency=NOTHING):
     """The verdicts of looks in which these shares of the requests fail, the control without users."""
     found = []
     for share in shares:
         canary = Ratio(round(share * n), n)
-        row = {ERRORS: Observation(canary, control), LATENCY: Observation(NOTHING, NOTHING)}
+        row = {ERRORS: Observation(canary, control), LATENCY: Observation(latency, NOTHING)}
         assert trial.fold(Counted(trial.next_look(), row))
         found.append(trial.judgement())
     return found
@@ -49,6 +49,24 @@ def test_a_breakdown_after_promotion_reverts_within_two_looks_wherever_it_begins
     assert all(each.kind is not VerdictKind.FAIL for each in said[:healthy])
     assert said[-1].kind is VerdictKind.FAIL
     assert said[-1].reason in {"Catastrophic", "CanaryWorse"}
+
+
+def test_a_few_points_of_errors_and_a_latency_far_beyond_the_past_revert_too():
+    """By the margins that the looks of the control before the promotion give."""
+    assert after(promoted(40), *[0.08] * 30)[-1].kind is VerdictKind.FAIL
+    slow, usual = (latency_histogram(random.Random(2), 100, factor) for factor in (12.0, 1.5))
+    said = after(promoted(40), *[0.0] * 12, latency=slow)
+    assert said[-1].kind is VerdictKind.FAIL
+    assert LATENCY in said[-1].message
+    assert all(each.kind is not VerdictKind.FAIL for each in after(promoted(40), *[0.0] * 60, latency=usual))
+
+
+def test_looks_after_the_promotion_are_no_past():
+    trial = promoted(40)
+    kept = dict(trial.pasts)
+    after(trial, *[0.08] * 3)
+    assert trial.pasts == kept
+    assert {name: past.looks for name, past in kept.items()} == {ERRORS: 40, LATENCY: 40}
 
 
 def test_twice_the_errors_of_another_hour_are_no_breakdown():
@@ -66,9 +84,9 @@ def test_silence_never_reverts_and_never_speaks_for_what_was_promoted(kind):
 
 
 def test_a_restart_in_the_window_goes_on_with_the_same_guard():
-    lived, died = promoted(), promoted()
+    lived, died = promoted(40), promoted(40)
     for trial in (lived, died):
-        after(trial, 0.01, 0.3)
+        after(trial, 0.01, 0.1)
     again = Trial(CASE, question(), GUARD, 1)
     assert again.restore(json.loads(json.dumps(died.to_state())))
     again.enter(GUARD)

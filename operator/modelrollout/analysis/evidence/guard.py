@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelrollout.analysis.betting.edges import exceedances
+from modelrollout.analysis.evidence.past import Past, Pasts
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Direction, Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.inputs.observation import Arm, Histogram, Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.inputs.observation import Histogram, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
 from modelrollout.analysis.kinds.latency import above_edge
@@ -26,7 +27,6 @@ BREAKDOWN = 0.2
 SLOW_SHARE = 0.5
 LEAST_UNITS = 1000.0
 """Requests of the control that say what its share of bad ones is."""
-_BLOCK = 10
 _LEAST_LOOKS = 30
 
 
@@ -53,38 +53,41 @@ class Guarded:
         return Observation(Ratio(above_edge(turned, self.edge), sum(turned.counts)))
 
 
-def guard_of(metric: Metric, past: Sequence[Arm]) -> Guarded | None:
-    """The metric against its own past: looks of the control, oldest first. None where it cannot be judged
-    without a control: counted events, scores and scalars, and with fewer than 30 looks of the past."""
-    usable = [arm for arm in past if arm.fault() is None]
+def guards(evidence: Evidence, pasts: Pasts) -> tuple[Guarded, ...]:
+    """What can be guarded after a rollout: by the looks of its control, and a share of requests by the
+    control's mean where there were too few of them."""
+    found = []
+    for name, standing in evidence.standings().items():
+        guarded = guard_of(standing.metric, pasts.get(name, Past()))
+        if guarded is None:
+            control = standing.reading.control
+            guarded = _by_the_mean(standing.metric, Ratio(control.bad, control.n))
+        if guarded is not None:
+            found.append(guarded)
+    return tuple(found)
+
+
+def guard_of(metric: Metric, past: Past) -> Guarded | None:
+    """The metric against its own past. None where it cannot be judged without a control: counted events,
+    scores and scalars, and with fewer than 30 looks of the past."""
     if metric.kind is Kind.RATIO and metric.tolerance.ratio == 0:
         return Guarded(metric)
-    if len(usable) < _LEAST_LOOKS:
+    if past.looks < _LEAST_LOOKS:
         return None
-    if metric.kind is Kind.RATIO:
-        return _share(metric, [arm for arm in usable if isinstance(arm, Ratio)])
-    if metric.kind is Kind.HISTOGRAM:
-        return _latency(metric, [checks.histogram(metric, arm) for arm in usable])
+    if metric.kind is Kind.RATIO and past.latency is None:
+        return _share(metric, past)
+    if metric.kind is Kind.HISTOGRAM and past.latency is not None:
+        return _latency(metric, checks.histogram(metric, past.latency))
     return None
 
 
-def breakdowns(evidence: Evidence) -> tuple[Guarded, ...]:
-    """What can be guarded with what the rollout itself counted of the control: a share of requests has broken
-    down when it is 20 points beyond the control's mean. A metric with too few requests of the control is left
-    out, unless it has an absolute limit."""
-    found = []
-    for standing in evidence.standings().values():
-        metric, control = standing.metric, standing.reading.control
-        if metric.kind is not Kind.RATIO:
-            continue
-        if metric.tolerance.ratio == 0:
-            found.append(Guarded(metric))
-        elif control.n >= LEAST_UNITS:
-            usual = round(control.bad / control.n, 6)
-            limit = usual + BREAKDOWN
-            if limit < 1:
-                found.append(Guarded(_alone(metric, limit, usual, limit)))
-    return tuple(found)
+def _by_the_mean(metric: Metric, control: Ratio) -> Guarded | None:
+    """A share of requests has broken down when it is 20 points beyond the control's mean."""
+    if metric.kind is not Kind.RATIO or control.total < LEAST_UNITS:
+        return None
+    usual = round(control.bad / control.total, 6)
+    limit = usual + BREAKDOWN
+    return Guarded(_alone(metric, limit, usual, limit)) if limit < 1 else None
 
 
 def guard_plan(guarded: Sequence[Guarded], looks: int, risk: float = RISK) -> Plan | None:
@@ -94,13 +97,10 @@ def guard_plan(guarded: Sequence[Guarded], looks: int, risk: float = RISK) -> Pl
     return Plan(tuple(each.metric for each in guarded), false_revert_risk=risk, planned_looks=max(looks, 1))
 
 
-def _share(metric: Metric, past: Sequence[Ratio]) -> Guarded | None:
-    blocks = [checks.block(metric, arm, None) for arm in past]
-    parts = [blocks[i : i + _BLOCK] for i in range(0, len(blocks), _BLOCK)]
-    counted = [(sum(b.x1 for b in part), sum(b.n1 for b in part)) for part in parts]
+def _share(metric: Metric, past: Past) -> Guarded | None:
+    blocks = [checks.block(metric, Ratio(bad, units), None) for bad, units in past.counted]
+    counted = [(block.x1, block.n1) for block in blocks]
     total = sum(n for _, n in counted)
-    if total <= 0:
-        return None
     # a block with hardly any request is no worst one: one more request of average badness in each
     usual = sum(x for x, _ in counted) / total
     worst = max((x + usual * total / len(counted)) / (n + total / len(counted)) for x, n in counted)
@@ -109,17 +109,13 @@ def _share(metric: Metric, past: Sequence[Ratio]) -> Guarded | None:
     return Guarded(_alone(metric, limit, usual, max(worst + BREAKDOWN, limit)))
 
 
-def _latency(metric: Metric, past: Sequence[Histogram]) -> Guarded | None:
-    edges = past[-1].edges
-    counts = [sum(column) for column in zip(*(h.counts for h in past if h.edges == edges), strict=True)]
-    if sum(counts) <= 0:
-        return None
-    beyond = exceedances(Histogram(edges, tuple(counts)))
+def _latency(metric: Metric, past: Histogram) -> Guarded | None:
+    beyond = exceedances(past)
     place = next((i for i, share in enumerate(beyond) if share <= 0.01), None)
     if place is None:
         return None
     alone = _alone(metric, SLOW_SHARE, beyond[place], None)
-    return Guarded(replace(alone, direction=Direction.INCREASE_IS_BAD), edges[place], metric)
+    return Guarded(replace(alone, direction=Direction.INCREASE_IS_BAD), past.edges[place], metric)
 
 
 def _alone(metric: Metric, limit: float, usual: float, broken: float | None) -> Metric:
