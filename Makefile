@@ -24,7 +24,7 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
-.PHONY: venv lint unit sweep tools apiserver cluster crd pages
+.PHONY: venv lint unit sweep tools apiserver cluster crd pages rooms
 SLOWEST := --durations=10 --durations-min=1
 # Tests of this tier wait more than they work, so each of two processes has a control plane of its own.
 PLANES := 2
@@ -71,6 +71,9 @@ pages: $(VENV)/ready ## write docs/reasons.md, the tables of docs/metrics.md and
 	PYTHONPATH=operator $(PY) -m tests.reasons
 	PYTHONPATH=operator $(PY) -m modelrollout.analysis.packs.page docs/metrics.md
 	PYTHONPATH=operator $(PY) -m tests.screens
+
+rooms: $(VENV)/ready ## files, lines and imports of each room; ARGS=v0.1.0 for those of a commit
+	@$(PY) -m tests.rooms $(ARGS)
 
 # ── the test bed ─────────────────────────────────────────────────────────────────────────────────
 
