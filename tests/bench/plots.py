@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.information import units_to_pass, units_to_revert
+from modelrollout.analysis.betting.ladder import terms_of
 from tests.bench import many, peers
 from tests.bench.contest import DELTA, JUDGED, LOOKS, passed, plan_of, reverted, rules_of
+from tests.bench.serving_world import README
 from tests.bench.worlds import Size, steady
 
 SEED = 20261121
@@ -46,6 +49,27 @@ def false_reverts(rollouts: int) -> plt.Figure:
         panel.set(title=f"{n1} + {n0} requests a look", xlabel="looks")
     panels[0].set_ylabel("healthy rollouts reverted, %")
     panels[0].legend(fontsize=7, frameon=False)
+    return figure
+
+
+def ladder(_rollouts: int) -> plt.Figure:
+    """What each step proves before the next one: rectangles of the same area, users times harm."""
+    figure, panel = plt.subplots(figsize=(5.4, 3.0))
+    weights = [*(step.weight for step in README), 1.0]
+    for before, weight in itertools.pairwise(weights):
+        margin = terms_of(weight, 1.0, 1.0).margin
+        panel.add_patch(plt.Rectangle((0, 0), 100 * weight, margin, fc=OURS, ec=OURS, alpha=0.18))
+        panel.plot([0, 100 * weight, 100 * weight], [margin, margin, 0], color=OURS, lw=1.5)
+        text = f"the step at {100 * before:g} % proves {margin:g} ×"
+        panel.text(
+            100 * weight, margin, f" {text}", fontsize=7, va="bottom", ha="right" if weight == 1 else "left"
+        )
+    panel.set(
+        xlim=(0, 105),
+        ylim=(0, 5),
+        xlabel="share of the users that the next step risks, %",
+        ylabel="worse by at most, × tolerance",
+    )
     return figure
 
 
@@ -113,7 +137,13 @@ def tolerance(rollouts: int) -> plt.Figure:
     return figure
 
 
-FIGURES = {"false-reverts": false_reverts, "evidence": evidence, "delay": delay, "tolerance": tolerance}
+FIGURES = {
+    "false-reverts": false_reverts,
+    "ladder": ladder,
+    "evidence": evidence,
+    "delay": delay,
+    "tolerance": tolerance,
+}
 
 
 def _plain(axes: Axes, ticks: list[float]) -> None:

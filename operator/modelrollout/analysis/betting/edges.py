@@ -26,7 +26,7 @@ RARE = 0.01
 _MOST = 0.98
 _MOST_TOLERATED = 0.995
 _MOST_EDGES = 4
-WORST = 3.0
+_WORST = 3.0
 """An edge decides when it tells at least one part in so many of what the best one tells."""
 _TELLING = 1.5e-4
 """Nats per canary request below which a pass takes 20,000 of them: such an edge shows nothing."""
@@ -80,7 +80,7 @@ def edge_margins(
         return tuple(known.get(edge, EdgeMargin(edge, 1.0, floor)) for edge in sorted(given))
     often = [margin for margin in margins if RARE < margin.exceedance <= _MOST]
     best = sorted(often, key=lambda margin: -tells(margin))[:_MOST_EDGES]
-    deciding = [m for m in best if tells(m) >= tells(best[0]) / WORST]
+    deciding = [m for m in best if tells(m) >= tells(best[0]) / _WORST]
     last = max((m.edge for m in deciding), default=-math.inf)
     tail = [margin for margin in margins if margin.exceedance <= RARE and margin.edge > last][:1]
     return tuple(sorted([*deciding, *tail], key=lambda m: m.edge)) or (margins[-1],)

@@ -2,9 +2,9 @@
 
 One test per decision edge on "beyond this edge"; `betting.edges` finds the edges that tell most. Against the
 canary their average counts. For it the edge that tells most must be shown to be not worse: what is slower as
-a whole is slower there. Of the others that the control often exceeds a third as much is asked, so that harm
-in a part of the values holds it; edges that the user chose must all be shown. A pass says nothing of what
-lies between two edges, so a metric whose buckets are too coarse for the tolerance cannot pass. The edge
+a whole is slower there. The others that the control often exceeds must lean to the canary's side, so that
+harm in a part of the values holds it; edges that the user chose must all be shown. A pass says nothing of
+what lies between two edges, so a metric whose buckets are too coarse for the tolerance cannot pass. The edge
 beyond the control's 99th percentile only objects: to prove that hardly any request gets there takes thousands
 of them, however wide the tolerance in scale.
 """
@@ -19,7 +19,7 @@ from itertools import accumulate
 from typing import Any
 
 from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, Block, Margin
-from modelrollout.analysis.betting.edges import RARE, WORST, Coarse, coarseness, edge_margins, tells
+from modelrollout.analysis.betting.edges import RARE, Coarse, coarseness, edge_margins, tells
 from modelrollout.analysis.betting.information import detectable
 from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.betting.ladder import StepTerms, widened_edge
@@ -39,6 +39,9 @@ from modelrollout.analysis.packing import pack, single, unpack
 BASELINE_UNITS = 200.0
 """Observations of the control that make a baseline when none was given."""
 _LEAST_UNIT = 0.002
+_LEANS = 6.0
+"""Of the edges that tell less a pass asks one part in so many of the evidence. A third is what the weakest
+shows of an equal canary when the best is proven, and by chance it is often half of that."""
 _PLAINLY = 2.0
 """Times the tolerance beyond which a mean counts against the canary: only its own looks show its noise."""
 _NO_LOOKS = Series()
@@ -59,7 +62,7 @@ class Edges:
     """The edges that speak for the canary when it passes."""
     proven: tuple[int, ...]
     """Those of them that a pass must prove: the one that tells most, or all that the user chose. The others
-    tell less, and less is asked of them."""
+    tell less and must lean to the canary's side."""
     grid: tuple[float, ...]
     """Differences at the shown edge that are worth telling apart."""
 
@@ -323,11 +326,10 @@ class LatencyTest:
         return self.harm_before + self.harm.log_e(1.0)
 
     def _log_promote(self, edges: Edges) -> float:
-        """Of the edges that must be proven; of the others, which tell up to `WORST` times less, so much
-        less."""
+        """Of the edges that must be proven; the others tell less, and must only lean to the canary's side."""
         proven = min(self.evidence[i].log_promote for i in edges.proven)
         least = min(self.evidence[i].log_promote for i in edges.proving)
-        return min(proven, WORST * least if least > 0 else least)
+        return min(proven, least * _LEANS if least > 0 else least)
 
     def _judged_by_mean(self) -> str:
         looks = self.excess.looks
