@@ -225,7 +225,8 @@ async def open_golden(policy: Policy, path: Path, given: str | None, files: Exit
 
 
 async def _fetched(url: str, files: ExitStack, redaction: Redaction | None) -> Path:
-    """A copy of what is at the address; redacted line by line before it is on a disk, where it has to be."""
+    """Copy what is at the address to a file. Where it has to be redacted, that happens line by line, before
+    it is on a disk."""
     folder = files.enter_context(tempfile.TemporaryDirectory())
     file = Path(folder) / (url.rpartition("/")[2] or "golden.jsonl")
     try:

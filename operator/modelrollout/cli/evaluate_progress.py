@@ -70,8 +70,8 @@ def _span(seconds: float) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """The whole text or the old one: whoever reads never sees a part. A file that cannot be replaced, as the
-    one that a container's runtime mounted for its last words, is written in place."""
+    """Write the whole text or leave the old one, so that a reader never sees a part. A file that cannot be
+    replaced, as the one that a container's runtime mounted for its last words, is written in place."""
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         beside.write_text(text, encoding="utf-8")

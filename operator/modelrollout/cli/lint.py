@@ -81,7 +81,7 @@ def findings(file: str, body: Mapping[str, Any]) -> list[Finding]:
 
 
 def impossible(body: Mapping[str, Any], spec: Spec) -> Iterator[str]:
-    """What the operator would answer with `Accepted=False`, whatever the cluster is like."""
+    """What the operator would answer with `Accepted=False` in any cluster."""
     if (refused := refusal(spec, router_for(spec.traffic, spec.strategy))) is not None:
         yield refused.message
     analysis = analysis_of(spec)
@@ -112,7 +112,7 @@ def switched(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def advice(spec: Spec) -> Iterator[str]:
-    """What will be carried out and is hardly meant."""
+    """What would be carried out, but is probably not what the person means."""
     if spec.model.uri.startswith("hf://") and spec.model.revision is None:
         yield (
             "spec.model.revision is not written, so each pod loads what the repository holds when it starts, "

@@ -36,7 +36,7 @@ from modelrollout.telemetry import Telemetry
 log = structlog.get_logger()
 
 STEP_DOWN = 5.0
-"""Seconds to end in order after the Lease is lost; then the process ends anyhow."""
+"""Seconds to end in order after the Lease is lost; after them the process ends in any case."""
 SWITCH = 0.0005
 """Seconds after which a counting thread lets the event loop go on; Python's 5 ms would be felt by an abort,
 which crosses the loop a dozen times."""
@@ -113,7 +113,7 @@ async def serve(settings: Settings) -> int:
 def _receiving(
     settings: Settings, alertmanager: Alertmanager
 ) -> contextlib.AbstractAsyncContextManager[None]:
-    """Followers listen too, and refuse."""
+    """Followers listen too, and refuse each request."""
     if not settings.alertmanager_listen:
         return contextlib.nullcontext()
     receiver = Receiver(alertmanager, Path(settings.alertmanager_token))
@@ -216,7 +216,7 @@ def _listen_to_signals(stop: asyncio.Event) -> None:
 
 
 async def _hold(lease: Lease, stop: asyncio.Event) -> None:
-    """Keep the Lease. When it is lost, end in order, or at any rate."""
+    """Keep the Lease. When it is lost, end in order, and after some seconds in any case."""
     try:
         await lease.hold()
     except LeaseLost as error:

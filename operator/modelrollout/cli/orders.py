@@ -33,7 +33,7 @@ class Verb:
 
     help: str
     annotation: str
-    """Without its prefix."""
+    """The name of the annotation, without its prefix."""
 
 
 VERBS = {
@@ -51,7 +51,7 @@ VERBS = {
 
 
 _LIFTED = {"resume": "paused", "unkill": "killed"}
-"""What an annotation that is taken off had made of the rollout."""
+"""The state of the rollout that ends when the annotation is taken off."""
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ class Unrecorded(Exception):
 class Recounted:
     record: Record
     differences: tuple[str, ...]
-    """By what the evidence that the record gives differs from the one in status, a sentence each."""
+    """Where the evidence that the record gives differs from the one in status, a sentence for each metric."""
 
 
 async def recount(resource: Mapping[str, Any], prometheus: str | None = None) -> Recounted:
@@ -165,5 +165,6 @@ def _numbers(reading: Reading) -> Sequence[float]:
 
 
 def _alike(some: Sequence[float], others: Sequence[float]) -> bool:
-    """But for the last digits, which depend on the order in which Prometheus lists the pods."""
+    """Whether they are equal except for the last digits, which depend on the order in which Prometheus lists
+    the pods."""
     return all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-6) for a, b in zip(some, others, strict=True))

@@ -27,11 +27,12 @@ FRACTIONS = tuple(0.98 * 0.5**k for k in range(11))
 LOG_STAKES_EVEN = (-math.log(len(FRACTIONS)),) * len(FRACTIONS)
 LOG_STAKES_ABOVE = tuple(math.log(share) for share in (0.3, 0.3, 0.2, *(0.2 / 8,) * 8))
 _NARROW = 0.1
-"""A limit this near to the good end, as a part of the range, needs small stakes: there all get the same."""
+"""A limit this near to the good end, as a part of the range, needs small stakes: there all of them
+get the same capital."""
 LOG_STAKES_BELOW = tuple(math.log(share) for share in (0.4, 0.3, 0.15, *(0.15 / 8,) * 8))
 """Most candidates answer nearly as the baseline does: most of the capital bets on that."""
 _CERTAIN = 600.0
-"""Log of a factor that settles it."""
+"""Log of a factor that stands for an infinite one."""
 _GRID = 1000
 """Intervals are made from values rounded to this many parts of the range."""
 
@@ -111,8 +112,8 @@ def _log_factors(gap: float, room: float) -> list[float]:
 def interval(
     values: Mapping[tuple[float, float], int], low: float, high: float, risk: float
 ) -> tuple[float, float]:
-    """Where the mean lies, but for `risk`, at all numbers of cases together. `values` counts (value, weight)
-    pairs, as `counted` makes them."""
+    """The interval that holds the mean at all numbers of cases together, with probability 1 - `risk`.
+    `values` counts (value, weight) pairs, as `counted` makes them."""
     if not values:
         return low, high
     mean = sum(x * w * n for (x, w), n in values.items()) / sum(w * n for (_, w), n in values.items())

@@ -38,9 +38,9 @@ def exported(
 ) -> Iterator[dict[str, Any]]:
     """New cases from (place, record) pairs, redacted and deduplicated against `known` fingerprints.
 
-    A record has `messages` or `prompt`, as a gateway logs them, or `case` and `question`, as a run
-    stores them. The answer that was bad goes to the metadata; what would have been right is for a person to
-    write. Raises Mistaken for a record that asks nothing.
+    A record has `messages` or `prompt`, as a gateway logs them, or `case` and `question`, as a run stores
+    them. The bad answer goes to the metadata; a person writes what would have been right. Raises Mistaken for
+    a record that asks nothing.
     """
     seen = set(known)
     for place, record in records:

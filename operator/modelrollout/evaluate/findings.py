@@ -60,7 +60,8 @@ class Arm:
 
 
 class Findings:
-    """Collected case by case, from records as the results file has them; of the texts only the worst stay."""
+    """Collected case by case, from records as the results file has them. Only the texts of the worst cases
+    are kept."""
 
     def __init__(self, trial: Trial) -> None:
         self._trial = trial

@@ -20,7 +20,7 @@ _LONGEST = 24_000
 """Characters of a question or an answer that a judge sees."""
 _LONGEST_REASON = 300
 _MOST_BRACES = 64
-"""A reply with more of them is no mark with a word around it."""
+"""Characters. A longer reply is more than a mark with a word around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,8 @@ def _reason(given: dict[str, Any] | None) -> str:
 
 
 def _object(reply: str) -> dict[str, Any] | None:
-    """The only JSON object in the reply: fences, and what a model thinks aloud before it, are left out."""
+    """The only JSON object in the reply. Fences around it, and what a model thinks aloud before it, are left
+    out."""
     text = reply.rpartition("</think>")[2]
     decoder, found, at = json.JSONDecoder(), [], text.find("{")
     for _ in range(_MOST_BRACES):

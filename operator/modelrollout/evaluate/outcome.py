@@ -1,7 +1,7 @@
 """What a run says to those who watch it from outside: a line while it goes on, a verdict at its end.
 
-The line is the last one of its log, the verdict the summary that its container leaves behind. Whatever is not
-exactly one of the verdicts, with the exit code that belongs to it, says nothing about the model.
+The line is the last one of its log, the verdict the summary that its container leaves behind. A summary that
+is not exactly one of the verdicts, with the exit code that belongs to it, says nothing about the model.
 """
 
 from __future__ import annotations

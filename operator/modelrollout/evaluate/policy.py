@@ -151,7 +151,7 @@ class Policy(Written):
     max_unjudged: Share = 0.1
     stop_early: bool = True
     tags: Literal["fail", "warn", "ignore"] = "fail"
-    """What a tag means that is proven to be worse by itself."""
+    """What follows when one tag is proven to be worse by itself."""
 
     @field_validator("dataset", mode="before")
     @classmethod

@@ -52,8 +52,8 @@ class Verdict:
 
     @cached_property
     def tags(self) -> tuple[GateResult, ...]:
-        """The gates of single tags. Each has an interval that takes longer than the verdict, so they are
-        computed for those who show them."""
+        """The gates of single tags. The interval of each takes longer than the verdict, so they are computed
+        only where they are shown."""
         return tuple(_result(self._trial, line) for line in self._trial.lines if line.tag is not None)
 
     @property
@@ -80,7 +80,7 @@ def judge(trial: Trial, ended: bool = False) -> Verdict:
 def decided(trial: Trial) -> bool:
     """Whether a further case can be saved: asked after every case, so it computes no numbers for people.
 
-    A pass waits for the other cases while something looks worse that needs no proof, such as a tag.
+    While something that needs no proof looks worse, such as a tag, a pass waits for the other cases.
     """
     kind, reason = _rule(trial)
     if reason in ("Unanswered", "Unjudged", "Unscored"):
@@ -196,7 +196,8 @@ def _asked(trial: Trial) -> str:
 
 
 def _doubts(trial: Trial) -> bool:
-    """Whether something looks worse that no proof is asked for: it is worth the remaining cases."""
+    """Whether something looks worse although no proof of it is asked for: then the remaining cases are worth
+    asking."""
     unproven = [line for line in trial.lines if line.tag is not None or not line.claim.must_prove]
     return any(line.looks_worse for line in unproven)
 

@@ -7,6 +7,6 @@ from pydantic.alias_generators import to_camel
 
 
 class Written(BaseModel):
-    """The base of all that people write for an evaluation."""
+    """The base of all models of what people write for an evaluation."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)

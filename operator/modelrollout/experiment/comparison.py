@@ -118,8 +118,8 @@ def ranks(arms: Arms, risk: float) -> Compared:
 def ratios(arms: Arms, risk: float) -> Compared:
     """Sums over sums, with the error by user from the delta method (Deng, Knoblich and Lu, KDD 2018).
 
-    Requests of one user resemble each other: to count requests as if they were users finds differences that
-    are not there.
+    Requests of one user resemble each other: counting requests as if they were users would find differences
+    that are not there.
     """
     assert arms.stable_per is not None
     assert arms.canary_per is not None
@@ -137,7 +137,7 @@ def ratios(arms: Arms, risk: float) -> Compared:
 
 
 def share_mismatch(stable: int, canary: int, split: int) -> float:
-    """p-value of so uneven a number of users, if the split is what was asked for (sample-ratio test)."""
+    """p-value of the numbers of users, if the split is what was asked for (sample-ratio test)."""
     total = stable + canary
     if total == 0:
         return 1.0

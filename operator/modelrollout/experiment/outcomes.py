@@ -1,4 +1,4 @@
-"""Rows of an outcome log -> one outcome per user, the thing that was dealt out and so the thing that counts.
+"""Rows of an outcome log -> one outcome per user: users were dealt out to the arms, so users are counted.
 
 A row has `user` and `time`, may have `arm`, and has any of the metrics' fields:
 

@@ -1,6 +1,7 @@
 """The effect with its interval over the users so far, as a picture.
 
-It is drawn once the experiment has ended: before, it invites to stop where it looks best.
+It is drawn only once the experiment has ended: an earlier picture would tempt people to stop where it looks
+best.
 """
 
 from __future__ import annotations

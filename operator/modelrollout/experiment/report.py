@@ -59,7 +59,7 @@ class Guarded:
     limit: float
     """The most that it may be worse, in the metric's unit."""
     broken: bool
-    """Even the end of the interval that is kindest to the canary is beyond the limit."""
+    """Whether even that end of the interval that is best for the canary is beyond the limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def _arms(users: tuple[User, ...], name: str, per: str | None = None) -> Arms:
 
 
 def _planned_users(users: tuple[User, ...], planned: Size) -> tuple[User, ...]:
-    """The first users, up to the one with whom both arms have as many as planned."""
+    """The first users, up to the one who completes the planned number in both arms."""
     left: dict[str, int] = {"stable": planned.stable, "canary": planned.canary}
     for number, user in enumerate(users, 1):
         left[user.arm] -= 1

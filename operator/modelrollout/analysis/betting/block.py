@@ -22,7 +22,7 @@ LOG_STAKES_BETTER = (math.log(0.5), *(math.log(0.5 / len(BETTER)),) * len(BETTER
 _EPS, _NEAR = 1e-9, 1e-4
 _LEAST, _GREATEST = 1e-7, 0.999
 _LOST = -20.0
-"""Log of a factor after which a bet is lost: what starts anew with every look is worth far more."""
+"""Log of a factor after which a bet counts as lost: bets that start with later looks are worth far more."""
 
 
 class Margin(NamedTuple):

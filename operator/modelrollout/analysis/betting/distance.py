@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 _NORMAL = NormalDist()
 _LEAST_LOG = -700.0
-"""Of a risk; smaller ones are as good as none."""
+"""Log of the least risk that is computed with; a smaller one counts as this one."""
 
 
 def ks_of_counts(before: Sequence[float], after: Sequence[float]) -> tuple[float, int]:

@@ -27,7 +27,7 @@ _MOST = 0.98
 _MOST_TOLERATED = 0.995
 _MOST_EDGES = 4
 _WORST = 3.0
-"""An edge decides when it tells at least one part in so many of what the best one tells."""
+"""An edge decides when its evidence per request is at least the best edge's divided by this."""
 _TELLING = 1.5e-4
 """Nats per canary request below which a pass takes 20,000 of them: such an edge shows nothing."""
 _NORMAL = NormalDist()
@@ -66,9 +66,9 @@ def edge_margins(
 ) -> tuple[EdgeMargin, ...]:
     """The margins that "slower by the factor `scale`" means at the edges that decide.
 
-    Up to four edges decide: those that tell most per request about an equal canary, as far as they tell a
-    third as much as the best. The next edge of the tail above them can only object. `floor` is the absolute
-    part that is tolerated; `given` are edges that the user chose.
+    Up to four edges decide: those that give the most evidence per request about an equal canary, and at least
+    a third of what the best one gives. The next edge of the tail above them can only object. `floor` is the
+    absolute part that is tolerated; `given` are edges that the user chose.
     """
     beyond, floor = exceedances(baseline), max(floor, FLOOR)
     margins = [
@@ -100,8 +100,8 @@ def coarseness(baseline: Histogram, scale: float, floor: float = 0.0) -> Coarse 
 
 
 def tells(margin: EdgeMargin) -> float:
-    """Nats per canary request that an equal canary shows at this edge: of the scale alone, for the absolute
-    part says nothing about it."""
+    """Nats per canary request that an equal canary shows at this edge. Only the scale counts, because the
+    absolute part says nothing about it."""
     share = margin.exceedance
     if not 0 < share < margin.ratio * share < _MOST_TOLERATED:
         return 0.0

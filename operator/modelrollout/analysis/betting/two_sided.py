@@ -107,7 +107,8 @@ class TwoSided(NamedTuple):
 
     @property
     def log_promote(self) -> float:
-        """Of the margin, or of the step's wider one: what holds the one holds the other."""
+        """The stronger evidence for the canary: at the margin, or at the wider one of the step. A canary that
+        keeps the margin keeps the wider one, too."""
         proven = self.promote.log_e(LOG_STAKES_BETTER)
         return max(proven, self.wide.log_e(LOG_STAKES_BETTER)) if self.wide.looks else proven
 

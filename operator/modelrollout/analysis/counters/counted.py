@@ -137,7 +137,7 @@ class Counted:
         return next((terms for terms in part if {t.selector.family for t in terms} <= self._live), None)
 
     def lost(self, part: Part) -> bool:
-        """Whether it was counted by a process that is gone, and by nobody now."""
+        """Whether only processes that are gone have counted it."""
         families = set() if isinstance(part, Known) else {t.selector.family for terms in part for t in terms}
         return bool(families & self._lost) and not families & self._live
 

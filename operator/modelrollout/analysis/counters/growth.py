@@ -30,15 +30,15 @@ class Window:
 
 
 def growth(group: Sequence[Series], target: Target, window: Window) -> list[float]:
-    """For each series of one process, by how much it grew in the look. Values that are no numbers stay so."""
+    """For each series of one process, by how much it grew in the look; NaN stays NaN."""
     begun_again = _resets(group, target, window.look)
     renamed = {each for each in _renamed(group, target) if each[1] not in begun_again}
     return [_grown(series, target, begun_again, renamed, window) for series in group]
 
 
 def _resets(group: Sequence[Series], target: Target, look: Look) -> frozenset[float]:
-    """Scrapes in the look before which all counters of the process had been at 0. One counter that fell tells
-    it for all: another may have overtaken its old value already.
+    """Scrapes in the look before which all counters of the process had been at 0. If one counter fell, all
+    began anew: another may have passed its old value already.
 
     Samples of other looks are not read: a past of hundreds of looks is counted with all its samples at hand.
     """

@@ -13,7 +13,7 @@ Side = Literal["canary", "control"]
 
 
 class Split(StrEnum):
-    """What divides the users' requests, as far as a proxy's counters tell."""
+    """What divides the users' requests between the arms, as a proxy's counters can show it."""
 
     SERVICES = "services"  # a route with weights on <service>-stable and <service>-canary
     SUBSETS = "subsets"  # a route with weights on the subsets of one host

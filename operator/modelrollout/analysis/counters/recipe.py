@@ -58,15 +58,17 @@ class Recipe:
     warm_up: bool = True
     """Leave young processes out."""
     lazy: bool = True
-    """The first part's series may be absent while they would be 0: made when something is first counted. Not
-    so where a process makes all of them at once: then absent means that its version does not count it."""
+    """The first part's series may be absent while they would be 0: made when something is first counted.
+    False where a process makes all of them at once, so that an absent one means that its version does not
+    count it."""
     whole: bool = False
     """Every counter of the first part must be there: one that is missing is not 0, as where it is chosen by
     the edge of a bucket. Then the first part may count a unit twice, and is at most the second."""
     with_sum: bool = False
     """histogram: count the sum of the values, too; it is judged where the buckets are too coarse."""
     counts_at: Moment = Moment.ARRIVAL
-    """When a request is counted; what is no request's (restarts) is counted as it happens."""
+    """When a request is counted. What belongs to no request, such as a restart, is counted when it
+    happens."""
     expression: str | None = None
     """scalar: PromQL with $arm, one number per arm; instead of parts."""
 

@@ -28,7 +28,7 @@ class Place:
 
     @property
     def process(self) -> tuple[str, str]:
-        """The same for everybody who scrapes it."""
+        """What names the process whoever scrapes it."""
         return self.pod, self.instance
 
 

@@ -93,8 +93,9 @@ class Target:
         return seen[0] if found - horizon > 2 * (self.interval(until) or 0.0) else -math.inf
 
     def born(self, first: float, horizon: float) -> bool:
-        """Whether nobody can have counted it before `first`: it never answered since `horizon`, and its
-        process is younger than that. An unscraped process of old has a past that belongs to no look."""
+        """Whether it cannot have counted anything before `first`: it has not answered since `horizon`, and
+        its process is younger than that. An older process that nobody scraped has a past that belongs to no
+        look."""
         began = self.began(first)
         return not self.answered_within(horizon, first) and began is not None and began >= horizon
 
@@ -114,7 +115,7 @@ def targets_of(series: Iterable[Series]) -> dict[Place, Target]:
 
 
 def _changes(series: Series | None) -> tuple[tuple[float, float], ...]:
-    """The first sample of each value in a row."""
+    """The first sample of each run of equal values."""
     if series is None:
         return ()
     samples = zip(series.times, series.values, strict=True)

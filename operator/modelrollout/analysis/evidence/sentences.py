@@ -58,7 +58,7 @@ def _what(metric: Metric, reading: Reading) -> str:
 
 def _between(reading: Reading) -> tuple[float, float] | None:
     """The interval, unless it says the opposite of stronger evidence: the two are made in different ways, and
-    where one of them is decided the other is of no use to anybody."""
+    beside a decision an interval that contradicts it helps nobody."""
     if reading.interval95 is None or reading.tolerated is None:
         return reading.interval95
     low, high = reading.interval95

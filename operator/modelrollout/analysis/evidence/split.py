@@ -21,7 +21,7 @@ ODDS = (0.5, 0.8, 1.25, 2.0)
 RISK = 0.001
 """At most this share of correctly split rollouts is ever called mismatched."""
 _CAP = -math.log(RISK) / 3
-"""Log of the greatest factor of one look: how sticky sessions are, a few looks must show first."""
+"""Log of the greatest factor of one look: a few looks must first show how sticky sessions are."""
 _STAKES = (-math.log(len(ODDS)),) * len(ODDS)
 _SCHEDULE = Schedule(restart=True)
 

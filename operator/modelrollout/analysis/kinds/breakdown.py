@@ -22,7 +22,7 @@ class Breakdown(NamedTuple):
     def fold(
         self, block: Block, usual: float, margin: Margin, learned: float | None, schedule: Schedule
     ) -> Breakdown:
-        """One more look; `usual` is the control's bad share before it, `learned` the noise of the past."""
+        """Add a look; `usual` is the control's bad share before it, `learned` the noise of the past."""
         thin, part = thinned(block)
         past = None if learned is None else 1 + (learned - 1) * part
         worse, _ = log_factors(thin, usual, margin, self.control.phi(past), proves=False)

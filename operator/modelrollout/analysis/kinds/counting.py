@@ -26,7 +26,7 @@ from modelrollout.analysis.noise.noise import Noise
 from modelrollout.analysis.packing import pack, unpack
 
 _STEPS = 100
-"""Of ten percent each, up to the greatest ratio that is asked whether it would be found."""
+"""Steps of ten percent, up to the greatest ratio of which it is asked whether it would be found."""
 _RATIOS = (
     0.02,
     0.1,
@@ -200,5 +200,5 @@ def _add(a: Events, b: Events) -> Events:
 
 
 def _variance(events: Events) -> float:
-    """Of the events in one unit of exposure, were they independent."""
+    """Variance of the events in one unit of exposure, if they were independent."""
     return (events.count + 0.5) / events.exposure if events.exposure > 0 else 0.0

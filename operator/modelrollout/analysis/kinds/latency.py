@@ -91,7 +91,7 @@ class Edges:
 
 
 def edges_of(metric: Metric, baseline: Histogram) -> Edges:
-    """Where it is decided. `baseline` and the result are turned so that more is worse."""
+    """The edges that decide. `baseline` and the result are turned so that more is worse."""
     ratio, absolute = metric.tolerance.ratio, metric.tolerance.absolute
     given = [_turned(metric, edge) for edge in metric.edges]
     found = metric.margins or edge_margins(baseline, ratio, absolute, given)
@@ -266,7 +266,7 @@ class LatencyTest:
         return begun if step.carry else begun._at_another_load()
 
     def _at_another_load(self) -> LatencyTest:
-        """What was seen of the arms' difference holds for the load of then."""
+        """Begin anew with the arms' difference: what was seen of it holds for the load before."""
         return replace(
             self,
             running=self.running.at_another_load(),
@@ -314,7 +314,8 @@ class LatencyTest:
         )
 
     def _log_revert(self) -> float:
-        """Of the edges on average; together with that of the mean where the buckets are too coarse."""
+        """The average evidence of the edges, together with that of the mean where the buckets are too
+        coarse."""
         edges = log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE)
         if self.coarse is None:
             return edges
@@ -322,11 +323,13 @@ class LatencyTest:
 
     @property
     def _log_harm(self) -> float:
-        """Of the mean against the canary, over all loads; at each change half waits for the next load."""
+        """Evidence of the mean against the canary, over all loads. At each change of load, half of what is
+        left waits for the next one."""
         return self.harm_before + self.harm.log_e(1.0)
 
     def _log_promote(self, edges: Edges) -> float:
-        """Of the edges that must be proven; the others tell less, and must only lean to the canary's side."""
+        """The least evidence among the edges that must be proven. The other edges show less, so they
+        must only lean to the canary's side."""
         proven = min(self.evidence[i].log_promote for i in edges.proven)
         least = min(self.evidence[i].log_promote for i in edges.proving)
         return min(proven, least * _LEANS if least > 0 else least)

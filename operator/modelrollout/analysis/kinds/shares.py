@@ -99,8 +99,8 @@ class SharesTest:
         )
 
     def fold_breakdown(self, canary: Arm, control: Arm | None, begun: float) -> SharesTest:
-        """A look in which most of the `begun` requests of the canary have not ended: those that fail at once
-        have. It says only whether so many of them failed that the canary has broken down."""
+        """Fold a look in which most of the `begun` requests of the canary have not ended, while those that
+        fail at once have. It shows only whether so many failed that the canary has broken down."""
         block = checks.block(self.metric, canary, control)
         return replace(self, breakdown=self._broken(block._replace(n1=max(block.n1, begun + block.x1))))
 

@@ -14,9 +14,9 @@ from modelrollout.analysis.noise.dispersion import PRIOR_LOOKS
 
 MOST_UNITS = 200.0
 """A look counts for at most so many units in each arm. Noise that a whole look shares does not shrink with
-the number of requests: without this, one noisy look of a busy service is proof of anything."""
+the number of requests: without this, one noisy look of a busy service would prove anything."""
 UNKNOWN = 2.0
-"""Times the noise of independent requests that is reckoned with until the control's looks tell."""
+"""The noise that is assumed until the control's looks show it; independent requests have 1."""
 _LEAST_VARIANCE = 1e-6
 
 

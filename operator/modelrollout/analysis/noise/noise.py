@@ -32,12 +32,12 @@ class Noise:
         return self.phi is not None
 
     def for_proofs(self, phi: float) -> float:
-        """phi of the evidence for the canary: where nothing is known, noise is not taken for absent."""
+        """phi of the evidence for the canary: unknown noise is not taken for none."""
         return phi if self.known or not self.watch else max(phi, UNKNOWN)
 
     @property
     def slow(self) -> float:
-        """How many times the whole noise is what jumps show of it."""
+        """How many times larger the whole noise is than the part that the jumps between looks show."""
         return max(self.phi / (self.short or self.phi), 1.0) if self.phi is not None else 1.0
 
     @property

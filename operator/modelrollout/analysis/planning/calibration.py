@@ -27,7 +27,7 @@ LEAST_LOOKS = 30
 """Looks of history below which no design effect is claimed."""
 
 _LEAST_SEEN = 100.0
-"""Requests beyond an edge below which nothing is said of how they come."""
+"""With fewer requests beyond an edge, nothing is said about whether they come in bursts."""
 Halves = tuple[Arm, Arm]
 """One look of history: one half of the control's pods and the other."""
 

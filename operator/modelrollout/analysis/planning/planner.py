@@ -99,7 +99,7 @@ def demands(
 
 
 def _proof_phi(metric: Metric) -> float:
-    """What the evidence for an equal canary is divided by."""
+    """The design effect that the evidence for an equal canary is divided by."""
     return Noise.of(metric).for_proofs(metric.phi or 1.0)
 
 

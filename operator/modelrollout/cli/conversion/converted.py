@@ -17,7 +17,7 @@ class Unconvertible(Exception):
 
 @dataclass(frozen=True)
 class Wishes:
-    """What the person says because the manifests do not."""
+    """What the person gives by flags because the manifests do not say it."""
 
     model: str | None = None
     """Address of the model, such as hf://org/name."""
@@ -40,11 +40,11 @@ class Converted:
         return {"apiVersion": API_VERSION, "kind": KIND, "metadata": meta, "spec": self.spec}
 
     def note(self, place: str, text: str) -> None:
-        """Say something of a field of the object that is converted."""
+        """Add a note about a field of the object that is converted."""
         self.notes.append(f"{place}: {text}")
 
     def no_equal(self, where: str, given: Body, known: Sequence[str]) -> None:
-        """A note for each field that nothing was made of."""
+        """Add a note for each field that has no equal here."""
         for name in given:
             if name not in known:
                 self.note(f"{where}.{name}", "has no equal and is left out.")

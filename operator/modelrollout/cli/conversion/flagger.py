@@ -97,11 +97,12 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
 
 
 MOST_HEADERS = 4
-"""As many as one match of ours can ask for."""
+"""The number of headers that one match of ours can ask for."""
 
 
 def _exact(each: Body) -> dict[str, Any] | None:
-    """A match of Istio as one of ours, with all its headers; None where it asks for more than values."""
+    """A match of Istio as one of ours, with all its headers; None where it asks for something other than
+    exact values."""
     headers = each.get("headers") or {}
     if set(each) != {"headers"} or not 1 <= len(headers) <= MOST_HEADERS:
         return None

@@ -40,7 +40,8 @@ def written(seconds: int) -> str:
 def tidied(
     made: Converted, steps: Sequence[dict[str, Any]], where: str, *, judged: bool
 ) -> list[dict[str, Any]]:
-    """Steps whose weights grow, that a Service can make where there is no route, and that last a look."""
+    """The steps, changed so that weights grow, that a Service can make them where there is no route, and that
+    each lasts a look."""
     traffic = made.spec.get("traffic", {})
     by_pods = not ("gateway" in traffic or "istio" in traffic)
     out: list[dict[str, Any]] = []

@@ -111,7 +111,7 @@ def _port(container: Body, flags: Mapping[str, str]) -> int | None:
 
 
 def _overlay(pod: Body, container: Body, others: Sequence[Body]) -> dict[str, Any]:
-    """What the pod is beside the server's own fields."""
+    """What the pod has in addition to the server's own fields."""
     more = {name: value for name, value in container.items() if name not in _OURS}
     own = [{"name": CONTAINER, **more}] if more else []
     return {**pod, **({"containers": [*own, *others]} if own or others else {})}

@@ -24,7 +24,7 @@ Line = tuple[Span, ...]
 
 @dataclass(frozen=True)
 class Marks:
-    """The letters that are no words."""
+    """The symbols that a page uses in addition to words."""
 
     branch: str
     last: str
@@ -73,7 +73,7 @@ def wrapped(first: Line, rest: str, text: str, width: int, style: str = "") -> l
 
 
 def bar(share: float, cells: int, marks: Marks) -> str:
-    """A bar of so many cells. One that is not full looks so, however near the end it is."""
+    """A bar of so many cells. A bar looks full only when it is full, however near the end it is."""
     filled = cells if share >= 1 else min(int(max(share, 0.0) * cells), cells - 1)
     return marks.full * filled + marks.empty * (cells - filled)
 

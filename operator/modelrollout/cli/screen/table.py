@@ -65,7 +65,7 @@ def endings(body: Object) -> list[Line]:
 
 
 def columns(rows: Sequence[Row]) -> list[Line]:
-    """Rows under each other, every column as wide as its longest text."""
+    """The rows as lines, every column as wide as its longest text."""
     if not rows:
         return []
     clean = [[Span(printable(span.text), span.style) for span in row] for row in rows]

@@ -42,7 +42,7 @@ def _citations(case: Case, answer: Answer) -> float | None:
 
 def _names(text: str) -> list[str]:
     """What stands in brackets, one name each: "[doc-1; 2]" are doc-1 and 2. A word, such as [sic], is taken
-    for a citation only where a context is called so."""
+    for a citation only where a context has that name."""
     parts = [part.strip().lower() for found in _CITED.findall(text) for part in re.split("[,;]", found)]
     return [_PREFIX.sub("", part) for part in parts]
 

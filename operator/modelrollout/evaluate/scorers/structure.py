@@ -23,7 +23,7 @@ def valid_json(_spec: specs.Json) -> Scorer:
 
 
 def json_schema(spec: specs.JsonSchema) -> Scorer:
-    """Schemas are data: a reference out of the schema is refused, nothing is fetched."""
+    """Refuse a reference that leads out of the schema: a schema is data, and nothing is fetched for it."""
     jsonschema = library("jsonschema", "json-schema", "scorers")
     if spec.schema_ is not None:
         _check(jsonschema, spec.schema_, f'The schema of the scorer "{spec.name}"')
