@@ -78,6 +78,10 @@ class Settings(BaseModel):
     alertmanager_repeat: Duration = "5m"
     """Its repeat_interval for this receiver. When nothing has come for so long, alerts from it are silent."""
 
+    registry_allowed: tuple[str, ...] = ()
+    """The only registries of models that rollouts may name, as host or host:port, `*.` for any name below;
+    none: all. Metadata services of machines are never asked."""
+
     evaluation_image: str = ""
     """The image of the Jobs that run evaluations, which is the operator's own or one made from it; none: no
     evaluation is run."""
@@ -111,6 +115,7 @@ LISTS = {
     "namespace": "NS",
     "prometheus_allowed": "HOST[:PORT]",
     "prometheus_credentials": "ADDRESS=FOLDER",
+    "registry_allowed": "HOST[:PORT]",
     "notify_when": "TRANSITION",
     "notify_allowed": "HOST[:PORT]",
 }

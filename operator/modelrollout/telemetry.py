@@ -79,6 +79,11 @@ class Telemetry:
             "whose",
             "result",
         )
+        self.registry_turns = self._counter(
+            "modelrollout_registry_turns",
+            "How often registries of models were asked and brought up to date, by what became of it.",
+            "result",
+        )
         self._shown: dict[tuple[str, str], Shown] = {}
         self._turned = time.monotonic()
         self.synced: Callable[[], bool] = lambda: False

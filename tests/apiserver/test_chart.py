@@ -21,6 +21,7 @@ EVERYTHING = {
     "imagePullSecrets": [{"name": "pull"}],
     "notify": {"secret": "chat", "when": ["waiting"], "secrets": ["team"], "allowed": ["*.corp.example"]},
     "alertmanager": {"enabled": True, "secret": "posts", "repeatInterval": "2m"},
+    "registry": {"allowed": ["mlflow.mlops:5000"], "secrets": ["mlflow"]},
     "extraArgs": ["--log-level=debug"],
     "extraEnv": [{"name": "A", "value": "b"}],
     "nodeSelector": {"pool": "ops"},
@@ -91,7 +92,12 @@ def test_messages_go_by_the_administrators_secret_and_by_those_that_he_lists():
     for (kind, name), role in objects.items():
         if (kind, name) == ("Role", OPERATOR):
             rights = [rule for rule in role["rules"] if "secrets" in rule["resources"]]
-            assert [(rule["resourceNames"], rule["verbs"]) for rule in rights] == [(["team"], ["get"])]
+            found = [(rule["resourceNames"], rule["verbs"]) for rule in rights]
+            assert found == [(["mlflow"], ["get"]), (["team"], ["get"])]
+
+
+def test_registries_are_asked_only_where_the_administrator_lists_them():
+    assert settings_of(operator_of(rendered(EVERYTHING))).registry_allowed == ("mlflow.mlops:5000",)
 
 
 def test_alertmanager_posts_to_a_port_of_its_own_with_a_token_and_only_where_it_is_enabled():

@@ -137,7 +137,7 @@ def test_get_mr_shows_what_one_asks_first(control_plane, living):
     columns = ["NAME", "PHASE", "STEP", "WEIGHT", "VERDICT", "READY", "REVISION", "OPERATOR", "AGE"]
     assert head.split() == columns
     wide = control_plane.kubectl("get", "mlops", "-o", "wide").splitlines()[0]
-    assert wide.split()[-4:] == ["CANARY", "CANARY-READY", "P95", "MESSAGE"]
+    assert wide.split()[-5:] == ["CANARY", "CANARY-READY", "P95", "MODEL", "MESSAGE"]
 
 
 def test_kubectl_explains_every_field_that_a_user_writes(control_plane):

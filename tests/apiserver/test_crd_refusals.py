@@ -26,6 +26,7 @@ from tests.apiserver.manifests import (
 )
 
 LIMITS = {"timeToFirstToken": "1", "timePerOutputToken": "0.05"}
+MLFLOW = {"address": "http://mlflow.mlops:5000", "follow": True}
 
 
 def experiment(**changes):
@@ -273,9 +274,45 @@ REFUSED = {
         "with 5 replicas it can be [17, 29, 38, 44, 50, 100] percent, give or take 2 points",
     ),
     # ── the revision ──
-    "a registry alias": (
-        but(model__uri="mlflow://chat@champion"),
-        "(mlflow://) are not served yet: write the",
+    "a registered model without its registry": (
+        but(model__uri="mlflow://chat@challenger"),
+        "mlflow:// is looked up in an MLflow server: write its address in registry.address",
+    ),
+    "a registry without an address for a registered model": (
+        but(model__uri="mlflow://chat/7", registry={"follow": True}),
+        "write its address in registry.address",
+    ),
+    "an alias that is followed and moved": (
+        but(model__uri="mlflow://chat@champion", registry=MLFLOW),
+        "the operator itself moves registry.championAlias to what serves, so it cannot be followed",
+    ),
+    "another alias that is followed and moved": (
+        but(model__uri="mlflow://chat@live", registry={**MLFLOW, "championAlias": "live"}),
+        "the operator itself moves registry.championAlias to what serves, so it cannot be followed",
+    ),
+    "a registered model without alias and version": (
+        but(model__uri="mlflow://chat", registry=MLFLOW),
+        "mlflow://name@alias or mlflow://name/version",
+    ),
+    "an adapter that would have to be looked up": (
+        but(model__adapters=[{"name": "a", "uri": "hf://a/b@main"}]),
+        "write where the adapter lies",
+    ),
+    "a version said twice": (
+        but(model__uri="hf://a/b@main", model__revision="4c44"),
+        "uri and revision both say which version",
+    ),
+    "a registry that is asked all the time": (
+        but(registry={"interval": "5s"}),
+        "a registry is asked every ten seconds at most: write 10s or more",
+    ),
+    "a registry with a password in its address": (
+        but(registry={"address": "http://bob:secret@mlflow"}),
+        "a user name and password belong in a Secret",
+    ),
+    "an alias with a slash": (
+        but(registry={**MLFLOW, "championAlias": "a/b"}),
+        "write an alias as MLflow has them",
     ),
     "a served name with a control character": (
         but(model__servedName="chat\x1b[31m"),
@@ -287,19 +324,15 @@ REFUSED = {
     ),
     "a model without a scheme": (
         but(model__uri="Qwen/Qwen3-8B"),
-        "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket",
+        "write hf://org/name or hf://org/name@branch (a commit belongs in model.revision), s3://bucket",
     ),
     "a file that is not absolute": (
         but(model__uri="file://models/x"),
-        "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket",
+        "write hf://org/name or hf://org/name@branch (a commit belongs in model.revision), s3://bucket",
     ),
     "a revision after a colon": (
         but(model__uri="hf://meta-llama/Llama-3.1-8B:0e9e39f2"),
-        "write hf://org/name (what others write after : or @ belongs in model.revision)",
-    ),
-    "a revision after an @": (
-        but(model__uri="hf://meta-llama/Llama-3.1-8B@main"),
-        "belongs in model.revision",
+        "write hf://org/name or hf://org/name@branch (a commit belongs in model.revision)",
     ),
     "a Hugging Face name without its organisation": (but(model__uri="hf://llama"), "write hf://org/name"),
     "a control character in an address": (but(model__uri="pvc://a/b\x1b[31m"), "write hf://org/name"),

@@ -10,6 +10,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import httpx
+
 from modelrollout.api.names import FINALIZER, PREFIX, ROLLOUTS, RolloutKey
 from modelrollout.api.objects import SERVICE, Body, Ref, kind_of, named
 from modelrollout.cluster.cache import Cache
@@ -17,14 +19,18 @@ from modelrollout.cluster.kinds import LABELS, children, owner_of, trim
 from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
+from modelrollout.engine.registries import Registries
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
+from modelrollout.sources.access import Credentials
 from modelrollout.sources.alertmanager import Alertmanager, Post
 from modelrollout.sources.looks import Connect
 from modelrollout.sources.prometheus import Prometheus
+from modelrollout.sources.registry.api import Api
 from modelrollout.telemetry import Telemetry
 from tests.apiserver.scene import canary_percent, http_route, rollout, service
 from tests.shared.memory_cluster import MemoryCluster, Request, Store
+from tests.shared.memory_registry import MemoryRegistry
 from tests.shared.memory_world import HTTP_ROUTE, MemoryWorld
 
 START = 1_800_000_000.0
@@ -56,6 +62,7 @@ class Life:
         *,
         connect: Connect,
         deaf: set[str],
+        registry: MemoryRegistry,
     ) -> None:
         self._store = store
         self._deaf = deaf
@@ -70,6 +77,7 @@ class Life:
         self.posted.listen()
         self.looks = Looks(telemetry, turn, clock=store.now, connect=connect, alertmanager=self.posted)
         self.announcer = Announcer(sinks(self.cluster, Policy(), telemetry), telemetry)
+        self.registries = Registries(telemetry, clock=store.now, connect=self._registry(registry))
         self.loop = Loop(
             cluster=self.cluster,
             cache=Cache(owner_of, trim),
@@ -78,8 +86,22 @@ class Life:
             telemetry=telemetry,
             turn=turn,
             clock=store.now,
+            registries=self.registries,
         )
         self.looks.on_news = self.loop.wake
+
+    def _registry(self, registry: MemoryRegistry) -> Callable[[str, Credentials], Api]:
+        """The way to the registry, which ends with the process."""
+
+        async def handle(request: httpx.Request) -> httpx.Response:
+            try:
+                if not self.dead.is_set():
+                    return await registry.handle(request)
+            except Died:
+                self.dead.set()
+            raise Died
+
+        return lambda address, who: Api(address, who, httpx.MockTransport(handle))
 
     async def _before(self, request: Request) -> None:
         await self._unless_dead(self._outer_before, request)
@@ -159,6 +181,7 @@ class Life:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.looks.close()
+        await self.registries.close()
 
     def faults(self) -> list[BaseException]:
         """What ended a task that should have gone on."""
@@ -181,6 +204,7 @@ class MemoryOperator:
         self.world = MemoryWorld(self.store, loading)
         self.weights: list[int | None] = []
         """Every share of the canary that the route showed, in order, without repetitions."""
+        self.registry = MemoryRegistry()
         self.lives = 0
         self.requests: list[Request] = []
         """Of every life."""
@@ -215,6 +239,7 @@ class MemoryOperator:
                 self._answered,
                 connect=self._connect,
                 deaf=self.deaf,
+                registry=self.registry,
             )
             try:
                 await life.start()

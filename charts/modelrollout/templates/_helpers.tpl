@@ -96,6 +96,13 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
   resourceNames: {{- toYaml . | nindent 2 }}
   verbs: [get]
 {{- end }}
+{{- with .Values.registry.secrets }}
+# What rollouts show to their registry of models; these names and no others.
+- apiGroups: [""]
+  resources: [secrets]
+  resourceNames: {{- toYaml . | nindent 2 }}
+  verbs: [get]
+{{- end }}
 {{- with .Values.notify.secrets }}
 # Where rollouts have messages sent; these names and no others.
 - apiGroups: [""]

@@ -263,6 +263,7 @@ _METHODS: Mapping[str, Callable[..., Any]] = {
     "matches": lambda text, pattern: re2.search(pattern, text) is not None,
     "contains": lambda text, part: part in text,
     "startsWith": lambda text, start: text.startswith(start),
+    "endsWith": lambda text, end: text.endswith(end),
     "isSorted": lambda items: items == sorted(items),
     "format": _formatted,
 }

@@ -25,6 +25,7 @@ TRAFFIC_SPLIT = "TrafficSplit"  # the route holds the split that was asked for
 DECIDABLE = "Decidable"  # the traffic there is can decide every step in its time
 ANALYSED = "Analysed"  # the verdict on the step in progress
 PROMOTED = "Promoted"  # the revision that spec asks for serves all users
+REGISTRY = "RegistrySynced"  # the registry says what the cluster serves; there only where one is asked
 EVALUATED = "Evaluated"  # what the evaluations of the revision that serves say; there only where it has any
 FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
@@ -34,7 +35,7 @@ MANAGED = "Managed"  # only ever False: the operator was uninstalled; its next s
 
 TYPES = (
     *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, DECIDABLE, ANALYSED),
-    *(PROMOTED, REVERTED, KILL_SWITCH, EVALUATED, FINISHED, STALLED),
+    *(PROMOTED, REVERTED, KILL_SWITCH, EVALUATED, REGISTRY, FINISHED, STALLED),
 )
 
 
@@ -447,6 +448,25 @@ UNINSTALLED = Reason(
     "as they are. Deleting it now ends its pods and does not give the route back: for that, install the "
     "operator again first",
     warning=True,
+)
+
+MODEL_NOT_RESOLVED = Reason(  # passes by itself, so it is no end that a pipeline waits for
+    "ModelNotResolved", "It is not known yet what {uri} stands for{why}. The registry is asked again"
+)
+MODEL_NOT_FOUND = Reason("ModelNotFound", "{uri} stands for no weights: {why}")
+MODEL_PINNED = Reason("ModelPinned", "{uri} stands for {version}")
+REGISTRY_SYNCED = Reason("RegistrySynced", "The registry agrees with the cluster: {said}")
+REGISTRY_BEHIND = Reason(
+    "RegistryBehind",
+    "The registry may not agree with the cluster: {why}. The rollout does not wait for it; it is asked again",
+    warning=True,
+    transition="troubled",
+)
+ALIAS_SET_AGAIN = Reason(
+    "AliasSetAgain",
+    "Somebody moved the alias {alias} to {elsewhere}; it names {version} again, because that version serves",
+    warning=True,
+    transition="troubled",
 )
 
 NOT_DELIVERED = Reason(

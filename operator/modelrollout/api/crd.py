@@ -42,6 +42,7 @@ WIDE_COLUMNS = (
     ("Canary", "string", ".status.canary.revision", "The revision on trial"),
     ("Canary-Ready", "integer", ".status.canary.ready", "Ready pods of the revision on trial"),
     ("P95", "string", ".status.analysis.p95", "What 95 % of the values do not exceed, beside stable"),
+    ("Model", "string", ".status.pinned.version", "The version or commit that model.uri stands for"),
     ("Message", "string", ".status.message", "What it waits for, or what it decided"),
 )
 

@@ -9,14 +9,17 @@ from pydantic import Field
 from modelrollout.api.quantities import Duration
 from modelrollout.api.wire import Name, Wire
 
-URI_PATTERN = (
-    r"^(hf://[^/\s:@\p{Cc}\p{Cf}]+/[^/\s:@\p{Cc}\p{Cf}]+"
-    r"|(s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+)$"
-)
+_HUB = r"hf://[^/\s:@\p{Cc}\p{Cf}]+/[^/\s:@\p{Cc}\p{Cf}]+"
+_STORES = r"(s3|gs|pvc)://[^/\s\p{Cc}\p{Cf}]+(/[^\s\p{Cc}\p{Cf}]*)?|file:///[^\s\p{Cc}\p{Cf}]+"
+_REGISTERED = r"mlflow://[^/\s:@\p{Cc}\p{Cf}]+(@[A-Za-z0-9_.-]+|/[1-9][0-9]{0,9})"
+PLAIN_URI_PATTERN = rf"^({_HUB}|{_STORES})$"
 """No colon and no @ in a Hugging Face name: other tools write a revision after these."""
+URI_PATTERN = rf"^({_HUB}(@[A-Za-z0-9_.][A-Za-z0-9_./-]*)?|{_STORES}|{_REGISTERED})$"
+"""What stands for weights too: a branch of a repository, and an alias or a version of a registry."""
 VISIBLE_PATTERN = r"^[^\p{Cc}\p{Cf}]*$"
 PATH_PATTERN = r"^/[!-~]*$"
 
+PlainUri = Annotated[str, Field(max_length=512, pattern=PLAIN_URI_PATTERN)]
 Uri = Annotated[str, Field(max_length=512, pattern=URI_PATTERN)]
 ServedName = Annotated[str, Field(min_length=1, max_length=128, pattern=VISIBLE_PATTERN)]
 Text = Annotated[str, Field(max_length=1024)]
@@ -27,15 +30,17 @@ class Adapter(Wire):
 
     name: Name
     """Clients ask for the adapter by this name."""
-    uri: Uri
-    """Where it lies, written as model.uri is."""
+    uri: PlainUri
+    """Where it lies: hf://org/name, pvc://claim/path or file:///path."""
 
 
 class Model(Wire):
     """Which weights are served, and under which name clients ask for them."""
 
     uri: Uri
-    """hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path."""
+    """hf://org/name, s3://bucket/path, gs://bucket/path, pvc://claim/path or file:///path. These stand for
+    weights that are looked up once and pinned in status: mlflow://name@alias and mlflow://name/version, which
+    need registry.address, and hf://org/name@branch."""
     revision: Annotated[str, Field(max_length=128, pattern=VISIBLE_PATTERN)] | None = None
     """Commit, tag or version of the weights at that address; without it, whatever is there when a pod
     starts."""

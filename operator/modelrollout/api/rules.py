@@ -18,6 +18,7 @@ from modelrollout.api import (
     evaluations,
     model,
     quantities,
+    registry,
     spec,
     strategy,
     traffic,
@@ -47,11 +48,15 @@ FORMATS: Mapping[str, str] = {
     quantities.DURATION_PATTERN: "write a duration in hours, minutes and seconds, such as 30s, 10m or 1h30m",
     quantities.FRACTION_PATTERN: 'write a decimal number in quotes, such as "0.01" or "1.10"',
     wire.NAME_PATTERN: "write lower-case letters, digits and dashes, with a letter or digit at both ends",
-    model.URI_PATTERN: (
-        "write hf://org/name (what others write after : or @ belongs in model.revision), s3://bucket/path, "
-        "gs://bucket/path, pvc://claim/path or file:///path; "
-        "registry aliases (mlflow://) are not served yet: write the address that the alias stands for"
+    model.PLAIN_URI_PATTERN: (
+        "write where the adapter lies: hf://org/name, pvc://claim/path or file:///path; aliases and branches "
+        "are looked up for model.uri only"
     ),
+    model.URI_PATTERN: (
+        "write hf://org/name or hf://org/name@branch (a commit belongs in model.revision), s3://bucket/path, "
+        "gs://bucket/path, pvc://claim/path, file:///path, mlflow://name@alias or mlflow://name/version"
+    ),
+    registry.ALIAS_PATTERN: "write an alias as MLflow has them: letters, digits, dashes and underscores",
     evaluations.WHEN_PATTERN: (
         "write beforeTraffic, afterPromotion or a cron expression of five fields, such as 0 2 * * *"
     ),
@@ -191,6 +196,12 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
         Rule(
             "!has(self.servedName) || !has(self.adapters) || self.adapters.all(a, a.name != self.servedName)",
             "an adapter has the base model's name, and clients choose by name: give it another name",
+        ),
+        Rule(
+            """!has(self.revision) || !self.uri.startsWith('mlflow://')
+                && !(self.uri.startsWith('hf://') && self.uri.contains('@'))""",
+            "uri and revision both say which version: write the branch behind @ in uri or the commit in "
+            "revision, and no revision with mlflow://",
         ),
     ),
     model.Runtime: (
@@ -337,7 +348,26 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "two entries of alerts have the same name: keep one of them",
         ),
     ),
+    registry.Registry: (
+        Rule(
+            "!has(self.interval) || " + at_least("self.interval", "duration('10s')"),
+            "a registry is asked every ten seconds at most: write 10s or more",
+        ),
+    ),
     spec.Spec: (
+        Rule(
+            """!self.model.uri.startsWith('mlflow://')
+                || has(self.registry) && has(self.registry.address)""",
+            "mlflow:// is looked up in an MLflow server: write its address in registry.address, such as "
+            "http://mlflow.mlops:5000",
+        ),
+        Rule(
+            """!has(self.registry) || !has(self.registry.follow) || !self.registry.follow
+                || !self.model.uri.startsWith('mlflow://') || !self.model.uri.endsWith(
+                    has(self.registry.championAlias) ? '@' + self.registry.championAlias : '@champion')""",
+            "the operator itself moves registry.championAlias to what serves, so it cannot be followed: let "
+            "model.uri name the alias that people move, such as mlflow://name@challenger",
+        ),
         Rule(
             f"{ROUTED} || {CANARY}.all(s, !has(s.mirror) && !has(s.match))",
             "without a route the Service splits by pod counts and can neither copy nor match requests: name "

@@ -14,6 +14,7 @@ from modelrollout.api.analysis import Analysis
 from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.model import Model, Prompts, Runtime
 from modelrollout.api.quantities import Duration
+from modelrollout.api.registry import Registry
 from modelrollout.api.strategy import Strategy
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.transitions import Transition
@@ -42,6 +43,8 @@ class Spec(Wire):
     """Pods of the revision that serves. An autoscaler may write it, through the scale subresource."""
     model: Model
     """The model. A change here is a new revision."""
+    registry: Registry | None = None
+    """Where model.uri is looked up, if it names a version in MLflow or a branch: see docs/registry.md."""
     runtime: Runtime
     """The server that loads it. A change here is a new revision, but for drain and startupDeadline."""
     prompts: Prompts | None = None

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from modelrollout.api.contest import ContestStatus
 from modelrollout.api.evaluations import EvaluationStatus
+from modelrollout.api.registry import Pin, Registered
 from modelrollout.api.strategy import Match, Step
 from modelrollout.api.traffic import GatewayTraffic, IstioTraffic, Traffic
 from modelrollout.api.wire import Wire
@@ -60,6 +61,8 @@ class RevisionStatus(Wire):
     """For people: the model's address and version, and the image."""
     changed: str = ""
     """What was different from the revision that served before it."""
+    registered: Registered | None = None
+    """Its version in a registry, where it has one."""
     replicas: int = 0
     """Pods that it is to have now."""
     ready: int = 0
@@ -232,6 +235,8 @@ class Outcome(Wire):
     """When its rollout began."""
     at: str
     """When it ended."""
+    registered: Registered | None = None
+    """The revision's version in a registry, where it has one."""
 
 
 class Status(Wire):
@@ -243,6 +248,8 @@ class Status(Wire):
     """What the rollout is doing."""
     message: str = ""
     """What it waits for, or what it decided, in one sentence."""
+    pinned: Pin | None = None
+    """What the address in spec.model.uri was found to stand for, where it had to be looked up."""
     stable: RevisionStatus | None = None
     """The revision that serves users."""
     canary: RevisionStatus | None = None

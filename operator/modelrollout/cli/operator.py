@@ -25,7 +25,8 @@ from modelrollout.cluster.lease import Lease, LeaseLost, Terms
 from modelrollout.engine.announce import Announcer
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.loop import Loop
-from modelrollout.engine.secrets import secrets_of
+from modelrollout.engine.registries import Registries
+from modelrollout.engine.secrets import keys_of, secrets_of
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.settings import Settings, access_of, jobs_of, parse
@@ -138,6 +139,11 @@ async def _lead(
     looks = Looks(
         telemetry, turn, access=access_of(settings), secret=secrets_of(cluster), alertmanager=posted
     )
+    registries = Registries(
+        telemetry,
+        allowed=settings.registry_allowed,
+        secret=keys_of(cluster, "registry.auth", "registry.secrets"),
+    )
     loop = Loop(
         cluster=cluster,
         cache=cache,
@@ -147,6 +153,7 @@ async def _lead(
         turn=turn,
         policy=settings.pod_policy,
         jobs=jobs_of(settings),
+        registries=registries,
     )
     looks.on_news = loop.wake
     alertmanager.listen()

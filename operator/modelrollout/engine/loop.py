@@ -31,6 +31,7 @@ from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
+from modelrollout.engine.registries import Registries
 from modelrollout.engine.status_writer import StatusWriter, not_understood, pass_failed, stalled
 from modelrollout.rollout.notes import Facts, Note
 from modelrollout.serving.evaluation import JobSettings
@@ -67,6 +68,7 @@ class Loop:
         clock: Callable[[], float] = time.time,
         policy: Policy = "any",
         jobs: JobSettings = NO_JOBS,
+        registries: Registries | None = None,
     ) -> None:
         """`policy`: which pods tenants may have. `jobs`: how evaluations are run.
 
@@ -79,7 +81,10 @@ class Loop:
         self._announcer = announcer
         self._telemetry = telemetry
         self._clock = clock
-        self._observer = Observer(cluster, cache)
+        self._registries = registries or Registries(telemetry, clock=clock)
+        self._observer = Observer(cluster, cache, self._registries)
+        self._registries.known, self._registries.on_news = self._observer.stored, self.wake
+        self._registries.announce = self._announce
         self._observer.gateways.on_news = self.wake
         self._evaluations = Evaluations(cluster, cache, self.see, jobs, clock)
         self._evaluations.snapshot, self._evaluations.on_news = self._observer.snapshot, self.wake
@@ -90,6 +95,7 @@ class Loop:
             actor=Actor(cluster, cache, self._observer, self._evaluations, self.see),
             looks=looks,
             evaluations=self._evaluations,
+            registries=self._registries,
             announcer=announcer,
             telemetry=telemetry,
             turn=turn,
@@ -141,6 +147,7 @@ class Loop:
         self._cache.drop(at.namespace, at.name)
         self._looks.forget(at)
         self._evaluations.forget(at)
+        self._registries.forget(at)
         self._telemetry.forget(at.namespace, at.name)
         self._writer.forget(at)
         if (kept := self._kept.pop(at, None)) is not None:
@@ -285,6 +292,10 @@ class Loop:
             with contextlib.suppress(ClusterError):  # the next pass tries again
                 written = await self._cluster.patch_status(at.ref, at.namespace, version, status)
                 self.see(at.ref, at.namespace, written)
+
+    def _announce(self, at: RolloutKey, news: Note) -> None:
+        if (resource := self._cache.get(at.ref, at.namespace)) is not None:
+            self._announcer.announce(at, resource, [news])
 
     async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
         """Read now what the watches will show soon, so that the retry decides on what is there."""

@@ -35,12 +35,14 @@ from modelrollout.api.objects import (
 )
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
+from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.port import Cluster
 from modelrollout.engine.fetch import Fetcher
 from modelrollout.engine.gateways import Gateways
 from modelrollout.engine.reader import Reader
+from modelrollout.engine.registries import Registries
 from modelrollout.engine.snapshot import Snapshot, prompts_hash, revision_behind
 from modelrollout.rollout.model import Fleet
 from modelrollout.rollout.revision import revision_of
@@ -52,8 +54,9 @@ from modelrollout.traffic.router import Reading, Router, Site
 
 
 class Observer:
-    def __init__(self, cluster: Cluster, cache: Cache) -> None:
+    def __init__(self, cluster: Cluster, cache: Cache, registries: Registries) -> None:
         self._cache = cache
+        self._registries = registries
         self.fetcher = Fetcher(cluster, cache)
         self.gateways = Gateways(cluster)
         self._reader = Reader()
@@ -93,7 +96,8 @@ class Observer:
         if resource is None:
             return None
         asked, status = self._reader.asked(at, resource), self._reader.status(at, resource)
-        spec = asked.spec
+        pin = self._registries.pin(at, asked.spec, status)
+        spec = self._reader.pinned(at, asked.spec, pin)
         router = router_for(spec.traffic, spec.strategy)
         prompts = self._named(at, CONFIG_MAP, spec.prompts.config_map if spec.prompts else None)
         revision = revision_of(spec, prompts_hash(prompts))
@@ -133,9 +137,23 @@ class Observer:
                 prompts=prompts,
                 rival=self._rival(at, resource),
                 misread=asked.misread,
+                pin=pin,
+                unresolved=self._registries.unresolved(at, asked.spec) if pin is None else None,
                 elsewhere=asked.elsewhere,
             )
         )
+
+    def stored(self, at: RolloutKey) -> tuple[Spec, Status] | None:
+        """Spec and status as they were last seen; None when the resource is gone, is going, or is not
+        understood."""
+        resource = self._cache.get(at.ref, at.namespace)
+        if resource is None or "deletionTimestamp" in resource["metadata"]:
+            return None
+        try:
+            asked = self._reader.asked(at, resource)
+            return None if asked.misread else (asked.spec, self._reader.status(at, resource))
+        except ValueError:
+            return None
 
     def reading(self, view: Snapshot) -> Reading:
         """The split that the route has, and what hinders it."""

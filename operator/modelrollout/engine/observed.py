@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.split import SplitProof
+from modelrollout.api.conditions import Finding
 from modelrollout.api.names import FORM_ANNOTATION, ROLLOUT_LABEL
 from modelrollout.api.objects import Object, annotations_of
 from modelrollout.api.problem import Problem
@@ -16,7 +17,7 @@ from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import given
 from modelrollout.rollout.difference import difference
 from modelrollout.rollout.model import Alarms, Gate, Judgement, Named, Observed, Outlook
-from modelrollout.rollout.revision import describe, form_of
+from modelrollout.rollout.revision import describe, form_of, registered_as
 from modelrollout.serving.context import shorter
 from modelrollout.serving.policy import Policy
 from modelrollout.serving.rotation import narrowed
@@ -39,6 +40,7 @@ def observed_from(
     tally: Tally | None = None,
     outlook: Outlook | None = None,
     policy: Policy = "any",
+    registry: Finding | None = None,
 ) -> Observed:
     """What the brain decides on.
 
@@ -54,6 +56,9 @@ def observed_from(
         generation=int(metadata["generation"]),
         revision=view.revision,
         revision_model=describe(view.spec),
+        pin=view.pin or (view.status.pinned if view.unresolved is not None else None),
+        registered=registered_as(view.spec),
+        registry=registry,
         annotations=annotations_of(view.resource),
         fleets=view.fleets,
         services={role: view.selected(role) for role in view.role_services},

@@ -57,6 +57,8 @@ def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
             f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
             f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
         )
+    if view.unresolved is not None:
+        return view.unresolved
     for each in spec.evaluations:
         if each.when not in (None, "beforeTraffic", "afterPromotion") and (wrong := mistake(each.when or "")):
             return Problem(

@@ -22,6 +22,7 @@ from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.looks import Looks
 from modelrollout.engine.observe import Observer
 from modelrollout.engine.observed import observed_from
+from modelrollout.engine.registries import Registries
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.status_writer import StatusWriter
 from modelrollout.rollout.decide import decide
@@ -87,6 +88,7 @@ class OnePass:
         actor: Actor,
         looks: Looks,
         evaluations: Evaluations,
+        registries: Registries,
         announcer: Announcer,
         telemetry: Telemetry,
         turn: asyncio.Lock,
@@ -100,6 +102,7 @@ class OnePass:
         self._looks = looks
         self._announcer = announcer
         self._evaluations = evaluations
+        self._registries = registries
         self._telemetry = telemetry
         self._turn = turn
         self._clock = clock
@@ -114,6 +117,7 @@ class OnePass:
         """
         await self._observer.fetch(at)
         await self._recount(at, kept)
+        await self._registries.fetch(at, kept.urgent)
         if not kept.called:
             await self._evaluations.fetch(at)
         async with contextlib.nullcontext() if kept.called else self._turn:
@@ -137,6 +141,7 @@ class OnePass:
                 tally=self._looks.tally(at),
                 outlook=self._looks.outlook(at),
                 policy=self._policy,
+                registry=self._registries.finding(at),
             )
             plan = decide(view.spec, view.status, observed, self._clock())
             self._follow(at, view, plan)
@@ -144,6 +149,7 @@ class OnePass:
             "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
         )
         await self._record_and_act(view, plan, kept)
+        self._registries.follow(at)
         self._show(at, plan.status, observed.route.split)
         kept.recount_after = None if deleting else recount_after(view, plan)
         if kept.setback is not None:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.objects import Object, Ref
+from modelrollout.api.registry import Pin
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic
 from modelrollout.api.stored import Asked, asked_for, status_in_part
 from modelrollout.engine.snapshot import Snapshot
+from modelrollout.registry.pinning import pinned
 from modelrollout.traffic.router import Reading, Site
 
 
@@ -37,6 +39,7 @@ class _Seen:
 class Reader:
     def __init__(self) -> None:
         self._specs: dict[RolloutKey, tuple[tuple[str, int], TakenTraffic | None, Asked]] = {}
+        self._pinned: dict[RolloutKey, tuple[Spec, Pin, Spec]] = {}
         self._statuses: dict[RolloutKey, tuple[Object, Status]] = {}
         self._readings: dict[RolloutKey, tuple[_Seen, Reading]] = {}
 
@@ -55,6 +58,15 @@ class Reader:
         known = self._specs.get(at)
         if known is None or known[:2] != (generation, taken):
             known = self._specs[at] = (generation, taken, asked_for(body, taken))
+        return known[2]
+
+    def pinned(self, at: RolloutKey, spec: Spec, pin: Pin | None) -> Spec:
+        """The spec with what its model's address stands for."""
+        if pin is None:
+            return spec
+        known = self._pinned.get(at)
+        if known is None or known[0] is not spec or known[1] != pin:
+            known = self._pinned[at] = (spec, pin, pinned(spec, pin))
         return known[2]
 
     def status(self, at: RolloutKey, body: Object) -> Status:
@@ -83,5 +95,6 @@ class Reader:
     def forget(self, at: RolloutKey) -> None:
         """The rollout is gone."""
         self._specs.pop(at, None)
+        self._pinned.pop(at, None)
         self._statuses.pop(at, None)
         self._readings.pop(at, None)

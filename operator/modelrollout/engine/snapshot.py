@@ -9,6 +9,7 @@ from typing import Any
 from modelrollout.api.names import REVISION_LABEL, ROLLOUT_LABEL, Role, RolloutKey
 from modelrollout.api.objects import Object, Ref
 from modelrollout.api.problem import Problem
+from modelrollout.api.registry import Pin
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic
 from modelrollout.rollout.model import Fleet
@@ -45,6 +46,10 @@ class Snapshot:
     """An older rollout has a target of this one."""
     misread: str = ""
     """What of the spec is not understood, in a sentence; a placeholder stands for it in `spec`."""
+    pin: Pin | None = None
+    """What the model's address stands for, where it has to be looked up; `spec` has it in its place."""
+    unresolved: Problem | None = None
+    """Nobody knows what it stands for."""
     prompts: Object | None = None
     """The user's ConfigMap with prompts."""
 

@@ -66,7 +66,10 @@ def begin(view: View) -> Change | None:
         started,
         *stale(view, view.target),
         canary=RevisionStatus(
-            revision=view.target, model=view.observed.revision_model, changed=view.observed.changed
+            revision=view.target,
+            model=view.observed.revision_model,
+            changed=view.observed.changed,
+            registered=view.observed.registered,
         ),
         previous=None,
         keep_warm_until=None,

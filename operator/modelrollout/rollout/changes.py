@@ -9,6 +9,7 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 
 from modelrollout.api.contest import ContestStatus, Found
 from modelrollout.api.evaluations import EvaluationStatus
+from modelrollout.api.registry import Pin, Registered
 from modelrollout.api.status import (
     AnalysisStatus,
     CommandStatus,
@@ -35,6 +36,7 @@ class StatusChanges(TypedDict, total=False):
     observed_generation: int
     phase: Phase | None
     message: str
+    pinned: Pin | None
     stable: RevisionStatus | None
     canary: RevisionStatus | None
     previous: RevisionStatus | None
@@ -120,6 +122,7 @@ class RevisionChanges(TypedDict, total=False):
     revision: str
     model: str
     changed: str
+    registered: Registered | None
     replicas: int
     ready: int
     requests_left: str | None

@@ -14,6 +14,7 @@ from modelrollout.api.conditions import (
     EVALUATED,
     NOT_EVALUATED,
     PROGRESSING,
+    REGISTRY,
     STANDING_PASSED,
     TRAFFIC_SPLIT,
 )
@@ -34,6 +35,7 @@ from modelrollout.rollout import (
     misspelt,
     named,
     orders,
+    pins,
     promote,
     relocate,
     revert,
@@ -73,6 +75,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
         drift.see_drift,  # name whoever changed the route; a new weight of ours would hide it
         named.see_named,  # the same for the Service that people named
         gate.take_answers,  # what became of evaluations
+        pins.take_pin,  # what the model's address stands for
     ),
     # ── reasons to leave a revision: the first that holds is the one that people read ──
     (revert.killed,),  # the kill switch is on
@@ -139,6 +142,7 @@ STILL: frozenset[Policy] = frozenset(
         orders.refuse_late,
         misspelt.see_unknown,
         gate.take_answers,
+        pins.take_pin,
         revert.killed,
         revert.commanded,
         revert.failed,
@@ -166,7 +170,7 @@ def decide(spec: Spec, status: Status, observed: Observed, now: float) -> Plan:
     view = View(spec, status, observed, now)
     problem = observed.problem or observed.route.problem
     view, notes = settle(view, [policy for policy in POLICIES if problem is None or policy in STILL])
-    notes += _objection(status, problem) + _alarm(view) + kill.lifted(view)
+    notes += _objection(status, problem) + _alarm(view) + _out_of_step(view) + kill.lifted(view)
     if view.stable is None:
         return _refused(view, notes, problem)
     moved = relocate.arrived(status, view)
@@ -260,6 +264,15 @@ def _alarm(view: View) -> tuple[Note, ...]:
     found = evaluated(view)
     before = {each.reason for each in view.status.conditions if each.type == EVALUATED}
     if found is None or found.reason in (*before, STANDING_PASSED.name, NOT_EVALUATED.name):
+        return ()
+    return (Note(found.reason, found.message, warning=True, facts=Facts("troubled")),)
+
+
+def _out_of_step(view: View) -> tuple[Note, ...]:
+    """A note that the registry may not agree with the cluster, said once."""
+    found = view.observed.registry
+    before = {each.reason for each in view.status.conditions if each.type == REGISTRY}
+    if found is None or found.status == "True" or found.reason in before:
         return ()
     return (Note(found.reason, found.message, warning=True, facts=Facts("troubled")),)
 

@@ -12,7 +12,7 @@ LONGEST_FORM = 32_768
 """Characters of a stored form. A spec that needs more is told apart by its hash alone."""
 _LONGEST_VALUE = 80
 _SECRET = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
-_TOLD = ("uri", "revision", "servedName", "image", "port", "server")
+_TOLD = ("registered", "uri", "revision", "servedName", "image", "port", "server")
 """Fields whose values are shown; for the others the text only says that they changed."""
 
 Form = Mapping[str, Any]

@@ -18,5 +18,6 @@ def recorded(view: View, revision: str, outcome: Ending, reason: str, message: s
         message=message,
         started_at=view.status.started_at,
         at=view.at,
+        registered=view.named(revision).registered,
     )
     return {"history": [*view.status.history, entry][-KEPT:]}

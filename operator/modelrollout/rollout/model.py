@@ -12,8 +12,10 @@ from typing import Any, Literal
 
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.api.conditions import Finding
 from modelrollout.api.names import Role
 from modelrollout.api.problem import Problem
+from modelrollout.api.registry import Pin, Registered
 from modelrollout.api.status import MetricStatus, Status, TakenTraffic
 from modelrollout.rollout.notes import Note
 from modelrollout.traffic.router import Reading, Split
@@ -172,6 +174,12 @@ class Observed:
     """What only the cluster knows and makes the spec impossible: no Service, a foreign owner, a rival."""
     unmade: str | None = None
     """The revision whose Deployment the API server has just refused to make."""
+    pin: Pin | None = None
+    """What the model's address stands for, where it had to be looked up."""
+    registered: Registered | None = None
+    """The version in a registry of the revision that spec asks for."""
+    registry: Finding | None = None
+    """Whether the registry says what serves; None: it is not known anew."""
     changed: str = ""
     """What the revision that spec asks for has otherwise than the one that serves, for people."""
     setback: Problem | None = None

@@ -117,6 +117,8 @@ def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[st
         findings[say.KILL_SWITCH] = _killed(view, what)
     if (evaluations := evaluated(view)) is not None:
         findings[say.EVALUATED] = evaluations
+    if (registry := _registry(view)) is not None:
+        findings[say.REGISTRY] = registry
     findings[say.FINISHED] = _finished(view, what, findings)
     if view.spec.analysis is not None:
         findings[say.ANALYSED] = _analysed(view)
@@ -180,7 +182,8 @@ def _finished(view: View, what: PhaseReport, findings: Mapping[str, Finding]) ->
             return Finding("True", kind, found.message)
     if what.phase == "Killed":
         return Finding("True", what.phase, what.message)
-    refused = findings[say.ACCEPTED].status == "False"
+    accepted = findings[say.ACCEPTED]
+    refused = accepted.status == "False" and accepted.reason != say.MODEL_NOT_RESOLVED.name
     if refused and view.canary is None and not (view.reverting or view.installing):
         return Finding("True", "Invalid", findings[say.ACCEPTED].message)
     if view.installing and view.observed.unmade == view.stable and view.observed.setback is not None:
@@ -220,6 +223,14 @@ def _decidable(view: View) -> Finding | None:
         return _said("False", say.LOW_TRAFFIC, late=outlook.late, remarks=remarks)
     time, more = f"about {hours(outlook.seconds)}", f".{remarks}" if remarks else ""
     return _said("True", say.ENOUGH_TRAFFIC, time=time, remarks=more)
+
+
+def _registry(view: View) -> Finding | None:
+    """What was said before stays until it is known anew, or no registry is asked any more."""
+    if view.observed.registry is not None or view.observed.pin is None:
+        return view.observed.registry
+    before = next((each for each in view.status.conditions if each.type == say.REGISTRY), None)
+    return Finding(before.status, before.reason, before.message) if before is not None else None
 
 
 def _analysed(view: View) -> Finding:

@@ -12,7 +12,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.api.model import Model, Runtime
+from modelrollout.api.model import Runtime
+from modelrollout.api.registry import Registered, Resolved
 from modelrollout.api.spec import Spec
 
 LENGTH = 10
@@ -35,7 +36,7 @@ def revision_of(spec: Spec, prompts: str | None = None) -> str:
 def form_of(spec: Spec, prompts: str | None = None) -> dict[str, Any]:
     """All that makes the revision, in our own form."""
     return _without_defaults(
-        {"model": _model(spec.model), "runtime": _runtime(spec.runtime), "prompts": prompts or ""}
+        {"model": _model(spec), "runtime": _runtime(spec.runtime), "prompts": prompts or ""}
     )
 
 
@@ -47,11 +48,22 @@ def content_hash(data: Mapping[str, str], binary_data: Mapping[str, str] | None 
 def describe(spec: Spec) -> str:
     """The revision in words: `hf://Qwen/Qwen3-8B@4c44 on vllm/vllm-openai:v0.32.0`."""
     version = f"@{spec.model.revision}" if spec.model.revision else ""
-    return f"{spec.model.uri}{version} on {spec.runtime.image}"
+    weights = f"{spec.model.uri}{version}"
+    if (registered := registered_as(spec)) is not None:
+        weights = f"{registered.version} ({weights})"
+    return f"{weights} on {spec.runtime.image}"
 
 
-def _model(model: Model) -> dict[str, Any]:
+def registered_as(spec: Spec) -> Registered | None:
+    """The revision's version in a registry."""
+    return spec.model.registered if isinstance(spec.model, Resolved) else None
+
+
+def _model(spec: Spec) -> dict[str, Any]:
+    """Two versions of a registry are two revisions, also where their weights lie at one address."""
+    model, registered = spec.model, registered_as(spec)
     return {
+        "registered": registered.version if registered is not None else None,
         "uri": model.uri,
         "revision": model.revision,
         "servedName": model.served_name,

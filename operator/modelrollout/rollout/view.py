@@ -69,8 +69,12 @@ class View:
         for known in (self.status.stable, self.status.canary, self.status.previous):
             if known is not None and known.revision == revision:
                 return known
-        model = self.observed.revision_model if revision == self.target else ""
-        return RevisionStatus(revision=revision, model=model)
+        if revision != self.target:
+            return RevisionStatus(revision=revision)
+        observed = self.observed
+        return RevisionStatus(
+            revision=revision, model=observed.revision_model, registered=observed.registered
+        )
 
     # ── what is going on ──
 

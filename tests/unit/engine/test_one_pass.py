@@ -73,6 +73,7 @@ def at_once(actor):
         "writer",
         "looks",
         "evaluations",
+        "registries",
         "announcer",
         "telemetry",
         "turn",

@@ -15,8 +15,10 @@ from modelrollout.cluster.kinds import children, owner_of, trim
 from modelrollout.engine.act import Actor
 from modelrollout.engine.evaluations import Evaluations
 from modelrollout.engine.observe import Observer
+from modelrollout.engine.registries import Registries
 from modelrollout.rollout.model import SetTraffic
 from modelrollout.serving.evaluation import JobSettings
+from modelrollout.telemetry import Telemetry
 from modelrollout.traffic import registry
 from modelrollout.traffic.requirements import refusal
 from modelrollout.traffic.router import Split
@@ -127,7 +129,7 @@ class Recorded:
 
 def test_what_it_makes_is_owned_by_the_rollout_and_taken_away_again(tiny):
     cache, cluster, at = Cache(owner_of, trim), Recorded(), RolloutKey("ml", "tiny")
-    observer = Observer(cluster, cache)
+    observer = Observer(cluster, cache, Registries(Telemetry()))
     body = manifest({"weight": 25})
     body["metadata"] |= {"namespace": "ml", "uid": "u1", "generation": 1, "resourceVersion": "1"}
     cache.see(at.ref, "ml", body)

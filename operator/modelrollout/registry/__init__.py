@@ -1,0 +1,5 @@
+"""What stands in registries, as data: pure.
+
+`address.py` reads an address of a spec, `pinning.py` puts what was found in its place, and `wishes.py` says
+what a registry is to say of the revisions.
+"""

@@ -1,0 +1,1 @@
+"""Asks registries: `api.py` is the way to them, `mlflow.py` and `hub.py` their words."""

@@ -1,0 +1,195 @@
+"""HTTP to a registry that may be anybody's: a bounded time, a bounded size, and no detours."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import urllib.request
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from modelrollout.api.printable import printable
+from modelrollout.sources.access import NOBODY, Credentials, is_forbidden, shown
+
+LONGEST = 10.0
+"""Seconds for one request, from the name's lookup to the last byte."""
+MOST_BYTES = 1 << 20
+"""Of an answer."""
+
+
+class Unanswered(Exception):
+    """A registry that did not do what it was asked. The sentence gives no secret away."""
+
+    def __init__(self, why: str, *, lasting: bool = False, status: int = 0) -> None:
+        """`lasting`: asking again brings nothing while nobody changes something. `status`: HTTP's, if any."""
+        super().__init__(why)
+        self.lasting = lasting
+        self.status = status
+
+
+class NotThere(Unanswered):
+    """The registry answered, and does not have what was asked for."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, lasting=True, status=404)
+
+
+class Api:
+    """One registry, with the credentials of one asker."""
+
+    def __init__(
+        self,
+        address: str,
+        who: Credentials = NOBODY,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self.address = address
+        self._name = shown(address)
+        self._client = httpx.AsyncClient(
+            transport=transport or Guarded(address, who.ca),
+            headers=who.headers(),
+            auth=who.basic,
+            follow_redirects=False,
+            timeout=LONGEST,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def ask(self, method: str, path: str, **how: Any) -> Any:
+        """The answer's JSON; `how` as httpx takes it.
+
+        Raises:
+            NotThere: status 404.
+            Unanswered: no answer, or another one than asked for.
+        """
+        try:
+            async with asyncio.timeout(LONGEST):
+                status, text = await self._exchange(method, f"{self.address}{path}", how)
+        except TimeoutError as error:
+            raise Unanswered(f"{self._name} gave no whole answer within {LONGEST:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+            raise Unanswered(f"{self._name} cannot be reached ({_cause(error)})") from error
+        try:
+            found = json.loads(text) if text.strip() else {}
+        except (ValueError, RecursionError):
+            found = None
+        if 200 <= status < 300 and isinstance(found, dict):
+            return found
+        raise self._refused(status, found)
+
+    async def _exchange(self, method: str, url: str, how: Mapping[str, Any]) -> tuple[int, bytes]:
+        async with self._client.stream(method, url, **how) as response:
+            text = b""
+            async for piece in response.aiter_bytes():
+                text += piece
+                if len(text) > MOST_BYTES:
+                    raise Unanswered(f"{self._name} answers with more than {MOST_BYTES >> 10} KiB")
+            return response.status_code, text
+
+    def _refused(self, status: int, found: Any) -> Unanswered:
+        code = found.get("error_code") if isinstance(found, dict) else None
+        if status == 404 or code == "RESOURCE_DOES_NOT_EXIST":
+            return NotThere(f"{self._name} does not have it{_words(found)}")
+        if status in (401, 403):
+            return Unanswered(
+                f"{self._name} wants to know who asks (HTTP status {status}): give credentials in "
+                "registry.auth.secret",
+                status=status,
+            )
+        if 300 <= status < 400:
+            return Unanswered(f"{self._name} sends to another address, and the operator does not follow")
+        if 200 <= status < 300:
+            return Unanswered(f"{self._name} answers with something else than a JSON object")
+        why = f"{self._name} answers HTTP status {status}{_words(found)}"
+        return Unanswered(why, lasting=status == 400, status=status)
+
+
+def _words(found: Any) -> str:
+    """MLflow's own sentence. Nothing else of an answer is shown: it may come from a server that the reader
+    may not ask."""
+    text = found.get("message") if isinstance(found, dict) and "error_code" in found else None
+    if not isinstance(text, str):
+        return ""
+    clean = " ".join(printable(text).split())
+    return f": {clean if len(clean) <= 200 else f'{clean[:200]}…'}"
+
+
+def _cause(error: BaseException) -> str:
+    deepest = error
+    while (inner := deepest.__cause__ or deepest.__context__) is not None:
+        if isinstance(inner, _Forbidden):
+            return str(inner)
+        deepest = inner
+    return type(error).__name__
+
+
+# ── connecting ──────────────────────────────────────────────────────────────────────────────────
+
+
+class _Forbidden(httpcore.ConnectError):
+    """The address leads where the operator never asks; the message says where."""
+
+
+class _Network(httpcore.AsyncNetworkBackend):
+    """Connections that do not lead to metadata services."""
+
+    def __init__(self) -> None:
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (the method is httpcore's)
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """To the addresses that were looked at, so that a second answer of DNS changes nothing."""
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=1)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        if forbidden := next((ip for ip in addresses if is_forbidden(ip)), None):
+            raise _Forbidden(f"{host} is {forbidden}, an address that is never asked")
+        failure: Exception | None = None
+        for ip in addresses:
+            try:
+                return await self._inner.connect_tcp(ip, port, timeout, local_address, socket_options)
+            except httpcore.ConnectError as error:
+                failure = failure or error
+        raise failure or httpcore.ConnectError(f"{host} has no address")
+
+    async def sleep(self, seconds: float) -> None:
+        await self._inner.sleep(seconds)
+
+
+class Guarded(httpx.AsyncHTTPTransport):
+    """httpx's own transport over such connections, through the proxy of the environment if there is one."""
+
+    def __init__(self, address: str, ca: str = "") -> None:
+        super().__init__(trust_env=False)
+        parts, network = urlsplit(address), _Network()
+        context = _trusted(ca) if parts.scheme == "https" else None
+        proxy = urllib.request.getproxies().get(parts.scheme)
+        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
+            self._pool = httpcore.AsyncHTTPProxy(proxy, ssl_context=context, network_backend=network)
+        else:
+            self._pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=network)
+
+
+def _trusted(ca: str) -> ssl.SSLContext:
+    context = httpx.create_ssl_context()
+    if ca:
+        try:
+            context.load_verify_locations(cadata=ca)
+        except ssl.SSLError as error:
+            raise Unanswered("the key ca.crt of registry.auth.secret holds no certificate in PEM") from error
+    return context
