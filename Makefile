@@ -89,7 +89,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots
+.PHONY: mutants convert-survey bench-absolute bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -105,6 +105,12 @@ mutants: $(VENV)/ready ## do the unit tests notice wrong code? hours; ARGS="roll
 
 bench-hostile: $(VENV)/ready ## what the worst metric of one tenant costs another's abort, beside memory and /livez
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.hostile_tenant $(ARGS)
+
+convert-survey: $(VENV)/ready ## convert every example in the documentation of ARGS, checkouts of Argo Rollouts, Flagger, KServe
+	@PYTHONPATH=operator:. $(PY) -m tests.foreign $(ARGS)
+
+bench-absolute: $(VENV)/ready ## absolute limits kept by alert rules and by a slo: false alarms and delays
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.absolute $(ARGS)
 
 bench-engine: $(VENV)/ready ## milliseconds per look and bytes of state
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.engine_cost

@@ -92,6 +92,9 @@ class Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.body(kind)
 
+    def do_POST(self):
+        time.sleep(600)
+
     def body(self, kind):
         if kind == "1 GB of blanks in gzip":
             self.wfile.write(self.server.bomb)
@@ -122,7 +125,10 @@ KINDS = (
     "deep JSON",
     "hangs",
     "drips",
+    "messages hang",
 )
+MESSAGES = KINDS[-1]
+"""Nobody is hostile: the rollouts that are aborted send messages to a webhook that never answers."""
 
 
 def serve(port, facts):
@@ -154,21 +160,27 @@ def bench(given, folder, stack):
     plane.apply(pieces.file("gateway-api"))
     stack.enter_context(World(plane))
     mine, theirs = (stack.enter_context(namespace_on(plane)) for _ in range(2))
-    operator = Operator(plane, folder, namespaces=[mine, theirs], lease=mine, flags=["--log-level", "info"])
+    flags = ["--log-level", "info", "--notify-allowed", "127.0.0.1"]
+    operator = Operator(plane, folder, namespaces=[mine, theirs], lease=mine, flags=flags)
     stack.enter_context(operator).wait_ready()
     http = stack.enter_context(plane.client())
     victim, hostile = Scene(http, mine), Scene(http, theirs)
-    kinds = [KINDS[0], *(given.kind or KINDS[1:])]
+    kinds = sorted({KINDS[0], *(given.kind or KINDS)}, key=KINDS.index)
     names = [f"v{number}" for number in range(given.aborts * len(kinds))]
-    begin(victim, names)
+    address = f"http://127.0.0.1:{port}"
+    messages = {"metadata": {"name": "team"}, "stringData": {"webhook": f"{address}/0"}}
+    http.post(f"/api/v1/namespaces/{mine}/secrets", json=messages).raise_for_status()
+    begin(victim, names, telling=names[-given.aborts :] if kinds[-1] == MESSAGES else ())
     rows = []
-    attack = Attack(hostile, f"http://127.0.0.1:{port}", facts)
+    attack = Attack(hostile, address, facts)
     for number, kind in enumerate(kinds):
         chosen = names[number * given.aborts : (number + 1) * given.aborts]
         rows.append(under(kind, attack, victim, operator, chosen))
         say(rows[-1].line())
     plain, worst = rows[0], max(rows[1:], key=lambda row: row.median)
     delay = worst.median - plain.median
+    for row in rows[1:]:
+        say(f"{row.kind}: an abort takes {row.median / plain.median:.2f} times as long as beside nobody.")
     say(f"The worst kind, {worst.kind}, delays an abort by {delay:.0f} ms; allowed are {ALLOWED} ms.")
     return 0 if delay < ALLOWED and all(row.alive for row in rows) else 1
 
@@ -198,10 +210,12 @@ class Row:
         return f"{self.kind:26}{took:>26}{self.rss:>10.0f}{self.livez:>11.0f}  {told}"
 
 
-def begin(scene, names):
-    """All rollouts of the other tenant, each at its first step."""
+def begin(scene, names, telling):
+    """All rollouts of the other tenant, each at its first step; those that are telling send messages."""
     for name in names:
-        scene.add(service(name), http_route(name, name), rollout(name, service=name, replicas=1, steps=STEPS))
+        notify = {"notify": [{"secret": "team"}]} if name in telling else {}
+        own = rollout(name, service=name, replicas=1, steps=STEPS, **notify)
+        scene.add(service(name), http_route(name, name), own)
     for name in names:
         scene.wait("Stable", name=name)
         scene.change_model("hf://test/two", name)
@@ -217,16 +231,17 @@ def started(status):
 
 def under(kind, attack, victim, operator, names):
     """The other tenant's aborts while this kind of answer is judged."""
-    if kind != KINDS[0]:
+    hostile = kind not in (KINDS[0], MESSAGES)
+    if hostile:
         attack.begin(KINDS.index(kind))
     pulse, aborts = Pulse(operator), []
-    time.sleep(JUDGED if kind != KINDS[0] else 1)
+    time.sleep(JUDGED if hostile else 1)
     for name in names:
         aborts.append(1000 * abort(victim, name))
         time.sleep(1.0)
     alive = operator.process.poll() is None
     rss = Meter(operator.process.pid).rss() if alive else math.nan
-    said = attack.end() if kind != KINDS[0] and alive else ""
+    said = attack.end() if hostile and alive else ""
     return Row(kind, aborts, rss, 1000 * pulse.stop(), alive, said)
 
 

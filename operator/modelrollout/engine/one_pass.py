@@ -125,6 +125,8 @@ class OnePass:
             view = self._observer.snapshot(at)
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
+            if not kept.passed and kept.setback is None:
+                kept.setback = known_setback(view.status)
             reading = self._observer.reading(view)
             if not reading.settled:
                 self._observer.gateways.look_again(view)
@@ -237,6 +239,15 @@ class OnePass:
             observed=split.canary if split else None,
             evidence=evidence_of(status),
         )
+
+
+def known_setback(status: Status) -> Problem | None:
+    """What an operator before this one could not do, as status says. Until this one has tried as well it
+    stands there: to take it off and find the same again would be a second Event about it."""
+    for each in status.conditions:
+        if each.type == say.STALLED and each.status == "True":
+            return Problem(each.reason, each.message)
+    return None
 
 
 def evidence_of(status: Status) -> dict[tuple[str, str], float]:

@@ -14,6 +14,7 @@ from modelrollout.cli.adopt import adopted
 from modelrollout.cli.conversion import argo, flagger, kserve
 from modelrollout.cli.conversion.converted import Unconvertible, Wishes
 from modelrollout.cli.conversion.plan import seconds_of, written
+from tests import foreign
 
 MODEL = "hf://Qwen/Qwen3-8B"
 NO_WISHES = Wishes()
@@ -275,7 +276,7 @@ def test_flagger_gateway_canary():
         assert any(part in note for note in made.notes), part
 
 
-def test_flagger_istio_canary_keeps_its_two_own_limits():
+def test_flagger_istio_canary_keeps_the_limit_on_errors_and_is_compared_by_latency():
     metrics = [
         {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "1m"},
         {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "30s"},
@@ -289,9 +290,78 @@ def test_flagger_istio_canary_keeps_its_two_own_limits():
         "prometheus": {"address": "http://prometheus.istio-system:9090"},
         "metrics": [
             {"use": "istio/success-rate", "slo": "0.01"},
-            {"use": "istio/request-duration", "edges": ["500"], "slo": "0.01"},
+            {"use": "istio/request-duration"},
         ],
     }
+    assert any("To keep the limit of 500 ms" in note for note in made.notes)
+
+
+def test_steps_that_only_a_route_can_make_are_left_out_without_one():
+    header = {"headerName": "x-canary", "headerValue": {"exact": "yes"}}
+    steps = [{"setHeaderRoute": {"name": "h", "match": [header]}}, {"setMirrorRoute": {"percentage": 50}}]
+    apisix = {"trafficRouting": {"apisix": {"route": {"name": "r"}}}}
+    made = accepted(argo, rollout({"canary": apisix | {"steps": [*steps, {"setWeight": 20}]}}))
+    assert made.spec["strategy"] == {"canary": {"steps": [{"weight": 20}]}}
+    for kind in ("match", "mirror"):
+        assert any(f"a {kind} step needs a route" in note for note in made.notes)
+
+
+def test_a_header_route_behind_a_weight_is_left_out():
+    header = {"headerName": "x-canary", "headerValue": {"exact": "yes"}}
+    steps = [{"setWeight": 20}, {"setHeaderRoute": {"name": "h", "match": [header]}}, {"setWeight": 40}]
+    istio = {"trafficRouting": {"istio": {"virtualService": {"name": "v", "routes": ["primary"]}}}}
+    made = accepted(argo, rollout({"canary": istio | {"steps": steps}}))
+    assert made.spec["strategy"] == {"canary": {"steps": [{"weight": 20}, {"weight": 40}]}}
+    assert any("comes before users are split" in note for note in made.notes)
+
+
+def test_an_ab_test_without_a_route_is_refused_with_its_field():
+    match = [{"headers": {"x-canary": {"exact": "insider"}}}]
+    with pytest.raises(Unconvertible, match=r"spec.analysis.match: without a route"):
+        flagger.convert(
+            canary(
+                {"interval": "1m", "iterations": 10, "match": match}, provider="linkerd", service={"port": 80}
+            ),
+            [deployment()],
+            NO_WISHES,
+        )
+
+
+PAGE = """
+# A tutorial
+```yaml
+apiVersion: flagger.app/v1beta1
+kind: Canary
+metadata: {name: podinfo}
+spec:
+  provider: istio
+  service: {gateways: [public]}
+  analysis: {interval: 1m, stepWeight: 10, maxWeight: 50}
+```
+```yaml
+kind: Rollout
+apiVersion: argoproj.io/v1alpha1
+spec: {strategy: {canary: {steps: [{setWeight: 20}]}}}
+```
+```yaml
+- [a fragment
+```
+    kubectl apply -f - <<EOF
+    apiVersion: serving.kserve.io/v1beta1
+    kind: InferenceService
+    metadata: {name: iris}
+    spec: {predictor: {sklearn: {storageUri: "gs://models/iris"}}}
+    EOF
+"""
+
+
+def test_a_survey_of_documentation_counts_what_becomes_of_each_of_its_objects(tmp_path, capsys):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "page.md").write_text(PAGE)
+    assert foreign.main([str(tmp_path)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("has no equal: docs/page.md, InferenceService iris: spec.predictor")
+    assert said[-1].endswith("{'accepted': 2, 'has no equal': 1}")
 
 
 def test_flagger_ab_test_becomes_a_match():

@@ -427,6 +427,30 @@ def test_a_deployment_that_somebody_scaled_is_scaled_back_and_the_writer_is_name
     played(play)
 
 
+@pytest.mark.parametrize("dies", [False, True], ids=["one operator", "an operator that dies meanwhile"])
+def test_a_setback_that_lasts_is_one_event_and_one_condition(dies):
+    async def play(operator):
+        def refuse(request):
+            if request.writes and request.ref.resource == "httproutes":
+                raise Refused("The API server answered 403 to patch httproutes in ml: not allowed")
+
+        await operator.installed(**STAY)
+        operator.before = refuse
+        await operator.ask(model={"uri": "hf://test/two"})
+        await operator.until(lambda status: operator.condition("Stalled"))
+        await asyncio.sleep(1800)
+        if dies:
+            operator._life.dead.set()
+            await asyncio.sleep(1800)
+        said = [each for each in operator.store.of_kind(EVENT) if each["reason"] == "Refused"]
+        assert [each["count"] for each in said] == [1]
+        assert operator.condition("Stalled")[1] == "Refused"
+        tried = [each for each in operator.requests if each.ref.resource == "httproutes" and each.writes]
+        assert len(tried) > 10
+
+    played(play)
+
+
 def test_an_object_of_somebody_else_under_our_name_is_left_alone():
     async def play(operator):
         body = {"metadata": {"name": "chat-stable"}, "spec": {"selector": {"app": "theirs"}, "ports": []}}

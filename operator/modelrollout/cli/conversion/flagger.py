@@ -74,7 +74,7 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
     if address:
         made.spec["analysis"] = {"prometheus": {"address": address.rstrip("/")}}
         if "istio" in made.spec["traffic"]:
-            made.spec["analysis"]["metrics"] = _built_in(given) or []
+            made.spec["analysis"]["metrics"] = _built_in(made, given) or []
     else:
         made.note(at, "Flagger knows its Prometheus itself, so nothing is judged yet: give --prometheus URL.")
     if "threshold" in given:
@@ -83,7 +83,11 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
     steps = [*_gates(made, given, ("confirm-rollout",)), *_steps(made, given, interval)]
     steps += _gates(made, given, ("confirm-promotion",))
     if any("weight" in step or "mirror" in step or "match" in step for step in steps):
-        plan = tidied(made, steps, f"{at}.stepWeight", judged=bool(address))
+        plan = tidied(made, steps, f"{at}.{_source(given)}", judged=bool(address))
+        if not plan:
+            raise Unconvertible(
+                f"{at}.{_source(given)}: without a route there is nothing that matches or copies."
+            )
         made.spec["strategy"] = {"canary": {"steps": plan}}
     else:
         warm = written(interval * int(given.get("iterations") or 0))
@@ -94,6 +98,11 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
             f"{at}.sessionAffinity", "write traffic.sticky, which needs a header with the user's cohort."
         )
     made.no_equal(at, given, _ANALYSIS)
+
+
+def _source(given: Body) -> str:
+    """The field that the steps come from."""
+    return next((name for name in ("match", "stepWeights", "mirror") if given.get(name)), "stepWeight")
 
 
 MOST_HEADERS = 4
@@ -169,7 +178,7 @@ def _metrics(made: Converted, given: Body, spec: Body, documents: Sequence[Body]
 _SLO = ("request-success-rate", "request-duration")
 
 
-def _built_in(given: Body) -> list[dict[str, Any]]:
+def _built_in(made: Converted, given: Body) -> list[dict[str, Any]]:
     """Flagger's own two metrics, where Istio counts them here too."""
     taken: list[dict[str, Any]] = []
     for metric in given.get("metrics") or ():
@@ -178,6 +187,11 @@ def _built_in(given: Body) -> list[dict[str, Any]]:
             least = float(limits.get("min", metric.get("threshold", 99)))
             taken.append({"use": "istio/success-rate", "slo": f"{max(1 - least / 100, 0.0001):.4g}"})
         elif metric.get("name") == "request-duration":
-            most = float(limits.get("max", metric.get("threshold", 500)))
-            taken.append({"use": "istio/request-duration", "edges": [f"{most:g}"], "slo": "0.01"})
+            most = limits.get("max", metric.get("threshold", 500))
+            made.note(
+                "spec.analysis.metrics, request-duration",
+                f"the canary is compared with the control. To keep the limit of {most} ms, write a ratio of "
+                "its buckets with a slo, as docs/verdicts.md has it under Absolute limits.",
+            )
+            taken.append({"use": "istio/request-duration"})
     return taken

@@ -49,6 +49,13 @@ def tidied(
     for step in steps:
         own = dict(step)
         weight = own.get("weight")
+        if (kind := next((each for each in ("mirror", "match") if each in own), None)) is not None:
+            if by_pods:
+                made.note(where, f"a {kind} step needs a route, and none is known here; it is left out.")
+                continue
+            if reached:
+                made.note(where, f"a {kind} step comes before users are split; this one is left out.")
+                continue
         if weight is not None and by_pods and 1 <= weight <= 99:
             near = round(nearest(made.spec["replicas"], weight).percent)
             if abs(near - weight) > 5:
