@@ -98,7 +98,7 @@ bench-traffic: $(VENV)/ready ## shares, failures, cut streams and abort on the r
 
 bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)
-	@PYTHONPATH=operator:. $(PY) -m tests.bench.serving --rollouts $(if $(QUICK),8,40)
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.serving --rollouts $(if $(QUICK),4,20)
 
 mutants: $(VENV)/ready ## do the unit tests notice wrong code? hours; ARGS="rollout/judge.py" or ARGS="--every 20" for less
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.mutants $(ARGS)

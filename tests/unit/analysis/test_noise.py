@@ -8,8 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
-from modelrollout.analysis.inputs.observation import Arm, Events, Histogram, Levels, Ratio, Scalar
+from modelrollout.analysis.inputs.observation import (
+    Arm,
+    Events,
+    Histogram,
+    Levels,
+    Observation,
+    Ratio,
+    Scalar,
+)
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.noise.design_effect import design_effect, jump_effect
 from modelrollout.analysis.noise.dispersion import Pair, Running
@@ -18,7 +27,7 @@ from modelrollout.analysis.packs import catalogue
 from modelrollout.analysis.planning.calibration import LEAST_LOOKS, calibrate
 from modelrollout.api import analysis as spec
 from tests.bench.worlds import logit_noise
-from tests.unit.analysis.given import ERRORS, judge, latency_histogram, ratios
+from tests.unit.analysis.given import ERRORS, judge, latency_histogram, look, ratios
 
 NOISY = (0.5, 0.8)
 
@@ -57,6 +66,24 @@ def watch(noise: Noise, pairs: list[Pair], variance: float = 0.02) -> float:
     for pair in pairs:
         running = running.fold(pair, variance, variance)
     return running.phi(variance, variance)
+
+
+@pytest.mark.parametrize("load", [True, False])
+@pytest.mark.parametrize("kind", [Kind.RATIO, Kind.COUNTING])
+def test_another_load_is_no_noise_of_what_grows_with_load(kind: Kind, load: bool) -> None:
+    """The difference moves when each pod begins to carry more, and that is one move, not noise."""
+    metric = Metric("queued", kind, Tolerance(1.5), phi=2.0, phi_short=1.0, load=load)
+    levels = [20.0] * 20 + [40.0] * 20
+
+    def arm(count: float) -> Arm:
+        return Ratio(count, 200) if kind is Kind.RATIO else Events(count, 200)
+
+    rows = [{"queued": Observation(arm(level + t % 3), arm(40.0))} for t, level in enumerate(levels)]
+    evidence, _ = judge(Plan((metric,), planned_looks=80), rows[:20])
+    evidence = evidence.restart_promotion(terms=StepTerms(alike=False))
+    for number, row in enumerate(rows[20:], 21):
+        evidence, verdict = evidence.fold(look(number), row)
+    assert (verdict.metrics["queued"].phi == 2.0) == load
 
 
 def test_a_regression_that_begins_late_is_no_noise() -> None:

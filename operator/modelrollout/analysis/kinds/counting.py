@@ -132,7 +132,10 @@ class CountingTest:
 
     def begin_step(self, step: StepTerms) -> CountingTest:
         """Rare events prove a step anew; where they are critical there are too few to be carried apart."""
-        return replace(self.resume_step(step), promote=Mixture.fresh(1 + len(BETTER)))
+        begun = replace(self.resume_step(step), promote=Mixture.fresh(1 + len(BETTER)))
+        if step.carry or not self.metric.feels_load:
+            return begun
+        return replace(begun, running=self.running.at_another_load(), interval=Interval.fresh(len(_RATIOS)))
 
     def resume_step(self, step: StepTerms) -> CountingTest:
         wide = widened(self.metric, step.margin)

@@ -123,7 +123,11 @@ class SharesTest:
         return min(max(p0 + difference, 1e-6), 0.999), p0
 
     def begin_step(self, step: StepTerms) -> SharesTest:
-        return replace(self, evidence=self.evidence.begin_step(step), wide=widened(self.metric, step.margin))
+        begun = replace(self, evidence=self.evidence.begin_step(step), wide=widened(self.metric, step.margin))
+        if step.carry or not self.metric.feels_load:
+            return begun
+        interval = Interval.fresh(len(self.judged.grid))
+        return replace(begun, running=self.running.at_another_load(), interval=interval)
 
     def resume_step(self, step: StepTerms) -> SharesTest:
         return replace(self, wide=widened(self.metric, step.margin))
