@@ -148,7 +148,7 @@ REFUSED = {
     ),
     "an evaluation at a time that is none": (
         but(evaluations=[GOLDEN | {"when": "every night"}]),
-        "write beforeTraffic, afterPromotion or a cron expression of five fields",
+        "write beforeTraffic, afterPromotion, onDrift or a cron expression of five fields",
     ),
     "a policy in a key that no ConfigMap can have": (
         but(evaluations=[{"name": "golden", "policy": {"configMap": "quality", "key": "a/b"}}]),
@@ -459,6 +459,19 @@ REFUSED = {
     "an even chance to miss": (
         but(analysis__missRisk="0.5"),
         'spec.analysis.missRisk: Invalid value: "0.5": a risk lies above 0 and below 0.5',
+    ),
+    "a window of minutes beside its past": (
+        but(analysis__ownPast={"window": "10m"}),
+        "a window holds at least one hour: write 1h or more",
+    ),
+    "a past of years": (
+        but(analysis__ownPast={"past": "9000h"}),
+        "the past is at most 60 days: write 1440h or less",
+    ),
+    "a past that is one window": (
+        but(analysis__ownPast={"past": "24h"}),
+        "the past holds at least two windows, so that it is seen how much they differ: write a longer "
+        "past or a shorter window",
     ),
     "looks without length": (
         but(analysis__interval="0s"),

@@ -1,5 +1,6 @@
 """Every metric of every pack, as the real exporters name it, on a real Prometheus; and what proxies count."""
 
+import asyncio
 import time
 from itertools import product
 
@@ -11,10 +12,11 @@ from modelrollout.analysis.inputs.metric import Kind
 from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.packs import catalogue
-from tests.apiserver.exporters import Slot, arms_of, count, looking, question, scraping
+from modelrollout.sources.looks import LookSource
+from tests.apiserver.exporters import Slot, arms_of, await_scrapes, count, looking, question, scraping
 from tests.servers.vllm_metrics import Metrics, one_two_five
 
-ROLLOUTS = ("packs", "older", "drift", "web", "mesh")
+ROLLOUTS = ("packs", "older", "drift", "past", "web", "mesh")
 SLOTS = (
     *(Slot(rollout, revision) for rollout, revision in product(ROLLOUTS, ("new", "old"))),
     *(Slot("", "", extra={"pod": f"gateway-{i}"}) for i in range(5)),
@@ -155,6 +157,24 @@ async def test_other_prompts_in_one_arm_are_seen_in_vllms_histogram_though_its_b
     assert "the traffic is not split at random" in verdict.message
     assert "KS distance 0.300" in verdict.message
     assert "canary 400 of 1,000 (40 %) above 50 tokens, control 400 of 4,000 (10 %)" in verdict.message
+
+
+async def test_prompts_that_are_longer_than_in_their_own_past_have_drifted(bed, url):
+    pod, family, edges = arms_of(bed, "past").control, "vllm:request_prompt_tokens", one_two_five(1024)
+    pod.observe(family, edges=edges)
+    await_scrapes(pod)
+    began, window = time.time(), 3
+    for part, length in enumerate((30, 30, 300)):
+        await asyncio.sleep(max(0.0, began + part * window + 0.3 - time.time()))
+        pod.observe(family, *([length] * 900 + [70] * 100), edges=edges)
+        await_scrapes(pod)
+    await asyncio.sleep(max(0.0, began + 3 * window - time.time()))
+    source = LookSource()
+    asked = question(url, "drift/prompt-tokens", rollout="past")
+    (found,) = await source.own_past(asked, window, 2 * window, began + 3 * window)
+    await source.close()
+    assert found.drifted
+    assert found.text.startswith("prompt-tokens: 90 % above 100 tokens, 0 % before")
 
 
 async def test_the_older_names_of_a_pack_are_found_as_well(bed, url):

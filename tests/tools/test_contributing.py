@@ -125,6 +125,9 @@ class Canned:
     async def numbers(self, _expression: str, _at: float) -> tuple[float, ...]:
         return ()
 
+    async def numbers_by(self, _label: str, _expression: str, _at: float) -> dict[str, float]:
+        return {}
+
     async def close(self) -> None: ...
 '''
 METRIC = """

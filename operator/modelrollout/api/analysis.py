@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -165,6 +165,22 @@ class Alert(Wire):
     """Labels that it must have beside namespace and rollout, such as severity: critical."""
 
 
+OwnMetric = Literal["prompt-tokens", "output-tokens", "latency"]
+
+
+class OwnPast(Wire):
+    """The requests of the revision that serves beside their own past, while no other is on trial."""
+
+    window: Duration = "24h"
+    """How much of the present is compared. A day has the whole rhythm of a day."""
+    past: Duration = "168h"
+    """How much before it: as many windows as fit in."""
+    metrics: Annotated[list[OwnMetric], Field(min_length=1, max_length=3)] = Field(
+        default_factory=lambda: list(get_args(OwnMetric))
+    )
+    """Which metrics of the pack drift are compared."""
+
+
 class Analysis(Wire):
     """How a new revision is compared with the one that serves."""
 
@@ -187,6 +203,10 @@ class Analysis(Wire):
     """While a route splits users and metrics judge, only so many pods of the old revision serve as give each
     of them the load of a new revision's pod; the others stay loaded and ready, and one write brings them
     back. false: all of them serve, and latency is compared at unequal load."""
+    own_past: OwnPast | None = None
+    """Compare what the revision that serves is asked, and how it answers, with its own past. What has drifted
+    is a Warning Event and the condition Steady, and starts the evaluations with `when: onDrift`; it moves no
+    user."""
     metrics: Annotated[list[Metric], Field(max_length=16)] = Field(default_factory=list)
     """What the two revisions are compared by. Empty: requests that vLLM refused, failed or ended with an
     error, time to first token, and scrapes that it did not answer; with traffic.istio also the success rate

@@ -27,6 +27,7 @@ ANALYSED = "Analysed"  # the verdict on the step in progress
 PROMOTED = "Promoted"  # the revision that spec asks for serves all users
 REGISTRY = "RegistrySynced"  # the registry says what the cluster serves; there only where one is asked
 EVALUATED = "Evaluated"  # what the evaluations of the revision that serves say; there only where it has any
+STEADY = "Steady"  # its requests lie as in their own past; there only where analysis.ownPast asks for it
 FINISHED = "Finished"  # nothing is under way: promoted, reverted, or not possible; the reason says which
 REVERTED = "Reverted"  # the revision that spec asks for was tried and refused
 KILL_SWITCH = "Killed"  # the kill switch is on, and everybody is back; there only while it is on
@@ -35,7 +36,7 @@ MANAGED = "Managed"  # only ever False: the operator was uninstalled; its next s
 
 TYPES = (
     *(ACCEPTED, AVAILABLE, PROGRESSING, PAUSED, TRAFFIC_SPLIT, DECIDABLE, ANALYSED),
-    *(PROMOTED, REVERTED, KILL_SWITCH, EVALUATED, REGISTRY, FINISHED, STALLED),
+    *(PROMOTED, REVERTED, KILL_SWITCH, EVALUATED, STEADY, REGISTRY, FINISHED, STALLED),
 )
 
 
@@ -320,6 +321,19 @@ HELD_BY_STALE = "No new rollout begins until it has one; onStale: warn lets them
 WARNED_BY_STALE = "The last valid result counts"
 STANDING_PASSED = Reason("EvaluationPassed", "Revision {revision} has passed {names}")
 NOT_EVALUATED = Reason("NotEvaluated", "No evaluation of revision {revision} has ended yet")
+REQUESTS_STEADY = Reason(
+    "RequestsSteady", "What revision {revision} is asked and how it answers lie as in their past: {said}"
+)
+REQUESTS_DRIFTED = Reason(
+    "RequestsDrifted",
+    "What revision {revision} is asked, or how it answers, is not what it was; see whether its golden set "
+    "and its tolerances still speak for its users. {said}",
+    warning=True,
+    transition="troubled",
+)
+NO_PAST = Reason(
+    "NoPast", "Too few requests were counted, now or in the past, to compare them with each other"
+)
 NO_VERDICT = Reason(
     "NoVerdict",
     "Step {step} had {limit} and reached no verdict ({verdict}); onInsufficient is revert",

@@ -9,7 +9,7 @@ from pydantic import Field
 from modelrollout.api.quantities import Duration
 from modelrollout.api.wire import Name, Wire
 
-WHEN_PATTERN = r"^(beforeTraffic|afterPromotion|[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4})$"
+WHEN_PATTERN = r"^(beforeTraffic|afterPromotion|onDrift|[0-9A-Za-z*,/#-]+( [0-9A-Za-z*,/#-]+){4})$"
 KEY_PATTERN = r"^[-._a-zA-Z0-9]+$"
 
 Key = Annotated[str, Field(min_length=1, max_length=253, pattern=KEY_PATTERN)]
@@ -34,7 +34,8 @@ class Evaluation(Wire):
     when: Annotated[str, Field(min_length=1, max_length=100, pattern=WHEN_PATTERN)] | None = None
     """beforeTraffic: the first thing that a new revision must pass, unless a step names this evaluation.
     afterPromotion, or a cron expression in UTC such as 0 2 * * *: the revision that serves is asked, alone,
-    so its policy needs absolute limits. Left out: only where a step names it."""
+    so its policy needs absolute limits; onDrift: the same, when its requests have drifted from their past
+    (analysis.ownPast). Left out: only where a step names it."""
     on_fail: Literal["revert", "alarm"] = "alarm"
     """When the revision that serves fails. revert: users go back to the one before, while that is kept warm;
     later, and with alarm, an Event says so. At a step a Fail always reverts."""
@@ -50,6 +51,11 @@ class Evaluation(Wire):
     report_claim: Name | None = None
     """A PersistentVolumeClaim on which the report and all answers are kept; without it the answers go with
     the Job's pod, and a Job that was interrupted asks everything anew."""
+
+    @property
+    def schedule(self) -> str | None:
+        """The cron expression; None where it is run for another reason."""
+        return self.when if self.when not in (None, "beforeTraffic", "afterPromotion", "onDrift") else None
 
 
 Found = Literal["Pass", "Fail", "Insufficient", "ProviderError"]

@@ -58,7 +58,7 @@ FORMATS: Mapping[str, str] = {
     ),
     registry.ALIAS_PATTERN: "write an alias as MLflow has them: letters, digits, dashes and underscores",
     evaluations.WHEN_PATTERN: (
-        "write beforeTraffic, afterPromotion or a cron expression of five fields, such as 0 2 * * *"
+        "write beforeTraffic, afterPromotion, onDrift or a cron expression of five fields, such as 0 2 * * *"
     ),
     evaluations.KEY_PATTERN: "write the key of a ConfigMap: letters, digits, dashes, dots and underscores",
     model.VISIBLE_PATTERN: "it holds a control character or an invisible one: write it without",
@@ -113,6 +113,7 @@ NO_QUERY = """all(s, !has(s.match) || s.match.all(m, !has(m.query) && !has(m.coo
 LOOK = f"""(has(self.analysis.interval) && self.analysis.interval.matches({_DURATION})
     ? duration(self.analysis.interval) : duration('30s'))"""
 LONG_ENOUGH = f"all(s, !has(s.__for__) || {at_least('s.__for__', LOOK)})"
+WINDOW, PAST = "(has(self.window) ? self.window : '24h')", "(has(self.past) ? self.past : '168h')"
 EVALUATED = """all(s, !has(s.evaluate)
     || has(self.evaluations) && self.evaluations.exists(e, e.name == s.evaluate))"""
 TOO_SHORT = "shorter than one look: write a `for` of at least analysis.interval (30s unless you set it)"
@@ -354,6 +355,14 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "a registry is asked every ten seconds at most: write 10s or more",
         ),
     ),
+    analysis.OwnPast: (
+        Rule(
+            f"""!{WINDOW}.matches({_DURATION}) || !{PAST}.matches({_DURATION})
+                || duration({PAST}) >= duration({WINDOW}) + duration({WINDOW})""",
+            "the past holds at least two windows, so that it is seen how much they differ: write a longer "
+            "past or a shorter window",
+        ),
+    ),
     spec.Spec: (
         Rule(
             """!self.model.uri.startsWith('mlflow://')
@@ -492,6 +501,15 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
         Rule(
             f"!self.matches({_DURATION}) || duration(self) <= duration('60s')",
             "one question takes at most a minute: write 60s or less",
+        ),
+    ),
+    (analysis.OwnPast, "window"): (
+        Rule(at_least("self", "duration('1h')"), "a window holds at least one hour: write 1h or more"),
+    ),
+    (analysis.OwnPast, "past"): (
+        Rule(
+            f"!self.matches({_DURATION}) || duration(self) <= duration('1440h')",
+            "the past is at most 60 days: write 1440h or less",
         ),
     ),
     (analysis.Analysis, "interval"): (

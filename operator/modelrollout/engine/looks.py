@@ -18,6 +18,7 @@ import structlog
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.inputs.schedule import look_ending_by
+from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.api.names import RolloutKey
 from modelrollout.engine.alarms import Alarms
@@ -31,6 +32,7 @@ from modelrollout.engine.case import (
     stage_of,
 )
 from modelrollout.engine.outlooks import Outlooks
+from modelrollout.engine.own_past import OwnPasts
 from modelrollout.engine.secrets import ReadSecret
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.trial import Trial, unjudged
@@ -79,6 +81,7 @@ class Looks:
         self._source = LookSource(clock, access, connect)
         self._outlooks = Outlooks(LookSource(clock, access, connect), self._identified, clock)
         self._alarms = Alarms(LookSource(clock, access, connect), self._identified, clock, alertmanager)
+        self._own_pasts = OwnPasts(LookSource(clock, access, connect), self._identified, clock)
         self._trials: dict[RolloutKey, Trial] = {}
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))
@@ -115,6 +118,10 @@ class Looks:
         """What the alerts say; None while nobody has asked."""
         return self._alarms.of(at)
 
+    def own_past(self, at: RolloutKey) -> tuple[Drifted, ...]:
+        """How the requests of the revision that serves lie beside their past; empty while nobody knows."""
+        return self._own_pasts.of(at)
+
     def left_behind(self, at: RolloutKey) -> float | None:
         """Requests a second on the revision before, after a promotion; None while nobody has counted them."""
         trial = self._trials.get(at)
@@ -127,6 +134,8 @@ class Looks:
 
     def follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """Take up, go on with or end the judgement that the plan asks for."""
+        self._own_pasts.on_news = self.on_news
+        self._own_pasts.follow(at, view, plan)
         case = case_of(view, plan)
         trial = self._trials.get(at)
         if trial is not None and trial.case != case:
@@ -176,6 +185,7 @@ class Looks:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._outlooks.close()
         await self._alarms.close()
+        await self._own_pasts.close()
         await self._source.close()
 
     def _end(self, at: RolloutKey) -> None:

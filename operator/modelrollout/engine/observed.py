@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.split import SplitProof
+from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.api.conditions import Finding
 from modelrollout.api.names import FORM_ANNOTATION, ROLLOUT_LABEL
 from modelrollout.api.objects import Object, annotations_of
@@ -39,6 +40,7 @@ def observed_from(
     left_behind: float | None = None,
     tally: Tally | None = None,
     outlook: Outlook | None = None,
+    own_past: tuple[Drifted, ...] = (),
     policy: Policy = "any",
     registry: Finding | None = None,
 ) -> Observed:
@@ -76,6 +78,7 @@ def observed_from(
         left_behind=left_behind,
         tally=tally,
         outlook=outlook,
+        own_past=own_past,
         found=found,
         selector=f"{ROLLOUT_LABEL}={at.name}",
         deleting=view.deleting,

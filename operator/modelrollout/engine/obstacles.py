@@ -60,7 +60,7 @@ def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
     if view.unresolved is not None:
         return view.unresolved
     for each in spec.evaluations:
-        if each.when not in (None, "beforeTraffic", "afterPromotion") and (wrong := mistake(each.when or "")):
+        if each.schedule is not None and (wrong := mistake(each.schedule)):
             return Problem(
                 "BadSchedule",
                 f"Evaluation {each.name} has the schedule {each.when}, which cannot be read ({wrong}). Write "

@@ -142,6 +142,7 @@ class OnePass:
                 left_behind=self._looks.left_behind(at),
                 tally=self._looks.tally(at),
                 outlook=self._looks.outlook(at),
+                own_past=self._looks.own_past(at),
                 policy=self._policy,
                 registry=self._registries.finding(at),
             )

@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from modelrollout.api.conditions import (
     ACCEPTED,
     EVALUATED,
+    NO_PAST,
     NOT_EVALUATED,
     PROGRESSING,
     REGISTRY,
+    REQUESTS_STEADY,
     STANDING_PASSED,
+    STEADY,
     TRAFFIC_SPLIT,
 )
 from modelrollout.api.problem import Problem
@@ -53,6 +56,7 @@ from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing
 from modelrollout.rollout.rotation import called_back
 from modelrollout.rollout.standing import due, evaluated
+from modelrollout.rollout.steady import steady
 from modelrollout.rollout.view import Change, View
 
 Policy = Callable[[View], Change | None]
@@ -159,6 +163,8 @@ STILL: frozenset[Policy] = frozenset(
 before. Nothing moves forward. `superseded` is not among them, because it would leave a revision for one that
 cannot be made."""
 
+_NO_ALARM = frozenset(each.name for each in (STANDING_PASSED, NOT_EVALUATED, REQUESTS_STEADY, NO_PAST))
+
 MOST_CHANGES = 64
 """Far more than any pass needs; a pass that does not come to rest is a fault of ours and says so."""
 
@@ -260,12 +266,15 @@ def _split_reason(status: Status) -> str:
 
 
 def _alarm(view: View) -> tuple[Note, ...]:
-    """Notes that the revision that serves fails an evaluation, or has no valid result; each is said once."""
-    found = evaluated(view)
-    before = {each.reason for each in view.status.conditions if each.type == EVALUATED}
-    if found is None or found.reason in (*before, STANDING_PASSED.name, NOT_EVALUATED.name):
-        return ()
-    return (Note(found.reason, found.message, warning=True, facts=Facts("troubled")),)
+    """Notes that the revision that serves fails an evaluation or has no valid result, and that its requests
+    have drifted from their past; each is said once."""
+    known = {each.reason for each in view.status.conditions if each.type in (EVALUATED, STEADY)}
+    found = [each for each in (evaluated(view), steady(view)) if each is not None]
+    return tuple(
+        Note(each.reason, each.message, warning=True, facts=Facts("troubled"))
+        for each in found
+        if each.reason not in (*known, *_NO_ALARM)
+    )
 
 
 def _out_of_step(view: View) -> tuple[Note, ...]:

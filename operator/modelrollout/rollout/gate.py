@@ -32,7 +32,7 @@ DECIDED: Mapping[Found | None, State] = {"Pass": "passed", "Fail": "failed"}
 """Verdicts that nothing can change any more."""
 INVALID: frozenset[Found | None] = frozenset({"Insufficient", "ProviderError"})
 """Verdicts that neither pass nor fail a revision."""
-PROMOTED, SCHEDULED = "promoted@", "schedule@"
+PROMOTED, SCHEDULED, DRIFTED = "promoted@", "schedule@", "drift@"
 """How the names of runs on the revision that serves begin; those of steps begin with a number."""
 MOST = 16
 """Evaluations that status has room for."""
@@ -40,7 +40,7 @@ MOST = 16
 
 def is_standing(run: str) -> bool:
     """The run is about the revision that serves, and not about one at a step."""
-    return run.startswith((PROMOTED, SCHEDULED))
+    return run.startswith((PROMOTED, SCHEDULED, DRIFTED))
 
 
 def run_of(step: StepStatus) -> str | None:

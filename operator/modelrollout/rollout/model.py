@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.api.conditions import Finding
 from modelrollout.api.names import Role
 from modelrollout.api.problem import Problem
@@ -190,6 +191,8 @@ class Observed:
     """None: nobody has asked yet what the traffic of the past hour can decide, or nobody knows."""
     alarms: Alarms | None = None
     """None: the spec names no alerts, or nobody has asked yet."""
+    own_past: tuple[Drifted, ...] = ()
+    """How the requests of the revision that serves lie beside their past; empty while nobody knows."""
     gates: Mapping[str, Gate] = field(default_factory=dict)
     """By the evaluation's name: the run of it that was started last. Absent: none was."""
     tally: Tally | None = None

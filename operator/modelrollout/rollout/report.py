@@ -20,6 +20,7 @@ from modelrollout.rollout.connections import changed_much, requests_left
 from modelrollout.rollout.drift import drifting, unwritten
 from modelrollout.rollout.phase import PhaseReport
 from modelrollout.rollout.standing import evaluated
+from modelrollout.rollout.steady import steady
 from modelrollout.rollout.view import View
 
 _MOVING = frozenset({"Installing", "Starting", "Progressing", "Promoting", "Reverting"})
@@ -119,6 +120,8 @@ def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[st
         findings[say.EVALUATED] = evaluations
     if (registry := _registry(view)) is not None:
         findings[say.REGISTRY] = registry
+    if (compared := steady(view)) is not None:
+        findings[say.STEADY] = compared
     findings[say.FINISHED] = _finished(view, what, findings)
     if view.spec.analysis is not None:
         findings[say.ANALYSED] = _analysed(view)

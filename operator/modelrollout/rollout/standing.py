@@ -1,4 +1,5 @@
-"""Evaluations of the revision that serves: after its promotion, and again at the moments of a schedule.
+"""Evaluations of the revision that serves: after its promotion, again at the
+moments of a schedule, and when its requests have drifted from their past.
 
 Each moment names one run. Its answer is found by that name in status, as a step's is. The last valid result
 counts until there is another; a run without one holds new rollouts, unless the spec says that it only warns.
@@ -13,8 +14,9 @@ from modelrollout.api import schedule
 from modelrollout.api.conditions import Finding
 from modelrollout.api.evaluations import Evaluation, EvaluationStatus
 from modelrollout.api.times import stamp, unix
-from modelrollout.rollout.gate import PROMOTED, SCHEDULED, answer_to, started
+from modelrollout.rollout.gate import DRIFTED, PROMOTED, SCHEDULED, answer_to, started
 from modelrollout.rollout.model import RunEvaluation
+from modelrollout.rollout.steady import drifted_since
 from modelrollout.rollout.view import View
 
 
@@ -38,8 +40,8 @@ def moments(view: View) -> Iterator[float]:
     if not resting(view):
         return
     for each in standing(view):
-        if each.when not in (None, "afterPromotion"):
-            ahead = schedule.following(each.when or "", view.now)
+        if each.schedule is not None:
+            ahead = schedule.following(each.schedule, view.now)
             if ahead is not None:
                 yield ahead
     for wanted in _wanted(view):
@@ -109,9 +111,19 @@ def _wanted(view: View) -> Iterator[RunEvaluation]:
     if not resting(view) or view.stable is None:
         return
     for each in standing(view):
-        run = _promotion(view) if each.when == "afterPromotion" else _scheduled(view, each.when or "")
+        run = _moment(view, each)
         if run is not None:
             yield RunEvaluation(each.name, view.stable, None, run, serving=True)
+
+
+def _moment(view: View, each: Evaluation) -> str | None:
+    """The name of the run that its last moment asks for."""
+    if each.when == "afterPromotion":
+        return _promotion(view)
+    if each.when == "onDrift":
+        since = drifted_since(view)
+        return DRIFTED + since if since is not None else None
+    return _scheduled(view, each.schedule or "")
 
 
 def _promotion(view: View) -> str | None:

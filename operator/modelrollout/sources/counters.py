@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import functools
 import itertools
+import math
 import re
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from modelrollout.analysis.counters.expression import quoted
+from modelrollout.analysis.counters.expression import Selector, quoted
 from modelrollout.analysis.counters.matchers import Scope
 from modelrollout.analysis.counters.patterns import matches
 from modelrollout.analysis.counters.series import Place, Series
@@ -102,6 +103,14 @@ class Counters:
     async def alert_rules(self, names: frozenset[str]) -> Mapping[str, Sequence[AlertRule]]:
         """See `Provider.alert_rules`; asked once for all rollouts that name the same alerts."""
         return await self._rules.get(names, lambda: self.server.alert_rules(names))
+
+    async def grown_by_edge(self, selector: Selector, window: float, at: float) -> dict[float, float]:
+        """By how much each bucket of a histogram grew over all series in the `window` seconds up to `at`, as
+        Prometheus adds it up: for windows whose samples are too many to read."""
+        matchers = f"{','.join(map(str, selector.matchers))}{self._labels}"
+        asked = f"sum by (le) (increase({selector.family}{{{matchers}}}[{math.ceil(window)}s]))"
+        grown = await self.server.numbers_by("le", asked, at)
+        return {float(edge): number for edge, number in grown.items()}
 
     def forget(self, scope: Scope) -> None:
         """Nobody looks at this any more."""

@@ -26,6 +26,7 @@ from modelrollout.analysis.counters.silence import explained
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.inputs.schedule import settle_time
+from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.api.analysis import Alert
 from modelrollout.rollout.model import Alarms
 from modelrollout.sources.access import NOBODY, Access, Credentials
@@ -33,6 +34,7 @@ from modelrollout.sources.alerts import alarms
 from modelrollout.sources.counters import Counters
 from modelrollout.sources.history import past
 from modelrollout.sources.lasting import lasting, rate
+from modelrollout.sources.own_past import compared
 from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.provider import NotAsked, Provider, ProviderError
 from modelrollout.sources.question import (
@@ -164,6 +166,12 @@ class LookSource:
     async def rate(self, question: Question, until: float) -> float | None:
         """See `sources.lasting`. Raises ProviderError."""
         return await rate(self._counters(question), question, until)
+
+    async def own_past(
+        self, question: Question, window: float, past: float, until: float
+    ) -> tuple[Drifted, ...]:
+        """See `sources.own_past`. Raises ProviderError."""
+        return await compared(self._counters(question), question, window, past, until)
 
     async def close(self) -> None:
         await asyncio.gather(*self._leaving, *(counters.close() for counters in self._servers.values()))

@@ -75,6 +75,11 @@ class Prometheus:
         what = "the question for its rules"
         return await self._ask(lambda line: _alert_rules(self._rules(names, line), names), what)
 
+    async def numbers_by(self, label: str, expression: str, at: float) -> Mapping[str, float]:
+        """The same, where each series has another value of this label."""
+        what = repr(_short(expression))
+        return await self._ask(lambda line: _by(label, self._query(expression, at, line)), what)
+
     async def close(self) -> None:
         """Let go of threads and connections; questions that are under way have been cut."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -209,6 +214,10 @@ def _vector(result: Iterable[Any]) -> tuple[float, ...]:
     if len(found) == 2 and isinstance(found[1], str):
         return (float(found[1]),)  # an expression without series, such as scalar(…)
     return tuple(float(row["value"][1]) for row in found)
+
+
+def _by(label: str, result: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    return {str(row["metric"].get(label, "")): float(row["value"][1]) for row in islice(result, 1000)}
 
 
 def _short(text: str) -> str:

@@ -48,5 +48,8 @@ class Provider(Protocol):
     async def alert_rules(self, names: Collection[str]) -> Mapping[str, Sequence[AlertRule]]:
         """The alerting rules of these names that the server evaluates; a name without one is absent."""
 
+    async def numbers_by(self, label: str, expression: str, at: float) -> Mapping[str, float]:
+        """The same, where each series has another value of this label."""
+
     async def close(self) -> None:
         """Let go of threads and connections."""

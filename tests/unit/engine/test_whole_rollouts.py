@@ -269,6 +269,9 @@ class Silent:
     async def numbers(self, *_):
         await asyncio.Event().wait()
 
+    async def numbers_by(self, *_):
+        await asyncio.Event().wait()
+
     async def close(self):
         pass
 

@@ -17,6 +17,7 @@ from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.observation import Look
+from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.api.names import LAST_ORDER, Role
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
@@ -144,6 +145,7 @@ class World:
     left_behind: float | None = None
     outlook: Outlook | None = None
     tally: Tally | None = None
+    own_past: tuple[Drifted, ...] = ()
     restarted: dict[str, str] = field(default_factory=dict)
     """Revision -> which restart its pods had last."""
     alarms: Alarms | None = None
@@ -262,6 +264,7 @@ class World:
             outlook=self.outlook,
             alarms=self.alarms,
             tally=self.tally,
+            own_past=self.own_past,
             gates=dict(self.gates),
             unmade=self.unmade,
             changed=self.changed,
