@@ -15,33 +15,20 @@ from collections.abc import Callable
 
 import structlog
 
-from modelrollout.api.names import (
-    ATTEMPT_ANNOTATION,
-    EVALUATION_LABEL,
-    JOB_LABEL,
-    REVISION_LABEL,
-    RUN_ANNOTATION,
-    RolloutKey,
-)
+from modelrollout.api.names import EVALUATION_LABEL, JOB_LABEL, RolloutKey
 from modelrollout.api.objects import JOB, POD, Object, labels_of, named
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.port import Cluster
-from modelrollout.engine.evaluation_policy import dataset_of
+from modelrollout.engine.evaluation_jobs import age, asked, awaited, left, owned
+from modelrollout.engine.evaluation_task import task_of
 from modelrollout.engine.job_end import Ended, condition, waiting, what_became
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.write import Writer
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.outcome import last_line
-from modelrollout.rollout.gate import is_standing, run_of
 from modelrollout.rollout.model import Gate, RunEvaluation
-from modelrollout.serving.evaluation import (
-    CONTAINER,
-    JobSettings,
-    Task,
-    evaluation_job,
-    service_port,
-)
+from modelrollout.serving.evaluation import CONTAINER, JobSettings, evaluation_job
 
 FIRST_LOOK, POLL = 3.0, 15.0
 """Seconds until the first look at a run that goes on, and between two of them."""
@@ -81,7 +68,7 @@ class Evaluations:
     def gates(self, at: RolloutKey) -> dict[str, Gate]:
         """The newest attempt of each evaluation, or what kept the next one from being started."""
         found = {}
-        for job in sorted(self._jobs(at), key=_age):
+        for job in sorted(self._jobs(at), key=age):
             gate = self._gate(at, job)
             if gate is not None:
                 found[job["metadata"]["labels"][EVALUATION_LABEL]] = gate
@@ -93,11 +80,11 @@ class Evaluations:
         if rollout is None:
             return []
         jobs = self._cache.children(at.namespace, at.name, JOB.resource)
-        return [job for job in jobs if EVALUATION_LABEL in labels_of(job) and _owned(job, rollout)]
+        return [job for job in jobs if EVALUATION_LABEL in labels_of(job) and owned(job, rollout)]
 
     def _gate(self, at: RolloutKey, job: Object) -> Gate | None:
         metadata = job["metadata"]
-        revision, run, attempt = _asked(job)
+        revision, run, attempt = asked(job)
         if "deletionTimestamp" in metadata:
             return None
         ended = self._ended[at].get(metadata["uid"])
@@ -120,7 +107,7 @@ class Evaluations:
             uid = job["metadata"]["uid"]
             if not self._unread(at, job):
                 continue
-            if condition(job) is None and view is not None and not (view.deleting or _awaited(view, job)):
+            if condition(job) is None and view is not None and not (view.deleting or awaited(view, job)):
                 await self._cluster.delete(named(JOB, job["metadata"]["name"]), at.namespace)
                 continue
             pods = await self._pods(job)
@@ -196,7 +183,7 @@ class Evaluations:
         if not unread:
             return
         view = self.snapshot(at)
-        if any(_left(job) or not (view is None or _awaited(view, job)) for job in unread):
+        if any(left(job) or not (view is None or awaited(view, job)) for job in unread):
             with contextlib.suppress(ClusterError):
                 await self.look(at)
         self.follow(at)
@@ -210,7 +197,7 @@ class Evaluations:
         so there. Raises ClusterError.
         """
         try:
-            task = await self._task(view, action)
+            task = await task_of(self._cluster, self._settings, view, action)
         except Mistaken as error:
             self._mistaken(view.key, action, " ".join(error.sentences))
             return
@@ -227,32 +214,6 @@ class Evaluations:
         self._mistakes.setdefault(at, {})[action.name] = gate
         self.on_news(at)
 
-    async def _task(self, view: Snapshot, action: RunEvaluation) -> Task:
-        """What the Job needs. Raises Mistaken with what a person has to put right."""
-        found = [each for each in view.spec.evaluations if each.name == action.name]
-        service = view.spec.traffic.service
-        port = service_port(view.service, view.spec.runtime.port) if view.service is not None else None
-        if not self._settings.image:
-            raise Mistaken(
-                ["This operator was started without --evaluation-image, so it can run no evaluation."]
-            )
-        if not found:
-            raise Mistaken([f"spec.evaluations has no evaluation {action.name}."])
-        if port is None:
-            raise Mistaken([f"Service {service} has no port on which the model could be asked."])
-        return Task(
-            evaluation=found[0],
-            rollout=view.key.name,
-            namespace=view.key.namespace,
-            service=service,
-            port=port,
-            revision=action.revision,
-            run=action.run,
-            attempt=action.attempt,
-            serving=action.serving,
-            dataset=await dataset_of(self._cluster, view.key.namespace, found[0], alone=action.serving),
-        )
-
     async def _clear(self, at: RolloutKey, evaluation: str, kept: str) -> None:
         """Of each evaluation the last Job stays, for people to read its log."""
         for job in self._jobs(at):
@@ -266,39 +227,3 @@ class Evaluations:
 def pause(attempt: int) -> float:
     """Seconds between the end of this attempt and the next one."""
     return min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 10), LONGEST_PAUSE)
-
-
-def _asked(job: Object) -> tuple[str, str, int]:
-    """Revision, run and attempt of a Job."""
-    metadata = job["metadata"]
-    annotations = metadata.get("annotations") or {}
-    attempt = annotations.get(ATTEMPT_ANNOTATION, "1")
-    return (
-        metadata["labels"].get(REVISION_LABEL, ""),
-        annotations.get(RUN_ANNOTATION, ""),
-        int(attempt) if attempt.isdigit() else 1,
-    )
-
-
-def _age(job: Object) -> tuple[str, int]:
-    return job["metadata"]["creationTimestamp"], _asked(job)[2]
-
-
-def _awaited(view: Snapshot, job: Object) -> bool:
-    """The rollout is still in the stay at a step that it was started for, or the revision still serves."""
-    step, canary, stable = view.status.step, view.status.canary, view.status.stable
-    revision, run, _ = _asked(job)
-    if is_standing(run):
-        return stable is not None and stable.revision == revision
-    return step is not None and canary is not None and (canary.revision, run_of(step)) == (revision, run)
-
-
-def _owned(job: Object, rollout: Object) -> bool:
-    owners = job["metadata"].get("ownerReferences") or ()
-    return any(owner["uid"] == rollout["metadata"]["uid"] for owner in owners)
-
-
-def _left(job: Object) -> bool:
-    """A pod of it has ended."""
-    status = job.get("status") or {}
-    return condition(job) is not None or bool(status.get("failed") or status.get("succeeded"))
