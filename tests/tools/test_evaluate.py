@@ -1,6 +1,7 @@
 """`modelrollout evaluate` against model servers on this machine: what passes, fails, holds, and goes on."""
 
 import asyncio
+import gzip
 import itertools
 import json
 import os
@@ -234,11 +235,17 @@ def scripted(*replies):
         def log_message(self, *_):
             return
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with serving(Handler) as address:
+        yield f"{address}/v1"
+
+
+@contextmanager
+def serving(handler):
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
@@ -340,6 +347,40 @@ def test_a_servers_own_scorer_is_asked_over_http(world):
         (world.folder / "quality.yaml").write_text(text.replace("URL", address))
         code, report = world.run()
         assert (code, report["reason"]) == (3, "Unscored")
+
+
+def test_reports_are_put_where_the_policy_says_and_a_store_that_is_away_changes_nothing(world, capsys):
+    puts = []
+    with receiving(puts) as address:
+        stores = f"reports: [{{put: '{address}/quality'}}, {{put: 'http://127.0.0.1:9'}}]"
+        world.policy(*CORRECT, stores)
+        assert world.run("--results", "chat.results.jsonl")[0] == 0
+    said = capsys.readouterr().err
+    assert f"Stored in {address}/quality/chat-" in said
+    assert "http://127.0.0.1:9" in said
+    assert "The verdict stands without it" in said
+    kept = {path.rpartition("/")[2]: body for path, body in puts}
+    assert kept["report.md"].decode().startswith("## ✅ Pass: quality")
+    assert json.loads(kept["report.json"])["verdict"] == "Pass"
+    assert gzip.decompress(kept["results.jsonl.gz"]) == (world.folder / "chat.results.jsonl").read_bytes()
+
+
+@contextmanager
+def receiving(puts):
+    """A store that keeps what is put into it as (path, body)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_PUT(self):
+            puts.append((self.path, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(201)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            return
+
+    with serving(Handler) as address:
+        yield address
 
 
 def test_captured_requests_are_asked_of_both_sides_and_nothing_of_a_user_is_stored(world):

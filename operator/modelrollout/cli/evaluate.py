@@ -15,13 +15,14 @@ from typing import Any
 
 import httpx
 
+from modelrollout.cli import evaluate_reports as reports
 from modelrollout.cli.evaluate_progress import ProgressBar, write_atomically
 from modelrollout.evaluate.elo import ratings
 from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import Policy, read
 from modelrollout.evaluate.redaction import Redaction
-from modelrollout.evaluate.reports import document, junit, markdown
+from modelrollout.evaluate.reports import document
 from modelrollout.evaluate.reports.report import Report
 from modelrollout.sources.quality import results as stored
 from modelrollout.sources.quality.endpoint import Endpoint, Unavailable
@@ -159,7 +160,8 @@ async def _run(prepared: _Prepared, files: ExitStack, closing: AsyncExitStack) -
         ),
     )
     results.finish({"verdict": verdict.kind.value, "message": verdict.message, "asked": verdict.asked})
-    _write(report, options)
+    reports.write(report, options)
+    await reports.store(report, file)
     if summary is not None:
         write_atomically(summary, document.summary(verdict, policy.digest))
     print(f"{verdict.kind.value}: {verdict.message}")
@@ -264,14 +266,3 @@ def text_of(path: Path) -> str:
         raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
     except UnicodeDecodeError as error:
         raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error
-
-
-def _write(report: Report, options: Any) -> None:
-    for file, render in (
-        (options.report, markdown.render),
-        (options.junit, junit.render),
-        (options.json, document.render),
-    ):
-        if file:
-            Path(file).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(Path(file), render(report))

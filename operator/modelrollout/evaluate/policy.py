@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
 from modelrollout.evaluate.cases import Format
@@ -81,6 +81,33 @@ class Prices(Written):
         return tokens / 1000 + self.per_second * seconds
 
 
+class PutStore(Written):
+    """Takes each file of a report by HTTP PUT below an address."""
+
+    put: str = Field(pattern=r"^https?://[^\s?#]+$")
+    authorization_env: str | None = None
+    """The name of the environment variable that holds the header Authorization."""
+
+
+class S3Store(Written):
+    """An object store with S3's API. Its keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
+
+    s3: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]+(/[^\s]*)?$")
+    region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]+$")
+    endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+/?$")
+    """Of a store that is not Amazon's, such as http://minio:9000."""
+
+
+def _store(given: Any) -> Any:
+    if isinstance(given, dict) and ("put" in given) != ("s3" in given):
+        return (PutStore if "put" in given else S3Store).model_validate(given)
+    raise ValueError("a report is stored by `put: https://…` or in `s3: s3://bucket/prefix`, one of the two")
+
+
+Store = PutStore | S3Store
+AnyStore = Annotated[SerializeAsAny[Store], BeforeValidator(_store)]
+
+
 class Gate(Written):
     """What a score must hold. Shares and judges' marks are compared in points, measures in percent."""
 
@@ -150,6 +177,8 @@ class Policy(Written):
     max_unanswered: Share = 0.05
     max_unjudged: Share = 0.1
     stop_early: bool = True
+    reports: tuple[AnyStore, ...] = Field(default=(), max_length=5)
+    """Where the whole report and all answers are kept, beside the files that the command names."""
     tags: Literal["fail", "warn", "ignore"] = "fail"
     """What follows when one tag is proven to be worse by itself."""
 
@@ -187,7 +216,8 @@ class Policy(Written):
     @property
     def digest(self) -> str:
         """What must stay the same while a run goes on and is taken up again."""
-        text = json.dumps(self.model_dump(mode="json", by_alias=True), sort_keys=True, default=str)
+        decides = self.model_dump(mode="json", by_alias=True, exclude={"reports"})
+        text = json.dumps(decides, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -218,7 +248,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _fields() -> set[str]:
-    models = (Policy, Gate, Dataset, Redaction, Sampling, Prices, Risk, ScorerSpec)
+    models = (Policy, PutStore, S3Store, Gate, Dataset, Redaction, Sampling, Prices, Risk, ScorerSpec)
     names = {field.alias or name for model in models for name, field in model.model_fields.items()}
     from modelrollout.evaluate.scorer_specs import _KINDS
 
