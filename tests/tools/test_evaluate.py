@@ -18,7 +18,7 @@ from modelrollout.evaluate.cases import Case
 from modelrollout.evaluate.policy import Sampling, read
 from modelrollout.evaluate.scorers import registry
 from modelrollout.sources.quality import sandbox
-from modelrollout.sources.quality.endpoint import Endpoint
+from modelrollout.sources.quality.endpoint import Endpoint, Unavailable
 from modelrollout.sources.quality.golden import Golden
 from modelrollout.sources.quality.results import Results
 from modelrollout.sources.quality.results import read as stored
@@ -249,6 +249,11 @@ def serving(handler):
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_an_address_that_cannot_be_read_is_a_sentence():
+    with pytest.raises(Unavailable, match=r"http://\[ is no address"):
+        Endpoint("http://[")
 
 
 WHOLE = json.dumps({"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]})

@@ -16,13 +16,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import httpx
+from multidict import CIMultiDict
+from yarl import URL
 
 from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
 from modelrollout.evaluate.policy import Sampling
 from modelrollout.sources.quality.stream import Heard, Malformed, events
-from modelrollout.sources.quality.transport import Transport
+from modelrollout.sources.quality.transport import Body, Transport
 
 LONGEST_WAIT = 60.0
 """Seconds that a Retry-After is believed."""
@@ -65,17 +68,20 @@ class Endpoint:
     ) -> None:
         """`address` with /v1, which is added where there is no path; `timeout` in seconds, per answer; by
         `clock` answers are timed."""
-        bare = address.rstrip("/")
-        self.address = bare if urlsplit(bare).path else f"{bare}/v1"
+        bare, path = address.rstrip("/"), "chat/completions" if api == "chat" else "completions"
+        try:
+            self.address = bare if urlsplit(bare).path else f"{bare}/v1"
+            self._asked = URL(f"{self.address}/{path}", encoded=True)
+        except ValueError as error:
+            raise Unavailable(f"{address} is no address: {error}.") from error
         self.model, self._api, self._timeout, self._retries = model, api, timeout, retries
         self._clock = clock
         self._transport = Transport(tls=self.address.startswith("https:"))
         self._http = httpx.AsyncClient(
             timeout=timeout, headers=headers(key_env), transport=self._transport, follow_redirects=True
         )
-        path = "chat/completions" if api == "chat" else "completions"
-        self._asked = self._http.build_request("POST", f"{self.address}/{path}", json={})
-        """What every question has in common: to make it anew takes longer than to send it."""
+        self._headers = CIMultiDict({"accept": "*/*", "content-type": "application/json", **headers(key_env)})
+        self._times = aiohttp.ClientTimeout(total=None, sock_connect=timeout, sock_read=timeout)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -113,25 +119,20 @@ class Endpoint:
             await asyncio.sleep(_pause(tried, failed.after))
         return Answer(problem=f"{self.address} {failed.why}", attempts=tried)
 
-    def _request(self, body: Mapping[str, Any]) -> httpx.Request:
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        common = self._asked
-        given = {**common.headers, "content-length": str(len(content))}
-        return httpx.Request(
-            common.method, common.url, headers=given, content=content, extensions=common.extensions
-        )
-
     async def _attempt(self, body: Mapping[str, Any]) -> Answer | _Failed:
         started = self._clock()
+        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._transport.handle_async_request(self._request(body))
+                answer = await self._transport.send("POST", self._asked, self._headers, content, self._times)
+                reply = Body(answer)
                 try:
-                    if response.status_code != 200:
-                        return await _refused(response)
-                    return await _heard(response, lambda: self._clock() - started)
+                    if answer.status != 200:
+                        return await _refused(answer, reply)
+                    streams = "text/event-stream" in answer.headers.get("content-type", "")
+                    return await _heard(reply, streams, lambda: self._clock() - started)
                 finally:
-                    await response.aclose()
+                    await reply.aclose()
         except (TimeoutError, httpx.TimeoutException):
             return _Failed(f"did not answer within {self._timeout:g} s.", passing=True)
         except Malformed as error:
@@ -167,14 +168,14 @@ def request(
     return body | sampling.extra
 
 
-async def _heard(response: httpx.Response, age: Callable[[], float]) -> Answer | _Failed:
+async def _heard(body: Body, streams: bool, age: Callable[[], float]) -> Answer | _Failed:
     """`age`: seconds since the request."""
     heard = Heard()
-    if "text/event-stream" in response.headers.get("content-type", ""):
-        async for event in events(response.aiter_raw(), _LARGEST):
+    if streams:
+        async for event in events(aiter(body), _LARGEST):
             heard.event(event, age())
     else:
-        whole = await _whole(response, _LARGEST)
+        whole = await _whole(body, _LARGEST)
         heard.whole(whole, age())
     if heard.error is not None:
         return _Failed(f"broke off: {heard.error}", passing=True)
@@ -183,16 +184,15 @@ async def _heard(response: httpx.Response, age: Callable[[], float]) -> Answer |
     return heard.answer(age())
 
 
-async def _refused(response: httpx.Response) -> _Failed:
-    text = (await _whole(response, 65_536)).decode(errors="replace")
-    status = response.status_code
-    why = f"answered {status}: {_message(text) or response.reason_phrase}"
-    return _Failed(why, status in _PASSING, _retry_after(response.headers.get("retry-after")))
+async def _refused(answer: aiohttp.ClientResponse, body: Body) -> _Failed:
+    text = (await _whole(body, 65_536)).decode(errors="replace")
+    why = f"answered {answer.status}: {_message(text) or answer.reason}"
+    return _Failed(why, answer.status in _PASSING, _retry_after(answer.headers.get("retry-after")))
 
 
-async def _whole(response: httpx.Response, most: int) -> bytes:
+async def _whole(body: Body, most: int) -> bytes:
     parts, size = [], 0
-    async for part in response.aiter_bytes():
+    async for part in body:
         parts.append(part)
         size += len(part)
         if size > most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from array import array
@@ -18,12 +19,10 @@ from modelrollout.evaluate.trial import Folded, Trial
 from modelrollout.evaluate.verdict import Verdict, decided, judge
 from modelrollout.sources.quality.endpoint import Endpoint
 from modelrollout.sources.quality.golden import Golden
+from modelrollout.sources.quality.pipeline import Pipeline
 from modelrollout.sources.quality.results import Record, Results
 from modelrollout.sources.quality.scoring import Arms, Scored, Scoring, cost_of
 
-_AHEAD = 4
-"""How many times the concurrency may be asked ahead of the first case that is still out: what is asked beyond
-the decision is wasted, and what waits for its turn is kept in memory."""
 _MOST_LABELLED = 200
 
 
@@ -75,47 +74,41 @@ class Run:
             policy, len(golden), golden.tags, golden.greatest_weight, single="baseline" not in arms
         )
         self.findings = Findings(self.trial)
+        self._fresh = 0
         self._order = array("I", range(len(golden)))
         random.Random(seed).shuffle(self._order)  # noqa: S311 - a fair order, the same after a restart
 
     async def go(self, told: Callable[[Progress], None] = lambda _: None) -> Verdict:
         """The verdict; `told` is called for every case that was folded."""
-        started, fresh = time.perf_counter(), 0
-        pending: dict[int, Record] = {}
-        tasks: set[asyncio.Task[tuple[int, Record]]] = set()
-        start = fold = 0
-        try:
-            while fold < len(self.golden):
-                while self._may_start(start, fold, len(tasks)):
-                    if (stored := self._results.get(start)) is not None:
-                        pending[start] = stored
-                    else:
-                        tasks.add(asyncio.create_task(self._one(start)))
-                        fresh += 1
-                    start += 1
-                while fold in pending:
-                    self._fold(pending.pop(fold))
-                    fold += 1
-                    told(Progress(fold, len(self.golden), time.perf_counter() - started, fresh, self.trial))
-                    if self.policy.stop_early and decided(self.trial):
-                        return judge(self.trial, ended=True)
-                if tasks and fold < len(self.golden) and fold not in pending:
-                    done, tasks = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-                    for task in done:
-                        position, record = task.result()
-                        self._results.add(position, record)
-                        pending[position] = record
-            return judge(self.trial, ended=True)
-        finally:
-            await _cancelled(tasks)
+        started, total = time.perf_counter(), len(self.golden)
+        pipeline = Pipeline(total, self.policy.concurrency, self._ask, self._finish)
+        async with contextlib.aclosing(pipeline.results()) as records:
+            folded = 0
+            async for record in records:
+                self._fold(record)
+                folded += 1
+                told(Progress(folded, total, time.perf_counter() - started, self._fresh, self.trial))
+                if self.policy.stop_early and decided(self.trial):
+                    break
+        return judge(self.trial, ended=True)
 
-    def _may_start(self, start: int, fold: int, running: int) -> bool:
-        most = self.policy.concurrency
-        return start < len(self.golden) and running < most and start - fold < _AHEAD * most
-
-    async def _one(self, position: int) -> tuple[int, Record]:
+    async def _ask(self, position: int) -> Record | tuple[Case, Arms]:
+        """What is stored of the case, or its answers."""
+        if (stored := self._results.get(position)) is not None:
+            return stored
+        self._fresh += 1
         case = self.golden.case(self._order[position])
-        arms = await self._asked(case, position)
+        return case, await self._asked(case, position)
+
+    async def _finish(self, position: int, asked: Record | tuple[Case, Arms]) -> Record:
+        """Score the answers and store them."""
+        if isinstance(asked, dict):
+            return asked
+        record = await self._record(*asked)
+        self._results.add(position, record)
+        return record
+
+    async def _record(self, case: Case, arms: Arms) -> Record:
         record: Record = {"case": case.id, "question": case.question[:2000]}
         if case.tags:
             record["tags"] = list(case.tags)
@@ -125,8 +118,8 @@ class Run:
             record[side] = [self._stored(answer) for answer in answers]
         missing = [side for side, answers in arms.items() if not all(answer.answered for answer in answers)]
         if missing:
-            return position, self._storable({**record, "unanswered": missing})
-        return position, self._storable({**record, **_filled(await self.scoring.score(case, arms))})
+            return self._storable({**record, "unanswered": missing})
+        return self._storable({**record, **_filled(await self.scoring.score(case, arms))})
 
     def _storable(self, record: Record) -> Record:
         """An answer may say again what was taken out of a question, or what was never in one."""
@@ -196,12 +189,6 @@ def _filled(scored: Scored) -> Record:
         "wins": scored.wins,
     }
     return {name: value for name, value in made.items() if value}
-
-
-async def _cancelled(tasks: set[asyncio.Task[tuple[int, Record]]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Remembered:

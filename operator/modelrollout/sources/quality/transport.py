@@ -16,6 +16,8 @@ from yarl import URL
 
 _UNSENT = ("host", "connection", "accept-encoding")
 """Headers that aiohttp writes itself, or that would bring answers that nobody here unpacks."""
+_NOT_OURS = ("User-Agent", "Accept-Encoding", "Content-Type")
+"""Headers that aiohttp would add."""
 
 
 class Body(httpx.AsyncByteStream):
@@ -50,34 +52,51 @@ class Transport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        times = request.extensions.get("timeout") or {}
+        headers = CIMultiDict(
+            (name, value) for name, value in request.headers.multi_items() if name not in _UNSENT
+        )
+        address = URL(str(request.url), encoded=True)
+        answer = await self.send(
+            request.method,
+            address,
+            headers,
+            request.content,
+            aiohttp.ClientTimeout(
+                connect=times.get("connect"), sock_connect=times.get("connect"), sock_read=times.get("read")
+            ),
+        )
+        return httpx.Response(answer.status, headers=list(answer.raw_headers), stream=Body(answer))
+
+    async def send(
+        self,
+        method: str,
+        address: URL,
+        headers: CIMultiDict[str],
+        content: bytes,
+        times: aiohttp.ClientTimeout,
+    ) -> aiohttp.ClientResponse:
+        """The answer's head; `Body` has the rest. Without the objects of httpx, which take longer to make
+        than the request takes to send. Raises httpx.TransportError."""
         if self._session is None:
             connector = aiohttp.TCPConnector(limit=0, ssl=self._tls)
             self._session = aiohttp.ClientSession(
                 connector=connector, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar()
             )
-        times = request.extensions.get("timeout") or {}
-        headers = CIMultiDict(
-            (name, value) for name, value in request.headers.multi_items() if name not in _UNSENT
-        )
         try:
-            answer = await self._session.request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                data=request.content,
+            return await self._session.request(
+                method,
+                address,
+                data=content,
                 headers=headers,
-                skip_auto_headers=("User-Agent", "Accept-Encoding", "Content-Type"),
+                skip_auto_headers=_NOT_OURS,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    connect=times.get("connect"),
-                    sock_connect=times.get("connect"),
-                    sock_read=times.get("read"),
-                ),
+                timeout=times,
             )
         except TimeoutError as error:
-            raise httpx.ConnectTimeout(str(error), request=request) from error
+            raise httpx.ConnectTimeout(str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise httpx.ConnectError(str(error), request=request) from error
-        return httpx.Response(answer.status, headers=list(answer.raw_headers), stream=Body(answer))
+            raise httpx.ConnectError(str(error)) from error
 
     async def aclose(self) -> None:
         if self._session is not None:
