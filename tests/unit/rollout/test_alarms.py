@@ -123,7 +123,7 @@ def test_an_alert_that_only_holds_sends_nobody_home_and_holds_from_its_time_on()
     began = operator.world.now + LOOK
     go_on(operator, 22, began)
     assert operator.world.route == Split(25), "it has not fired for 15 minutes yet"
-    go_on(operator, 300, began)
+    go_on(operator, 60, began)
     assert operator.world.route == Split(25)
     assert operator.status.revert_reason is None
 

@@ -243,16 +243,16 @@ def earn(operator: Operator, seconds: float, stable: int, canary: int, verdict: 
 
 def test_the_weight_follows_what_users_do_by_the_pace_and_stays_within_the_floors() -> None:
     operator = bandit(looks=10_000)
-    earn(operator, 3 * 3600, 10, 20)
+    earn(operator, 3600, 10, 20)
     assert weights(operator) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
     assert operator.notes.count("BanditMoved") == 8
 
 
 def test_a_bad_arm_is_left_with_its_floor() -> None:
     operator = bandit(looks=10_000)
-    earn(operator, 3600, 10, 10)
+    earn(operator, 1800, 10, 10)
     assert operator.world.route == Split(50)
-    earn(operator, 6 * 3600, 20, 10)
+    earn(operator, 4800, 20, 10)
     assert operator.world.route == Split(10)
 
 
@@ -302,10 +302,10 @@ def test_it_ends_when_one_revision_is_surely_the_better_one(
 
 
 def test_a_bandit_without_an_end_waits_for_a_person_at_its_limit() -> None:
-    operator = bandit(limit="2h", looks=10_000)
-    earn(operator, 3 * 3600, 10, 10, "Pass")
+    operator = bandit(limit="1h", looks=10_000)
+    earn(operator, 4200, 10, 10, "Pass")
     assert condition(operator, "Paused") == ("True", "ContestHolds")
-    assert "no revision was surely the better one within 2h" in operator.status.message
+    assert "no revision was surely the better one within 1h" in operator.status.message
 
 
 def test_a_guardrail_ends_a_bandit_that_earns_well() -> None:
