@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from modelrollout.experiment import comparison, plan
+from modelrollout.experiment import anytime, comparison, plan
 from modelrollout.experiment.comparison import Arms, Compared
 from modelrollout.experiment.plan import Experiment
 
@@ -181,6 +181,31 @@ def row(design: Design, experiments: int) -> str:
     return f"| {design.name} | {needed.stable:,} and {needed.canary:,} | " + " | ".join(shares) + " |"
 
 
+def sequential(design: Design, experiments: int) -> str:
+    """The same, reported at each twentieth of the users at most, until a report says that it differs."""
+    given = design.experiment.model_copy(update={"until": "sequential"})
+    needed, called, found, users = plan.size(given), 0, 0, 0.0
+    for seed in range(experiments):
+        random = np.random.default_rng([seed, 2])
+        called += _stopped(design, one(design, random, 0.0, needed), given.risk) is not None
+        part = _stopped(design, one(design, random, 1.0, needed), given.risk)
+        found += part is not None
+        users += (part or 1.0) * needed.total
+    shares = [f"{100 * count / experiments:.1f} %" for count in (called, found)]
+    return f"| {design.name} | {needed.total:,} | {users / experiments:,.0f} | " + " | ".join(shares) + " |"
+
+
+def _stopped(design: Design, arms: Arms, risk: float) -> float | None:
+    """The part of the users after which it was called; None: never."""
+    for look in range(1, 21):
+        some = beginning(arms, look / 20)
+        if min(some.counts) >= anytime.FEWEST:
+            found = anytime.of(design.test(some, risk), look / 20, risk)
+            if found.p_value <= risk:
+                return look / 20
+    return None
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -192,6 +217,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     print("|---|---|---|---|---|---|")
     for design in designs():
         print(row(design, options.experiments), flush=True)
+    print("\nThe same, sequential: looked at each twentieth of the users at most.\n")
+    print("| design | users at most | users, effect | no effect, peeking: called | effect: found |")
+    print("|---|---|---|---|---|")
+    for design in designs():
+        if design.test is not comparison.ranks:
+            print(sequential(design, options.experiments), flush=True)
 
 
 if __name__ == "__main__":

@@ -79,10 +79,11 @@ def _text(path: Path) -> str:
 def _plan(experiment: Experiment, options: argparse.Namespace) -> int:
     needed, metric = plan.size(experiment), experiment.metric
     goal = "more" if metric.better == "higher" else "less"
+    most = "At most " if experiment.until == "sequential" else ""
     print(
-        f"{needed.stable} users of stable and {needed.canary} of the canary: a change of {metric.effect} "
-        f"({goal}, from {metric.baseline}) is then found {100 * experiment.power:g} % of the time, and a "
-        f"difference that is not there is called in {100 * experiment.risk:g} % of experiments."
+        f"{most}{needed.stable} users of stable and {needed.canary} of the canary: a change of "
+        f"{metric.effect} ({goal}, from {metric.baseline}) is then found {100 * experiment.power:g} % of the "
+        f"time, and a difference that is not there is called in {100 * experiment.risk:g} % of experiments."
     )
     if options.users_per_day is not None:
         print(f"With {options.users_per_day:g} new users a day that takes {_days(experiment, options)}.")

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-LEAST_EXPECTED = 5.0
-"""Below this many expected users in a cell, Fisher's exact test takes the place of chi-square (Cochran)."""
+from modelrollout.analysis.contest.shares import Count
+from modelrollout.analysis.contest.shares import compared as of_shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,20 @@ class Compared:
 
 
 def shares(arms: Arms, risk: float) -> Compared:
-    """Users with a positive value: chi-square, or Fisher's test where few are expected.
-
-    The interval is Newcombe's, from Wilson's of each arm (Statistics in Medicine 17, 1998, method 10).
-    """
-    hits = [int((values > 0).sum()) for values in (arms.stable, arms.canary)]
-    table = np.array([[hit, count - hit] for hit, count in zip(hits, arms.counts, strict=True)])
-    if min(table.sum(axis=0)) == 0:
-        p_value, test = 1.0, "chi-square"
-    elif stats.contingency.expected_freq(table).min() < LEAST_EXPECTED:
-        p_value, test = float(stats.fisher_exact(table)[1]), "Fisher's exact test"
-    else:
-        p_value, test = float(stats.chi2_contingency(table, correction=False)[1]), "chi-square"
-    (stable, s_low, s_high), (canary, c_low, c_high) = (
-        _wilson(hit, count, risk) for hit, count in zip(hits, arms.counts, strict=True)
+    """Users with a positive value, by the test of the step `experiment`."""
+    hits = (float((values > 0).sum()) for values in (arms.stable, arms.canary))
+    stable, canary = (Count(hit, count) for hit, count in zip(hits, arms.counts, strict=True))
+    found = of_shares(stable, canary, risk)
+    return Compared(
+        found.test,
+        found.stable,
+        found.canary,
+        found.effect,
+        found.low,
+        found.high,
+        found.p_value,
+        arms.counts,
     )
-    effect = canary - stable
-    low = effect - math.hypot(canary - c_low, s_high - stable)
-    high = effect + math.hypot(c_high - canary, stable - s_low)
-    return Compared(test, stable, canary, effect, low, high, p_value, arms.counts)
 
 
 def means(arms: Arms, risk: float) -> Compared:
@@ -159,16 +154,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def mirrored(compared: Compared) -> Compared:
     """The same with the sign of the effect turned, for metrics of which less is better."""
     return replace(compared, effect=-compared.effect, low=-compared.high, high=-compared.low)
-
-
-def _wilson(hits: int, count: int, risk: float) -> tuple[float, float, float]:
-    """The share with Wilson's interval."""
-    z = NormalDist().inv_cdf(1 - risk / 2)
-    share = hits / count
-    scale = 1 + z * z / count
-    middle = (share + z * z / (2 * count)) / scale
-    reach = z / scale * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return share, max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def _placements(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

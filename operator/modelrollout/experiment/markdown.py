@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from modelrollout.experiment.report import Guarded, Report, Result, Segment, told
+from modelrollout.experiment.report import Guarded, Report, Result, Segment, lift, told
 
 TITLES = {
     Result.BETTER: "The canary is better",
@@ -31,6 +31,7 @@ def render(report: Report, picture: str | None = None) -> str:
         lines += [
             f"{report.primary.test}, two-sided; the interval is at {100 * (1 - experiment.risk):g} %.",
             f"Planned for a change of {experiment.metric.effect}, power {100 * experiment.power:g} %.",
+            *_lift(report),
             "",
         ]
     if picture is not None and report.course:
@@ -51,6 +52,18 @@ def render(report: Report, picture: str | None = None) -> str:
             "",
         ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _lift(report: Report) -> list[str]:
+    """Only of what adds up over users."""
+    metric = report.experiment.metric
+    if report.primary is None or metric.kind == "ratio" or metric.test == "ranks":
+        return []
+    more, low, high = lift(report.primary)
+    return [
+        f"Together the {report.primary.users[1]} users of the canary have {more:+.4g} {metric.name} beside "
+        f"what stable's users would have ({low:.4g} to {high:.4g})."
+    ]
 
 
 def _value(report: Report, value: float) -> str:

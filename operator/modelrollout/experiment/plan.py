@@ -16,9 +16,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from modelrollout.analysis.contest.shares import users_needed
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
 from modelrollout.evaluate.mistakes import Mistaken, sentences
 from modelrollout.evaluate.wire import Written
+from modelrollout.experiment import anytime
 
 DAY = 86_400.0
 LEAST_EFFICIENCY = 0.864
@@ -91,6 +93,9 @@ class Experiment(Written):
     """Percent of the users that get the canary."""
     metric: Metric
     guardrails: tuple[Guardrail, ...] = ()
+    until: Literal["fixed", "sequential"] = "fixed"
+    """fixed: nothing is said before the planned users are there. sequential: a report may be made at any
+    time, at the same risk; without a difference it takes more users."""
     risk: Share = 0.05
     """Of calling a difference that is not there, on both sides together."""
     power: Share = 0.8
@@ -107,6 +112,8 @@ class Experiment(Written):
             raise ValueError("risk is above 0 and up to 50%; 5% is usual")
         if not 0.5 <= self.power < 1:
             raise ValueError("power is from 50% to below 100%; 80% is usual")
+        if self.until == "sequential" and self.metric.test == "ranks":
+            raise ValueError("ranks are looked at once; write until: fixed, or compare means")
         return self
 
     @field_validator("window", mode="before")
@@ -118,7 +125,8 @@ class Experiment(Written):
     @property
     def digest(self) -> str:
         """Of all that decides."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+        absent = {"until"} if self.until == "fixed" else set()  # as in locks from before there was a choice
+        return hashlib.sha256(self.model_dump_json(exclude=absent).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,29 +161,30 @@ def _fields() -> set[str]:
 
 
 def size(experiment: Experiment) -> Size:
-    """Users per arm for a two-sided test with the experiment's risk and power.
+    """Users per arm for a two-sided test with the experiment's risk and power; where it may end at any time,
+    at most so many.
 
-    Shares: Fleiss, Levin and Paik, Statistical Methods for Rates and Proportions, 2003, formula 4.14 without
-    the continuity correction. Means: the normal formula with a quarter of z squared for Welch's t. Ranks:
-    the same over their least efficiency.
+    Shares: see `users_needed`. Means: the normal formula with a quarter of z squared for Welch's t. Ranks:
+    the same over their least efficiency. At any time: the normal formula with the reach of its interval.
     """
     metric = experiment.metric
     stable_per_canary = (100 - experiment.split) / experiment.split
     normal = NormalDist()
     sure, found = normal.inv_cdf(1 - experiment.risk / 2), normal.inv_cdf(experiment.power)
+    longer = 1.0
+    if experiment.until == "sequential":
+        longer = ((anytime.reach(1.0, experiment.risk) + found) / (sure + found)) ** 2
     if metric.kind == "share":
-        before, after = float(metric.baseline), float(metric.baseline) + metric.change
-        pooled = (after + stable_per_canary * before) / (1 + stable_per_canary)
-        under_none = (1 + 1 / stable_per_canary) * pooled * (1 - pooled)
-        under_effect = after * (1 - after) + before * (1 - before) / stable_per_canary
-        canary = ((sure * math.sqrt(under_none) + found * math.sqrt(under_effect)) / metric.change) ** 2
-    else:
-        assert metric.deviation is not None
-        spread = (1 + 1 / stable_per_canary) * metric.deviation**2
-        canary = spread * ((sure + found) / metric.change) ** 2 + sure**2 / 4
-        if metric.test == "ranks":
-            canary /= LEAST_EFFICIENCY
-    return Size(stable=math.ceil(canary * stable_per_canary), canary=math.ceil(canary))
+        before = float(metric.baseline)
+        after = before + metric.change
+        stable, canary = users_needed(before, after, experiment.risk, experiment.power, experiment.split)
+        return Size(math.ceil(stable * longer), math.ceil(canary * longer))
+    assert metric.deviation is not None
+    spread = (1 + 1 / stable_per_canary) * metric.deviation**2
+    users = longer * spread * ((sure + found) / metric.change) ** 2 + sure**2 / 4
+    if metric.test == "ranks":
+        users /= LEAST_EFFICIENCY
+    return Size(stable=math.ceil(users * stable_per_canary), canary=math.ceil(users))
 
 
 def days(experiment: Experiment, users_per_day: float) -> int:

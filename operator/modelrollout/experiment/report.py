@@ -1,8 +1,8 @@
 """All that an experiment says, as one result.
 
-Nothing about the metrics is said before both arms have the planned users: a person who looks earlier and
-stops when it looks good calls a difference several times as often as the risk allows. Then the planned users
-count and no later ones, so that a report of next week says the same.
+Unless the experiment is sequential, nothing about the metrics is said before both arms have the planned
+users: a person who looks earlier and stops when it looks good calls a difference several times as often as
+the risk allows. Then the planned users count and no later ones, so that a report of next week says the same.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from modelrollout.experiment import comparison
+from modelrollout.analysis.contest.shares import log_uneven
+from modelrollout.experiment import anytime, comparison
 from modelrollout.experiment.comparison import Arms, Compared
 from modelrollout.experiment.outcomes import Outcomes, User
 from modelrollout.experiment.plan import Experiment, Guardrail, Metric, Size
@@ -87,17 +88,20 @@ class Report:
 def made(experiment: Experiment, planned: Size, outcomes: Outcomes) -> Report:
     users = tuple(outcomes.users.values())
     counts = _of_each(users)
-    mismatch = comparison.share_mismatch(*counts, experiment.split)
+    mismatch = _mismatch(experiment, counts)
     result, sentence = _before(experiment, planned, outcomes, counts, mismatch)
     if result is not None:
         return Report(experiment, planned, outcomes, counts, mismatch, result, sentence)
     counted = _planned_users(users, planned)
     metric = experiment.metric
-    primary = compared(counted, metric, experiment.risk)
-    guarded = tuple(_guarded(counted, guardrail, experiment.risk) for guardrail in experiment.guardrails)
+    part = len(counted) / planned.total
+    primary = _at_once(experiment, compared(counted, metric, experiment.risk), part)
+    guarded = tuple(_guarded(counted, guardrail, experiment, part) for guardrail in experiment.guardrails)
     half = len(counted) // 2
-    halves = tuple(compared(part, metric, experiment.risk) for part in (counted[:half], counted[half:]))
+    halves = tuple(compared(each, metric, experiment.risk) for each in (counted[:half], counted[half:]))
     result, sentence = _judged(experiment, primary, guarded)
+    if result is Result.NO_DIFFERENCE and (counts[0] < planned.stable or counts[1] < planned.canary):
+        result, sentence = _undecided(experiment, primary, planned, counts)
     return Report(
         experiment,
         planned,
@@ -111,7 +115,29 @@ def made(experiment: Experiment, planned: Size, outcomes: Outcomes) -> Report:
         _segments(counted, experiment),
         (halves[0], halves[1]),
         _differ(halves[0], halves[1], experiment.risk),
-        _course(counted, experiment),
+        _course(counted, experiment, planned),
+    )
+
+
+def _mismatch(experiment: Experiment, counts: tuple[int, int]) -> float:
+    """p-value of the sample ratio; one that may be looked at at any time where the experiment may."""
+    if experiment.until == "fixed":
+        return comparison.share_mismatch(*counts, experiment.split)
+    return math.exp(min(0.0, -log_uneven(*counts, experiment.split)))
+
+
+def _at_once(experiment: Experiment, found: Compared, part: float) -> Compared:
+    return found if experiment.until == "fixed" else anytime.of(found, part, experiment.risk)
+
+
+def _undecided(
+    experiment: Experiment, primary: Compared, planned: Size, counts: tuple[int, int]
+) -> tuple[Result, str]:
+    """A sequential experiment goes on, and what it shows so far may be said."""
+    metric = experiment.metric
+    return Result.EARLY, (
+        f"No difference in {metric.name} is shown yet ({told(metric, primary)}). Stable has {counts[0]} of "
+        f"at most {planned.stable} users, the canary {counts[1]} of {planned.canary}."
     )
 
 
@@ -162,6 +188,8 @@ def _before(
             f"chance (p = {mismatch:.1g}): users of one arm are lost or counted twice, and the arms cannot "
             "be compared."
         )
+    if experiment.until == "sequential" and min(stable, canary) >= anytime.FEWEST:
+        return None, ""
     if stable < planned.stable or canary < planned.canary:
         return Result.EARLY, (
             f"Stable has {stable} of its {planned.stable} users, the canary {canary} of {planned.canary}. "
@@ -187,6 +215,13 @@ def _judged(experiment: Experiment, primary: Compared, guarded: tuple[Guarded, .
     return Result.BETTER if good else Result.WORSE, f"The canary is {word} in {metric.name}: {figures}."
 
 
+def lift(found: Compared) -> tuple[float, float, float]:
+    """How much more the canary's users have together than they would have as stable's: estimate and
+    interval, in the metric's unit."""
+    users = found.users[1]
+    return users * found.effect, users * found.low, users * found.high
+
+
 def told(metric: Metric, found: Compared) -> str:
     """`15.2 % beside 10.1 %, +5.1 points (2.0 to 8.2)`."""
     if metric.kind == "share":
@@ -206,9 +241,10 @@ def told(metric: Metric, found: Compared) -> str:
     )
 
 
-def _guarded(users: tuple[User, ...], guardrail: Guardrail, risk: float) -> Guarded:
-    arms = _arms(users, guardrail.name)
+def _guarded(users: tuple[User, ...], guardrail: Guardrail, experiment: Experiment, part: float) -> Guarded:
+    arms, risk = _arms(users, guardrail.name), experiment.risk
     found = (comparison.shares if guardrail.kind == "share" else comparison.means)(arms, risk)
+    found = _at_once(experiment, found, part)
     limit = float(guardrail.at_most_worse)
     if guardrail.kind == "mean" and guardrail.at_most_worse.percent:
         limit *= abs(found.stable)
@@ -243,14 +279,17 @@ def _differ(early: Compared, late: Compared, risk: float) -> bool:
     return spread > 0 and abs(early.effect - late.effect) > normal.inv_cdf(1 - NOVELTY / 2) * spread
 
 
-def _course(users: tuple[User, ...], experiment: Experiment) -> tuple[tuple[int, Compared], ...]:
+def _course(
+    users: tuple[User, ...], experiment: Experiment, planned: Size
+) -> tuple[tuple[int, Compared], ...]:
     """The effect after each twentieth of the users, from where both arms have some."""
     ends = sorted({len(users) * part // 20 for part in range(1, 21)})
     found: list[tuple[int, Compared]] = []
     for end in ends:
         part = users[:end]
         if min(_of_each(part)) >= LEAST_IN_SEGMENT:
-            found.append((end, compared(part, experiment.metric, experiment.risk)))
+            one = compared(part, experiment.metric, experiment.risk)
+            found.append((end, _at_once(experiment, one, end / planned.total)))
     return tuple(found)
 
 

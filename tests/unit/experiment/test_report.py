@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from modelrollout.evaluate.mistakes import Mistaken
-from modelrollout.experiment import markdown, outcomes
-from modelrollout.experiment.report import Result
+from modelrollout.experiment import markdown, outcomes, picture
+from modelrollout.experiment.report import Result, lift
 from tests.unit.experiment.given import experiment, log, reported, users
 
 BETTER = {"stable": 0.10, "canary": 0.17}
@@ -26,6 +26,16 @@ def test_a_better_canary_is_called_better_in_numbers():
     assert found.result is Result.BETTER
     assert found.sentence.startswith("The canary is better in conversion: ")
     assert "points" in found.sentence
+
+
+def test_what_the_effect_adds_up_to_is_said_and_drawn(tmp_path):
+    found = reported(experiment(), log(1600, BETTER, seed=3))
+    more, low, high = lift(found.primary)
+    assert more == pytest.approx(found.primary.users[1] * found.primary.effect)
+    assert low < more < high
+    assert f"users of the canary have {more:+.4g} conversion beside what" in markdown.render(found)
+    picture.draw(found, tmp_path / "effect.svg")
+    assert "conversion more, in all" in (tmp_path / "effect.svg").read_text()
 
 
 def test_the_result_does_not_change_with_users_who_come_after_the_planned_ones():
