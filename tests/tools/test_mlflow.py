@@ -4,12 +4,17 @@ What the double in `tests/shared/memory_registry.py` answers is held to it here.
 """
 
 import json
+import random
+import re
+import subprocess
+import sys
 
 import httpx
 import pytest
 
 from modelrollout.registry.address import Alias, Version, question_of
 from modelrollout.registry.wishes import Account, Name, Wishes
+from modelrollout.serving.downloads import SOURCE
 from modelrollout.sources.registry.api import Api, NotThere, Unanswered
 from modelrollout.sources.registry.lookup import Found, look_up
 from modelrollout.sources.registry.mlflow import Mlflow
@@ -191,3 +196,51 @@ def test_an_alias_is_read_as_mlflow_reads_it():
     assert question_of(spec("mlflow://chatbot@Staging", address="http://x")).asked == Alias(
         "chatbot", "Staging"
     )
+
+
+# ── weights that MLflow keeps ───────────────────────────────────────────────────────────────────
+
+
+def download(server, path, folder, **variables):
+    command = [sys.executable, "-IS", "-c", SOURCE, server.address, path, str(folder)]
+    return subprocess.run(command, env=variables, check=False, capture_output=True, text=True, timeout=60)
+
+
+def registered(server, **files):
+    """A version whose files MLflow keeps, and the path of these."""
+    run, root = server.run()
+    for name, content in files.items():
+        server.keep(root, f"model/{name.replace('__', '/')}", content)
+    number = server.register("chatbot", f"{root}/model", run_id=run)
+    return number, f"{root.removeprefix('mlflow-artifacts:').strip('/')}/model"
+
+
+async def test_weights_that_mlflow_keeps_are_looked_up_and_downloaded_whole(server, tmp_path):
+    big = random.Random(1).randbytes(3 << 20)
+    files = {"MLmodel": b"flavors: {}", "in here__config.json": b"{}", "in here__model.safetensors": big}
+    number, path = registered(server, **files)
+    assert await found(lambda: Api(server.address), f"mlflow://chatbot/{number}") == Found(
+        f"mlflow://chatbot/{number}", f"mlflow-artifacts:/{path}", None
+    )
+    for _ in range(2):  # the second pass finds the rest of an interrupted one
+        done = download(server, path, tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        weights = tmp_path / "weights"
+        assert (weights / "config.json").read_bytes() == b"{}"
+        assert (weights / "model.safetensors").read_bytes() == big
+        (weights / "model.safetensors").write_bytes(big[:100])
+        (tmp_path / "files" / "MLmodel").write_bytes(b"is kept: {}")  # of the same size
+    assert (tmp_path / "files" / "MLmodel").read_bytes() == b"is kept: {}"
+
+
+@pytest.mark.parametrize(
+    ("files", "path", "sentence"),
+    [
+        ({"readme.txt": b"x"}, None, "None of the 1 files at .* is a config.json"),
+        ({}, "nowhere/at/all", "MLflow has no files at nowhere/at/all"),
+    ],
+)
+def test_weights_that_no_server_could_load_are_a_sentence(server, tmp_path, files, path, sentence):
+    done = download(server, path or registered(server, **files)[1], tmp_path)
+    assert done.returncode == 1
+    assert re.search(sentence, done.stderr)

@@ -119,6 +119,8 @@ def weights_at(source: str) -> tuple[str, str | None] | None:
     branch = asked_by(source)
     if isinstance(branch, Branch) and branch.is_commit:
         return HUB + branch.repository, branch.name
+    if re.match(rf"{ARTIFACTS}/[^/]", source):  # with two slashes another server would follow
+        return source, None
     if source.startswith((*_STORES, HUB)) and re.match(_plain(), source):
         return source, None
     return None

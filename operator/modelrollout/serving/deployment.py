@@ -13,6 +13,7 @@ from modelrollout.api.quantities import seconds
 from modelrollout.api.spec import Spec
 from modelrollout.serving import labels, storage
 from modelrollout.serving.arguments import arguments, flag
+from modelrollout.serving.downloads import downloads
 from modelrollout.serving.overlay import overlay
 from modelrollout.serving.servers import server_named
 from modelrollout.serving.servers.server import ModelServer, served_name
@@ -125,12 +126,14 @@ def pod_template(rollout: str, spec: Spec, revision: str, prompts_copy: str | No
     if prompts_copy:
         volumes.append({"name": "prompts", "configMap": {"name": prompts_copy}})
         mounts.append({"name": "prompts", "mountPath": PROMPTS_PATH, "readOnly": True})
+    first = downloads(spec)
     return {
         "metadata": {
             "labels": labels.common(rollout, revision),
             "annotations": {DEFAULT_CONTAINER: CONTAINER},
         },
         "spec": {
+            **({"initContainers": first} if first else {}),
             # A Service called `vllm` would set VLLM_PORT=tcp://…, on which the server dies.
             "enableServiceLinks": False,
             "automountServiceAccountToken": False,

@@ -7,6 +7,9 @@ from typing import Any
 from modelrollout.api.spec import Spec
 
 OBJECT_STORES = ("s3://", "gs://")
+ARTIFACTS = "mlflow-artifacts:"
+"""Downloaded by an init container; see serving/downloads.py."""
+ARTIFACTS_FOLDER, ARTIFACTS_VOLUME = "/models", "weights"
 
 
 def claims(spec: Spec) -> dict[str, str]:
@@ -42,6 +45,8 @@ def location(uri: str, spec: Spec, streamed: tuple[str, ...] = ()) -> str:
     """A Hugging Face name or a path in the container; an address that is streamed from stays as it is."""
     if uri.startswith(streamed):
         return uri
+    if uri.startswith(ARTIFACTS):
+        return f"{ARTIFACTS_FOLDER}/weights"
     scheme, _, rest = uri.partition("://")
     if scheme == "pvc":
         name, _, path = rest.partition("/")
@@ -51,11 +56,17 @@ def location(uri: str, spec: Spec, streamed: tuple[str, ...] = ()) -> str:
 
 def volumes(spec: Spec) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Volumes of the pod and mounts of the server, read-only: two revisions may share one claim."""
+    empty: list[dict[str, Any]] = []
+    mount: list[dict[str, Any]] = []
+    if spec.model.uri.startswith(ARTIFACTS):
+        empty = [{"name": ARTIFACTS_VOLUME, "emptyDir": {}}]
+        mount = [{"name": ARTIFACTS_VOLUME, "mountPath": ARTIFACTS_FOLDER, "readOnly": True}]
     named = [(f"claim-{index}", name, path) for index, (name, path) in enumerate(claims(spec).items())]
     return (
         [
             {"name": volume, "persistentVolumeClaim": {"claimName": name, "readOnly": True}}
             for volume, name, _ in named
-        ],
-        [{"name": volume, "mountPath": path, "readOnly": True} for volume, _, path in named],
+        ]
+        + empty,
+        [{"name": volume, "mountPath": path, "readOnly": True} for volume, _, path in named] + mount,
     )

@@ -53,6 +53,8 @@ def test_an_address_says_what_is_to_be_looked_up(uri, found):
         ("hf://org/model", ("hf://org/model", None)),
         (f"hf://org/model@{COMMIT}", ("hf://org/model", COMMIT)),
         ("hf://org/model@main", None),
+        ("mlflow-artifacts:/1/m/artifacts", ("mlflow-artifacts:/1/m/artifacts", None)),
+        ("mlflow-artifacts://other:5000/1/m", None),
         ("file:///mlruns/1/artifacts", None),
         ("/mlruns/1/artifacts", None),
         ("dbfs:/models/1", None),

@@ -45,7 +45,7 @@ async def look_up(api: Api, question: Question, known: Found | None = None) -> F
         raise NotThere(
             f"the weights of {entry.version.uri} lie at {source[:200] or 'no address'}, from where no pod "
             "can load them: register the version with a source that begins with s3://, gs://, pvc:// or "
-            "hf:// (hf://org/name@commit, not a branch)"
+            "hf:// (hf://org/name@commit, not a branch), or let MLflow serve its artifacts"
         )
     return Found(entry.version.uri, *weights)
 
