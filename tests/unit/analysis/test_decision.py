@@ -28,6 +28,7 @@ def test_the_blame_names_the_metric_and_its_numbers() -> None:
     assert first == "b: 6 % bad, stable 0.5 %", "one plain sentence first"
     assert then == "The canary is worse on b (risk of error 1 %)"
     assert figures.startswith("b: canary ")
+    assert "; ." not in figures, "a look without a remark leaves no room for one"
     assert "control" in last.message
     assert "tolerated up to" in last.message
     assert (last.metrics["a"].reason, last.metrics["b"].reason) == ("Proven", "Worse")
@@ -82,6 +83,39 @@ def test_a_breakdown_reverts_from_a_single_look_and_an_incident_of_both_does_not
     assert verdict.metrics["a"].reason == "Worse", "status blames the metric that reverts"
     _, verdicts = judge(plan, [{"a": ratios(70, 100, 70, 100)}] * 20)
     assert VerdictKind.FAIL not in {v.kind for v in verdicts}
+
+
+def test_a_breakdown_on_a_metric_that_only_holds_reverts_nobody() -> None:
+    watched = replace(A, catastrophic=0.2, consequence=Consequence.HOLD)
+    _, verdicts = judge(Plan((watched, B), planned_looks=20), [{"a": ratios(70, 100, 0, 100), "b": GOOD}] * 5)
+    assert verdicts[-1].reason == "HeldByMetric"
+
+
+def test_a_breakdown_is_seen_beside_a_metric_that_has_no_answer_yet() -> None:
+    both = (replace(A, catastrophic=0.2), replace(B, catastrophic=0.2))
+    _, verdicts = judge(Plan(both, planned_looks=20), [{"a": LOST, "b": ratios(700, 1000, 0, 1000)}])
+    assert verdicts[-1].reason == "Catastrophic"
+
+
+def test_a_metric_of_unknown_noise_is_not_blamed_before_it_counts() -> None:
+    unknown = replace(A, phi=None)
+    _, verdicts = judge(Plan((unknown, B), planned_looks=20), [{"a": WORSE, "b": WORSE}] * 6)
+    failed = next(verdict for verdict in verdicts if verdict.kind is VerdictKind.FAIL)
+    assert "The canary is worse on b (risk" in failed.message
+
+
+def test_a_pass_of_the_tolerance_itself_speaks_of_no_multiple_of_it() -> None:
+    _, verdicts = judge(Plan((A,)), [{"a": ratios(0, 5000, 30, 5000)}] * 4)
+    assert verdicts[-1].message.startswith("The canary is not worse on a (risk of error 5 %). a: canary ")
+
+
+def test_the_numbers_of_three_metrics_are_enough_for_a_sentence() -> None:
+    held = [replace(A, name=name, consequence=Consequence.HOLD) for name in "cdef"]
+    rows = [{"a": GOOD, **{metric.name: WORSE for metric in held}}] * 30
+    _, verdicts = judge(Plan((A, *held), planned_looks=30), rows)
+    assert verdicts[-1].message.startswith("The canary looks worse on c, d, e and f, which only holds")
+    assert "e: canary" in verdicts[-1].message
+    assert "f: canary" not in verdicts[-1].message
 
 
 def test_unknown_noise_speaks_only_after_thirty_looks() -> None:
