@@ -18,7 +18,7 @@ import httpx
 from modelrollout.cli import evaluate_reports as reports
 from modelrollout.cli.evaluate_progress import ProgressBar, write_atomically
 from modelrollout.evaluate.elo import ratings
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import Policy, read
 from modelrollout.evaluate.redaction import Redaction
@@ -260,9 +260,5 @@ def _redacted(line: str, redaction: Redaction) -> bytes:
 
 
 def text_of(path: Path) -> str:
-    try:
+    with readable(path):
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
-    except UnicodeDecodeError as error:
-        raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error

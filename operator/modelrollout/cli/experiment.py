@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from modelrollout.cli.outcome_log import rows
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.experiment import plan
 from modelrollout.experiment.plan import Experiment
 
@@ -68,12 +68,8 @@ def _experiment(path: Path) -> Experiment:
 
 
 def _text(path: Path) -> str:
-    try:
+    with readable(path):
         return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
-    except UnicodeDecodeError as error:
-        raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error
 
 
 def _plan(experiment: Experiment, options: argparse.Namespace) -> int:

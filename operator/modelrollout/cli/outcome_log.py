@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelrollout.cli.records import parsed
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.sources.download import Undelivered, download
 
 Rows = Iterator[tuple[str, dict[str, Any]]]
@@ -60,10 +60,8 @@ def _content(place: str, token: str | None, volumes: str | None) -> tuple[str, b
     if scheme not in ("", "file", "pvc"):
         raise Mistaken([f"{place}: A log is a path, -, http://…, https://… or pvc://CLAIM/PATH."])
     path = _mounted(place, volumes) if scheme == "pvc" else Path(place.removeprefix("file://"))
-    try:
+    with readable(path):
         return path.name, path.read_bytes()
-    except OSError as error:
-        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
 
 
 def _mounted(place: str, volumes: str | None) -> Path:

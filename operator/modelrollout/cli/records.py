@@ -7,23 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.mistakes import Mistaken, readable
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, record) pairs, without the header and the end of a run's results. Raises Mistaken."""
-    try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if line.strip():
-                    place = f"{path.name}, line {number}"
-                    record = parsed(line, place)
-                    if record.get("kind") not in ("header", "end"):
-                        yield place, record
-    except OSError as error:
-        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
-    except UnicodeDecodeError as error:
-        raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error
+    with readable(path), path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                place = f"{path.name}, line {number}"
+                record = parsed(line, place)
+                if record.get("kind") not in ("header", "end"):
+                    yield place, record
 
 
 def parsed(line: str, place: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,6 +16,17 @@ class Mistaken(ValueError):
     def __init__(self, sentences: Sequence[str]) -> None:
         super().__init__("\n".join(sentences))
         self.sentences = tuple(sentences)
+
+
+@contextmanager
+def readable(path: object) -> Iterator[None]:
+    """Raise Mistaken, with a sentence that names the file, where reading it fails in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
+    except UnicodeDecodeError as error:
+        raise Mistaken([f"{path}: It is not UTF-8: {error.reason}."]) from error
 
 
 def sentences(error: ValidationError, fields: Iterable[str] = ()) -> list[str]:

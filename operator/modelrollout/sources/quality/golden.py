@@ -18,7 +18,7 @@ from modelrollout.evaluate.cases import (
     from_row,
     guessed,
 )
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.evaluate.policy import Dataset
 
 _MOST_MISTAKES = 20
@@ -61,7 +61,7 @@ class Golden:
         wrong: list[str] = []
         seen: dict[bytes, int] = {}
         whole = hashlib.sha256()
-        try:
+        with readable(self.path):
             for offset, number, data in self._records():
                 whole.update(data)
                 try:
@@ -79,8 +79,6 @@ class Golden:
                     raise Mistaken(
                         [f"{self.path.name}: There are more than {MOST_CASES:,} cases; take a sample."]
                     )
-        except OSError as error:
-            raise Mistaken([f"{self.path}: It cannot be read: {error.strerror or error}."]) from error
         if wrong:
             raise Mistaken(wrong[:_MOST_MISTAKES])
         if not len(self):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.evaluate.mistakes import Mistaken, readable
 
 Record = dict[str, Any]
 
@@ -81,18 +81,15 @@ def previous(path: Path) -> Path:
 
 def read(path: Path) -> Iterator[Record]:
     """All whole records of a run's file, the header first. Raises Mistaken when it is no such file."""
-    try:
-        with path.open("rb") as file:
-            first = _parsed(file.readline())
-            if first is None or first.get("kind") != "header":
-                raise Mistaken([f"{path}: It holds no results of an evaluation."])
-            yield first
-            for line in file:
-                record = _parsed(line)
-                if record is not None:
-                    yield record
-    except OSError as error:
-        raise Mistaken([f"{path}: It cannot be read: {error.strerror or error}."]) from error
+    with readable(path), path.open("rb") as file:
+        first = _parsed(file.readline())
+        if first is None or first.get("kind") != "header":
+            raise Mistaken([f"{path}: It holds no results of an evaluation."])
+        yield first
+        for line in file:
+            record = _parsed(line)
+            if record is not None:
+                yield record
 
 
 def _line(record: Record) -> str:
