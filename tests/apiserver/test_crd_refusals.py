@@ -256,6 +256,11 @@ REFUSED = {
         "gRPC requests have no query parameters and no cookies",
     ),
     "pods of a weight": (steps({"weight": 5, "pods": 2}), "pods belongs to a match step"),
+    "users held back without a route": (
+        pods(20, holdback=5),
+        "without a route nobody can be held back: name traffic.gateway or traffic.istio",
+    ),
+    "more users held back than a control needs": (but(holdback=21), "should be less than or equal to 20"),
     "connections of a route": (
         but(traffic__closeConnectionsAfter="1m"),
         "a route moves each request, whatever connection it comes by: leave closeConnectionsAfter out",

@@ -188,6 +188,11 @@ PROMOTED_COLD = Reason(
     "Promoted", "Revision {revision} serves all users; {previous} is leaving", transition="promoted"
 )
 WATCHING = Reason("Watching", "Revision {revision} serves all users; {previous} stays warm until {until}")
+WATCHING_BESIDE = Reason(
+    "Watching",
+    "Revision {revision} serves users, but {share} % stay on {previous} until {until}, beside whom it is "
+    "judged",
+)
 WATCHING_BY_SERVICE = Reason(
     "Watching",
     "Revision {revision} serves all new connections; {previous} stays warm until {until}{left}",

@@ -404,6 +404,11 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "header that says who the user is",
         ),
         Rule(
+            f"!has(self.holdback) || self.holdback == 0 || {ROUTED}",
+            "without a route nobody can be held back: name traffic.gateway or traffic.istio, or leave "
+            "holdback out",
+        ),
+        Rule(
             f"({CANARY}.{EVALUATED}) && ({BLUE_GREEN}.{EVALUATED})",
             "a step waits for an evaluation that does not exist: give it the name of one in spec.evaluations",
         ),

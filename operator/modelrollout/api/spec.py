@@ -59,6 +59,10 @@ class Spec(Wire):
     """Golden sets that judge a revision's answers, each run by a Job. docs/quality.md says how."""
     rollback_window: Duration = "1h"
     """How long the old revision stays warm after promotion."""
+    holdback: Annotated[int, Field(ge=0, le=20)] = 0
+    """Percent of users who stay on the warm old revision during rollbackWindow, so that the new one is judged
+    beside it. Needs a gateway or Istio. At the end of the window, at a new revision and at a rollback they go
+    where everybody goes."""
     notify: Annotated[list[Notify], Field(max_length=8)] = Field(default_factory=list)
     """Where messages go when the rollout begins, passes a step, waits for a person, or ends."""
     deletion: Deletion = "orphan"

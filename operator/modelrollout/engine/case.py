@@ -94,6 +94,8 @@ class Stage:
     """What the stage has to prove comes from it."""
     goal: Goal | None = None
     """Of a step that is an experiment or a bandit."""
+    held_back: bool = False
+    """After promotion some users stay on the revision before, so there is a control with users."""
 
 
 def case_of(view: Snapshot, plan: Plan) -> Case | None:
@@ -114,13 +116,14 @@ def stage_of(view: Snapshot, plan: Plan) -> Stage:
     """Where the rollout is after this pass."""
     status = plan.status
     step = status.step
-    name, since, exposed = "", status.phase_since or status.started_at, UNKNOWN
+    name, since, exposed, moved = "", status.phase_since or status.started_at, UNKNOWN, None
+    held_back = status.phase == "Watching" and status.weight.desired > 0
     if status.phase == "Watching":
-        name = GUARD
+        name, moved = GUARD, status.weight.since
     elif step is not None and step.started_at is not None:
         name, since = f"{step.index}@{step.started_at}", step.started_at
         exposed = exposure(in_progress(status), step.index, view.spec)
-    moments = [unix(moment) for moment in (since, status.weight.drift_at) if moment]
+    moments = [unix(moment) for moment in (since, moved, status.weight.drift_at) if moment]
     return Stage(
         name=name,
         since=max(moments, default=0.0),
@@ -131,6 +134,7 @@ def stage_of(view: Snapshot, plan: Plan) -> Stage:
         and not (view.splits_by_pods or status.weight.mirror or status.weight.matches),
         exposure=exposed,
         goal=goal_of(status),
+        held_back=held_back,
     )
 
 

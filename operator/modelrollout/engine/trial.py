@@ -20,6 +20,7 @@ from modelrollout.analysis.evidence.split import SplitProof
 from modelrollout.analysis.evidence.verdict import Evidence, StateMismatch, Verdict, VerdictKind
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.inputs.schedule import first_look, next_look
+from modelrollout.analysis.kinds.checks import is_idle
 from modelrollout.analysis.packs.catalogue import remarks
 from modelrollout.analysis.packs.measures import COUNTED_AS
 from modelrollout.analysis.records.look_log import Looked
@@ -31,6 +32,11 @@ from modelrollout.sources.looks import Counted, Question
 
 SHORTEST = 1 / 3
 """The part of a whole look that a stage's first look must last."""
+
+
+_BESIDE = Problem(
+    ProblemKind.DROPPED, "It is compared with what the users get who stayed on the revision before."
+)
 
 
 @dataclass
@@ -203,12 +209,28 @@ class Trial:
         if self.stage.name == GUARD and counted.arrived is not None:
             self.left.see(look, counted.arrived.control)
         if self.guard is not None:
-            looks = {g.metric.name: g for g in self.guarded}
-            alone = {
-                n: g.seen(counted.observations[n]) for n, g in looks.items() if n in counted.observations
-            }
-            self.guard, self.verdict = self.guard.fold(look, alone)
-            return True
+            self.guard, self.verdict = self.guard.fold(look, self._alone(counted))
+            if not self.stage.held_back or self.verdict.kind is VerdictKind.FAIL:
+                return True
+        self._compare(counted)
+        return True
+
+    def _alone(self, counted: Counted) -> dict[str, Observation]:
+        """What the guard sees of a look: the promoted revision without a control. It sees nothing where users
+        who stayed on the old one are the control: an incident that hits both must not revert."""
+        found = {}
+        for guarded in self.guarded:
+            name = guarded.metric.name
+            if (seen := counted.observations.get(name)) is None:
+                continue
+            beside = self.stage.held_back and seen.control is not None and not is_idle(seen.control)
+            found[name] = Observation(problem=_BESIDE) if beside else guarded.seen(seen)
+        return found
+
+    def _compare(self, counted: Counted) -> None:
+        """Fold both arms of the look into the evidence."""
+        assert self.evidence is not None  # `fold` has asked
+        look = counted.look
         seen = counted.observations if self.stage.judged else self._untold(counted)
         self.evidence, self.verdict = self.evidence.fold(look, seen)
         if self.stage.name != GUARD:
@@ -225,7 +247,6 @@ class Trial:
         self.looks_without_arrivals = self.looks_without_arrivals + 1 if arrived is None else 0
         if arrived is not None and self.stage.countable and (self.proof.cursor or 0.0) < look.end:
             self.proof = self.proof.fold(look.end, (arrived.canary, arrived.control), self.stage.weight)
-        return True
 
     def _tallied(self, counted: Counted) -> Counted:
         """The look without what the experiment or the bandit counted in it, which is added to its tally."""
@@ -276,7 +297,10 @@ class Trial:
         """What the brain decides on; None before the first look."""
         if self.failure is not None and self.failed_at is not None:
             return unjudged(self.failure, self.failed_at)
-        verdict, evidence = self.verdict, self.guard or self.evidence
+        verdict, evidence = (
+            self.verdict,
+            self.evidence if self.stage.held_back else self.guard or self.evidence,
+        )
         if verdict is None or evidence is None or evidence.cursor is None:
             return None
         asked, warnings = evidence.asked, self._warnings()

@@ -100,6 +100,7 @@ GROUPS: tuple[tuple[Policy, ...], ...] = (
     (
         begin.forgive,  # the spec asks for what serves: nothing is refused any more
         promote.close_window,  # the revision before has been kept warm long enough
+        promote.hold_back,  # until then some users stay on it, where the spec asks for it
     ),
     (
         begin.begin,  # the spec asks for another revision

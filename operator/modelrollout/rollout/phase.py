@@ -63,6 +63,8 @@ def current_phase(view: View) -> PhaseReport:
         facts = {"revision": view.stable, "previous": view.previous, "until": until}
         if splits_by_pods(view.spec):
             return _do("Watching", say.WATCHING_BY_SERVICE, left=who_is_left(view), **facts)
+        if share := view.desired.canary:
+            return _do("Watching", say.WATCHING_BESIDE, share=share, **facts)
         return _do("Watching", say.WATCHING, **facts)
     if kill.refused(view):
         why = view.status.revert_message or ""

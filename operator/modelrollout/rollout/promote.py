@@ -5,6 +5,8 @@ from __future__ import annotations
 from modelrollout.api import conditions as say
 from modelrollout.api.quantities import seconds
 from modelrollout.api.times import stamp
+from modelrollout.rollout import relocate
+from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.handover import course
 from modelrollout.rollout.history import recorded
@@ -54,6 +56,24 @@ def promoted(view: View) -> Change | None:
     )
 
 
+def hold_back(view: View) -> Change | None:
+    """While the revision before is warm, some users stay with it: the new one is judged beside it."""
+    if not view.watching or view.desired == (split := Split(held_back(view))):
+        return None
+    return view.change(weight=view.weighed(split))
+
+
+def held_back(view: View) -> int:
+    """Percent of users that the warm revision is to have now. None as soon as anything else is asked for: it
+    keeps no new revision waiting, and no pods that are not there get users."""
+    share = view.spec.holdback
+    moving = relocate.leaving(view) or view.target != view.stable
+    if not share or moving or splits_by_pods(view.spec) or view.past(view.status.keep_warm_until, "0s"):
+        return 0
+    warm = view.selected("canary") == view.previous and view.selected("stable") == view.stable
+    return share if warm and holds(view.listed("canary"), share, view.replicas) else 0
+
+
 def close_window(view: View) -> Change | None:
     """The revision before has been kept warm long enough, or somebody has deleted it."""
     if not view.watching:
@@ -68,5 +88,6 @@ def close_window(view: View) -> Change | None:
         keep_warm_until=None,
         phase="Stable",
         phase_since=view.at,
+        weight=view.weighed(Split()) if view.desired != Split() else view.status.weight,
         **leaving(view, view.previous),
     )

@@ -21,7 +21,7 @@ from modelrollout.traffic.router import Split
 
 def send_home(view: View) -> Change | None:
     """Users leave the canary first: a route that is given back leads to the stable revision alone."""
-    if not _leaving(view) or not view.rolling or view.names_moved or view.step is None or _at_home(view):
+    if not leaving(view) or not view.rolling or view.names_moved or view.step is None or _at_home(view):
         return None
     if view.desired == Split() or not holds(view.listed("stable"), 100, view.replicas):
         return None
@@ -34,7 +34,7 @@ def send_home(view: View) -> Change | None:
 
 def handing_back(view: View) -> list[HandBack]:
     """The old route is given back once nobody is meant for the canary, and stable can carry everybody."""
-    if not _leaving(view) or _at_home(view) or view.reverting or view.names_moved:
+    if not leaving(view) or _at_home(view) or view.reverting or view.names_moved:
         return []
     readable = view.observed.route.problem is None
     if readable and not (view.desired == Split() and view.as_desired):
@@ -47,7 +47,7 @@ def handing_back(view: View) -> list[HandBack]:
 def let_go(view: View) -> Change | None:
     """Once the old route is given back, traffic is moved by what the spec names."""
     asked, taken = view.observed.asked, view.status.taken
-    if asked is None or taken is None or not _leaving(view) or not _at_home(view) or view.reverting:
+    if asked is None or taken is None or not leaving(view) or not _at_home(view) or view.reverting:
         return None
     traffic, service = _remembered(view, asked, taken)
     # a canary keeps its place in the plan; its step begins anew by the new route
@@ -81,7 +81,8 @@ def describe(traffic: TakenTraffic) -> str:
     return f"Service {traffic.service}"
 
 
-def _leaving(view: View) -> bool:
+def leaving(view: View) -> bool:
+    """Whether the spec names other objects than those by which traffic is moved."""
     asked, taken = view.observed.asked, view.status.taken
     return asked is not None and taken is not None and asked != taken
 

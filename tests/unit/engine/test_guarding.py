@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,7 @@ from tests.unit.analysis.given import latency_histogram
 from tests.unit.engine.test_ladder import CASE, ERRORS, LATENCY, begun, question, seen, stage_at
 
 GUARD = Stage("guard", 1800.0, 1.0, judged=True, countable=False, exposure=UNKNOWN)
+BESIDE = replace(GUARD, weight=0.05, held_back=True)
 NOTHING = latency_histogram(random.Random(1), 0)
 IDLE = Ratio(0, 0)
 
@@ -59,6 +61,38 @@ def test_a_few_points_of_errors_and_a_latency_far_beyond_the_past_revert_too():
     assert said[-1].kind is VerdictKind.FAIL
     assert LATENCY in said[-1].message
     assert all(each.kind is not VerdictKind.FAIL for each in after(promoted(40), *[0.0] * 60, latency=usual))
+
+
+def beside(*shares, old=0.005, n=1000):
+    """The last verdict of looks in which these shares fail, while 5 % of users are on the revision before."""
+    rng, trial = random.Random(8), promoted(40)
+    trial.enter(BESIDE)
+    few = n // 20
+    for share in shares:
+        wrong = sum(rng.random() < old for _ in range(few))
+        (said,) = after(trial, share, n=n, control=Ratio(wrong, few))
+        if said.kind is VerdictKind.FAIL:
+            break
+    return said
+
+
+def test_beside_users_who_stayed_on_the_old_revision_a_subtle_harm_reverts():
+    """2 % of errors are within what a day may bring; the control beside shows that it did not bring them."""
+    assert after(promoted(40), *[0.02] * 60, n=1000)[-1].kind is not VerdictKind.FAIL
+    assert beside(*[0.02] * 100).kind is VerdictKind.FAIL
+    assert beside(*[0.005] * 100).kind is not VerdictKind.FAIL
+    assert beside(1.0, 1.0, 1.0).kind is VerdictKind.FAIL
+
+
+def test_an_incident_that_hits_the_held_back_users_too_reverts_nobody():
+    assert beside(*[0.3] * 20, old=0.3).kind is not VerdictKind.FAIL
+    assert after(promoted(40), *[0.3] * 20)[-1].kind is VerdictKind.FAIL, "without them it looks like harm"
+
+
+def test_where_nobody_of_the_held_back_users_asks_the_past_is_the_control():
+    trial = promoted(40)
+    trial.enter(BESIDE)
+    assert after(trial, 1.0, 1.0)[-1].kind is VerdictKind.FAIL
 
 
 def test_looks_after_the_promotion_are_no_past():

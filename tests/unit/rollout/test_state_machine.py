@@ -66,6 +66,9 @@ SPECS: dict[str, Spec] = {
     ),
     "blue/green on a route": spec_of(strategy={"blueGreen": {"steps": [{"weight": 10, "for": "1m"}]}}),
     "metrics and all pods serving": spec_of(analysis={**METRICS, "equalLoad": False}),
+    "users held back": spec_of(
+        strategy={"canary": {"steps": [{"weight": 30, "for": "1m"}]}}, holdback=5, rollbackWindow="20m"
+    ),
     "one pod": spec_of(replicas=1),
 }
 
