@@ -148,7 +148,7 @@ class Rest(_Kind):
     title = "rest"
 
 
-Stage = Shift | Wait | Evaluate | Rest
+Stage = Shift | Wait | Evaluate | Experiment | Bandit | Rest
 '''
 
 NEW = "\0"
@@ -186,7 +186,7 @@ ROWS = {
             "    pause: Pause | None = None\n",
             '    rest: Duration | None = None\n    """Rests."""\n    pause: Pause | None = None\n',
         ),
-        ("api/stages.py", "Stage = Shift | Wait | Evaluate\n", STAGE),
+        ("api/stages.py", "Stage = Shift | Wait | Evaluate | Experiment | Bandit\n", STAGE),
         (
             "api/stages.py",
             "    if step.pause is not None:\n",
@@ -198,7 +198,11 @@ ROWS = {
             "        case Wait():\n",
             "        case Rest():\n            return True\n        case Wait():\n",
         ),
-        ("rollout/judge.py", "import Evaluate, Shift, Wait", "import Evaluate, Rest, Shift, Wait"),
+        (
+            "rollout/judge.py",
+            "import Bandit, Evaluate, Experiment, Shift, Wait",
+            "import Bandit, Evaluate, Experiment, Rest, Shift, Wait",
+        ),
         (
             "rollout/phase.py",
             "        case Wait():\n",
@@ -206,7 +210,11 @@ ROWS = {
             '            return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)\n'
             "        case Wait():\n",
         ),
-        ("rollout/phase.py", "import Evaluate, Shift, Wait", "import Evaluate, Rest, Shift, Wait"),
+        (
+            "rollout/phase.py",
+            "import Bandit, Evaluate, Experiment, Shift, Wait",
+            "import Bandit, Evaluate, Experiment, Rest, Shift, Wait",
+        ),
     ],
 }
 """Row of the table -> what is written: file, what is replaced, by what."""
