@@ -46,6 +46,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 300.0
 """Seconds until a registry that did not answer is asked again; each time twice as long."""
 AT_ONE_ADDRESS, OF_ONE_NAMESPACE = 4, 2
 """Rollouts that are served at a time, so that a registry which hangs delays few others."""
+MOST_SLOTS = 1000
+"""Names and addresses that are remembered: somebody may write a new one again and again."""
 SEVERAL = 2
 """Failures in a row after which people hear of them."""
 
@@ -69,8 +71,10 @@ class _Case:
     """Why the last turn was not completed; empty after one that was."""
     failures: int = 0
     """In a row."""
+    wished: Wishes = field(default_factory=Wishes)
+    """What the task was last woken for."""
     said: Wishes = field(default_factory=Wishes)
-    """What the registry was last asked to say."""
+    """What the registry was last seen to say."""
     api: Api | None = None
     teller: Teller = field(default_factory=Teller)
 
@@ -173,12 +177,13 @@ class Registries:
         if case is None or case.question != question:
             self.forget(at)
             case = self._cases[at] = _Case(question)
+        woken, case.wished = case.wished, wishes(at, *known)
         if at not in self._tasks:
             if not self._to_do(at, case):
                 return
             task = self._tasks[at] = asyncio.create_task(self._run(at, case))
             task.add_done_callback(lambda task: self._ended(at, task))
-        elif wishes(at, *known) != case.said:
+        elif case.wished != woken:
             case.wake.set()
 
     def forget(self, at: RolloutKey) -> None:
@@ -224,7 +229,7 @@ class Registries:
         """Ask, and have said what is to be said. What fails is counted, shown and tried again."""
         before, result = (case.pin, case.why, self.finding(at)), "done"
         try:
-            async with self._of[at.namespace], self._at[case.question.registry]:
+            async with _slot(self._of, at.namespace), _slot(self._at, case.question.registry):
                 await self._ask(at, case)
             case.failures, case.missing, case.why = 0, False, ""
         except Exception as error:
@@ -251,10 +256,11 @@ class Registries:
             if found != case.found:
                 case.found, case.at = found, stamp(self._clock())
                 self.on_news(at)
-        wanted = case.said = wishes(at, *known)
+        wanted = wishes(at, *known)
         if wanted == Wishes():
             return
         await case.teller.tell(Mlflow(api), wanted, time.monotonic())
+        case.said = wanted
         if case.teller.moved is not None and wanted.name is not None:
             facts = {"alias": wanted.name.alias, "elsewhere": case.teller.moved.uri}
             self.announce(at, note(say.ALIAS_SET_AGAIN, **facts, version=wanted.name.version.uri))
@@ -285,6 +291,13 @@ class Registries:
         api, case.api = case.api, None
         if api is not None:
             await api.close()
+
+
+def _slot(slots: dict[str, asyncio.Semaphore], name: str) -> asyncio.Semaphore:
+    if len(slots) > MOST_SLOTS:
+        for idle in [each for each, slot in slots.items() if not slot.locked()]:
+            del slots[idle]
+    return slots[name]
 
 
 def _pause(case: _Case) -> float:

@@ -174,6 +174,20 @@ def test_a_registry_that_is_down_keeps_the_pinned_version_serving_also_over_a_re
     played(play)
 
 
+def test_passes_do_not_hurry_a_registry_that_is_down():
+    async def play(operator, registry):
+        await installed(operator)
+        registry.down = True
+        await asyncio.sleep(1800)
+        before = len(registry.asked)
+        for replicas in range(3, 33):
+            await operator.ask(replicas=replicas)
+            await asyncio.sleep(1)
+        assert len(registry.asked) - before <= 2
+
+    played(play)
+
+
 def test_an_abort_waits_for_no_registry_that_hangs():
     async def play(operator, registry):
         await installed(operator)
@@ -348,6 +362,7 @@ def test_the_registry_ends_alike_wherever_the_operator_dies_before_or_after_a_re
         "2": "Promoted",
         "3": "Reverted",
     }
+    assert all(f"{KEY}/at" in tags for tags in whole.tags.values())
     assert count > 20
     for fatal in range(1, count + 1):
         for moment in ("before", "after"):

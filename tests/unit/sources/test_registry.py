@@ -1,7 +1,9 @@
 """A registry may be anybody's server: what it answers is bounded, and its faults become sentences."""
 
 import asyncio
+import http.server
 import json
+import threading
 
 import httpx
 import pytest
@@ -111,6 +113,75 @@ async def test_a_branch_is_asked_for_as_the_hub_wants_it():
     api = Api("https://huggingface.co", transport=httpx.MockTransport(answer))
     assert await commit(api, Branch("org/model", "refs/pr/1")) == "a" * 40
     assert asked == ["https://huggingface.co/api/models/org/model/revision/refs%2Fpr%2F1?expand=sha"]
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Answers as huggingface.co does."""
+
+    def do_GET(self):
+        path, _, _ = self.path.partition("?")
+        answers = {
+            "/api/models/org/model/revision/main": (
+                200,
+                {"_id": "6", "id": "org/model", "sha": "a" * 40},
+                "",
+            ),
+            "/api/models/org/model/revision/nope": (
+                404,
+                {"error": "Invalid rev id: nope"},
+                "RevisionNotFound",
+            ),
+        }
+        unknown = (401, {"error": "Invalid username or password."}, "")
+        status, body, code = answers.get(path, unknown)
+        if path.startswith("/api/models/private/") and self.headers.get("Authorization") == "Bearer hf_x":
+            status, body, code = 200, {"id": "private/model", "sha": "b" * 40}, ""
+        if path.startswith("/api/models/renamed/"):
+            status, body = 307, {}
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        for name, value in {"X-Error-Code": code, "Content-Length": str(len(text))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def hub():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+        serve = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        serve.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def asked(hub, branch, **who):
+    api = Api(hub, Credentials(**who))
+    try:
+        return await commit(api, branch)
+    finally:
+        await api.close()
+
+
+async def test_a_mirror_of_the_hub_says_which_commit_a_branch_stands_for(hub):
+    assert await asked(hub, Branch("org/model", "main")) == "a" * 40
+    assert await asked(hub, Branch("private/model", "main"), token="hf_x") == "b" * 40
+
+
+@pytest.mark.parametrize(
+    ("branch", "sentence"),
+    [
+        (Branch("org/model", "nope"), "org/model has no branch, tag or commit nope"),
+        (Branch("private/model", "main"), "give credentials in registry.auth.secret"),
+        (Branch("renamed/model", "main"), "does not follow"),
+    ],
+)
+async def test_what_the_hub_refuses_is_a_sentence(hub, branch, sentence):
+    with pytest.raises(Unanswered, match=sentence):
+        await asked(hub, branch)
 
 
 @pytest.mark.parametrize("sha", [None, 7, "main", "../../etc"])
