@@ -84,7 +84,7 @@ def test_an_alert_that_goes_on_sends_users_home_after_its_time():
 def test_a_silent_server_holds_the_rollout_until_it_answers_again():
     async def play(operator, server):
         server.silent = True
-        await asyncio.sleep(3600)
+        await asyncio.sleep(1500)
         assert progress(operator.status) == "AlertsSilent"
         assert operator.weights[-1] == 0
         server.silent = False
@@ -151,7 +151,7 @@ def died(request, deaths):
 
 def test_an_alertmanager_that_never_posts_opens_no_step():
     async def play(operator, server):
-        await asyncio.sleep(3600)
+        await asyncio.sleep(1500)
         assert progress(operator.status) == "AlertsSilent"
         assert operator.weights[-1] == 0
 
