@@ -12,6 +12,7 @@ from modelrollout.analysis.inputs.metric import Kind
 from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.packs import catalogue
+from modelrollout.analysis.packs.pack import packs
 from modelrollout.sources.looks import LookSource
 from tests.apiserver.exporters import Slot, arms_of, await_scrapes, count, looking, question, scraping
 from tests.servers.vllm_metrics import Metrics, one_two_five
@@ -182,7 +183,7 @@ async def test_the_older_names_of_a_pack_are_found_as_well(bed, url):
         "vllm:gpu_prefix_cache_hits_total": "vllm:prefix_cache_hits_total",
         "vllm:gpu_prefix_cache_queries_total": "vllm:prefix_cache_queries_total",
     }
-    known = catalogue.packs()["vllm"].entries["cache-hit-rate"].recipe.families()
+    known = packs()["vllm"].entries["cache-hit-rate"].recipe.families()
     assert older.keys() <= known
     pods = arms_of(bed, "older", {'vllm:request_success_total{finished_reason="stop"}': 0})
     for pod, names in ((pods.canary, older.values()), (pods.control, older)):

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from modelrollout.analysis.betting.block import Margin
-from modelrollout.analysis.packs.catalogue import BEYOND_CONTROL
+from modelrollout.analysis.packs.limits import BEYOND_CONTROL
 from tests.bench import many
 from tests.bench.contest import LOOKS, plan_of
 from tests.bench.many import Array, Rules

@@ -11,7 +11,7 @@ from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.information import rate
 from modelrollout.analysis.inputs.metric import EdgeMargin, Metric, Tolerance
 from modelrollout.analysis.inputs.plan import Plan
-from modelrollout.analysis.packs.catalogue import BEYOND_CONTROL
+from modelrollout.analysis.packs.limits import BEYOND_CONTROL
 from tests.bench import many, peers
 from tests.bench.many import Array, Counts, Rules
 from tests.bench.report import Row

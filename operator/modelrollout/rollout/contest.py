@@ -15,7 +15,7 @@ from modelrollout.analysis.contest.strata import moved, target
 from modelrollout.analysis.contest.tally import Ending, Tally, Terms, ended
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.packs import measures
-from modelrollout.analysis.packs.catalogue import Unresolvable
+from modelrollout.analysis.packs.limits import Unresolvable
 from modelrollout.api import conditions as say
 from modelrollout.api.contest import Bandit as WrittenBandit
 from modelrollout.api.contest import ContestStatus

@@ -9,6 +9,8 @@ from modelrollout.analysis.counters.matchers import Arms, By, Split, Untold, mat
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Tolerance
 from modelrollout.analysis.packs import catalogue
 from modelrollout.analysis.packs.defaults import analysis_of
+from modelrollout.analysis.packs.limits import Unresolvable
+from modelrollout.analysis.packs.pack import packs, parse_pack
 from modelrollout.api import analysis, spec
 
 
@@ -42,9 +44,9 @@ def test_the_packs_that_the_documentation_promises_are_there():
         *("length-finish-share", "restarts", "tokens-per-request", "cost-per-1k-tokens", "cache-hit-rate"),
         *("success-rate", "unfinished"),
     }
-    assert promised <= catalogue.packs()["vllm"].entries.keys()
+    assert promised <= packs()["vllm"].entries.keys()
     for pack in ("istio-gateway", "istio", "http"):
-        assert {"success-rate", "request-duration"} <= catalogue.packs()[pack].entries.keys()
+        assert {"success-rate", "request-duration"} <= packs()[pack].entries.keys()
 
 
 def test_what_the_user_writes_wins_over_the_pack():
@@ -139,7 +141,7 @@ def test_arrivals_are_counted_where_failures_are_seen():
 
 
 def test_arrivals_follow_from_what_the_packs_say_of_themselves():
-    for pack in catalogue.packs().values():
+    for pack in packs().values():
         assert pack.vantage in ("proxy", "pod", "application")
         if pack.arrivals is not None:
             metric = next(iter(pack.entries))
@@ -225,7 +227,7 @@ def test_a_malformed_pack_is_refused(change, says):
     }
     entry = {key: value for key, value in {**entry, **change}.items() if value is not None}
     with pytest.raises(ValueError) as refused:
-        catalogue.parse_pack(
+        parse_pack(
             "mine",
             {
                 "about": "",
@@ -384,5 +386,5 @@ def test_one_service_for_both_arms_tells_a_proxy_nothing():
 def test_edges_are_for_histograms() -> None:
     [resolved] = catalogue.resolve([analysis.Metric(use="vllm/time-to-first-token", edges=["1", "0.5"])])
     assert resolved.metric.edges == (0.5, 1.0)
-    with pytest.raises(catalogue.Unresolvable, match="leave them out"):
+    with pytest.raises(Unresolvable, match="leave them out"):
         catalogue.resolve([analysis.Metric(use="vllm/success-rate", edges=["1"])])

@@ -12,7 +12,7 @@ from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.metric import Consequence, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
 from modelrollout.analysis.inputs.plan import CATASTROPHIC_SHARE, Plan
-from modelrollout.analysis.packs.catalogue import BEYOND_CONTROL
+from modelrollout.analysis.packs.limits import BEYOND_CONTROL
 from tests.unit.analysis.given import ERRORS, judge, ratios
 
 A, B = replace(ERRORS, name="a"), replace(ERRORS, name="b")

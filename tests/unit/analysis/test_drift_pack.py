@@ -13,7 +13,8 @@ from modelrollout.analysis.evidence.verdict import Evidence, Verdict, VerdictKin
 from modelrollout.analysis.inputs.observation import Histogram, Observation, Problem
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
-from modelrollout.analysis.packs.catalogue import Unresolvable, resolve
+from modelrollout.analysis.packs.catalogue import resolve
+from modelrollout.analysis.packs.limits import Unresolvable
 from modelrollout.api import analysis as spec
 from tests.unit.analysis.given import ERRORS, judge, latency_histogram, look, ratios
 

@@ -1,6 +1,7 @@
 """The pack `feedback`: opinions that an application counts, which are no arrivals and know no age of pods."""
 
-from modelrollout.analysis.packs.catalogue import arrivals, packs, resolve
+from modelrollout.analysis.packs.catalogue import arrivals, resolve
+from modelrollout.analysis.packs.pack import packs
 from modelrollout.api import analysis as spec
 
 THUMBS = spec.Metric.model_validate({"use": "feedback/thumbs-down"})

@@ -9,7 +9,8 @@ from modelrollout.analysis.counters.observe import observe
 from modelrollout.analysis.counters.targets import FAMILIES, targets_of
 from modelrollout.analysis.inputs.metric import Kind
 from modelrollout.analysis.inputs.observation import Events, Observation, ProblemKind, Ratio, Sum
-from modelrollout.analysis.packs.catalogue import Unresolvable, resolve
+from modelrollout.analysis.packs.catalogue import resolve
+from modelrollout.analysis.packs.limits import Unresolvable
 from modelrollout.api import analysis as spec
 from tests.unit.analysis.scrapes import ARMS, LOOK, counter, steady, target, window
 

@@ -14,7 +14,8 @@ from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
 from modelrollout.analysis.inputs.metric import Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Histogram, Look, Observation, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan
-from modelrollout.analysis.packs.catalogue import packs, resolve
+from modelrollout.analysis.packs.catalogue import resolve
+from modelrollout.analysis.packs.pack import packs
 from modelrollout.analysis.planning.settling import settled_after, settling, unknown
 from modelrollout.analysis.records.export import write
 from modelrollout.analysis.records.record import Record, read

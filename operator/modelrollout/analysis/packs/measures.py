@@ -9,7 +9,8 @@ from modelrollout.analysis.contest import sequential, shares
 from modelrollout.analysis.contest.tally import Terms
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.inputs.metric import Direction, Kind
-from modelrollout.analysis.packs.catalogue import Unresolvable, resolve
+from modelrollout.analysis.packs.catalogue import resolve
+from modelrollout.analysis.packs.limits import Unresolvable
 from modelrollout.api import analysis as spec
 from modelrollout.api.contest import Measure
 from modelrollout.api.problem import Problem

@@ -9,7 +9,7 @@ from pathlib import Path
 from modelrollout.analysis.counters.recipe import Known, Part, Recipe
 from modelrollout.analysis.counters.recipe import Sum as Terms
 from modelrollout.analysis.inputs.metric import Direction, Kind, Metric
-from modelrollout.analysis.packs.catalogue import Entry, Pack, packs
+from modelrollout.analysis.packs.pack import Entry, Pack, packs
 
 BEGIN, END = "<!-- packs -->", "<!-- /packs -->"
 _HARM = {
