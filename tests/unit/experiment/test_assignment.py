@@ -8,9 +8,11 @@ import pytest
 from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 
+from modelrollout.experiment import outcomes
 from modelrollout.experiment.assignment import arm_of, cohort, header_value
 from modelrollout.openfeature import ModelRolloutProvider
 from modelrollout.traffic.cohorts import below
+from tests.unit.experiment.given import experiment
 
 USERS = [f"user-{number}" for number in range(10_000)]
 
@@ -21,6 +23,24 @@ def test_the_gateways_expression_and_the_hash_name_the_same_arm(weight):
     for user in USERS[:2000]:
         at_the_gateway = "canary" if expression.match(header_value(user, "chat")) else "stable"
         assert at_the_gateway == arm_of(user, "chat", weight)
+
+
+def test_10_000_users_are_in_the_same_arm_by_route_provider_and_log_while_the_weight_grows():
+    before: set[str] = set()
+    for weight in (25, 50):
+        expression, provider = re.compile(below(weight)), ModelRolloutProvider(weight={"chat": weight}.get)
+        rows = ((user, {"user": user, "time": 0}) for user in USERS)
+        by_log = outcomes.read(rows, experiment(split=weight)).users
+        canary = set()
+        for user in USERS:
+            by_route = "canary" if expression.match(header_value(user, "chat")) else "stable"
+            context = EvaluationContext(targeting_key=user)
+            by_provider = provider.resolve_string_details("chat", "stable", context).value
+            assert by_route == by_provider == by_log[user].arm
+            if by_route == "canary":
+                canary.add(user)
+        assert before < canary, "nobody leaves the canary"
+        before = canary
 
 
 def test_the_openfeature_provider_names_the_same_arm_as_the_hash_while_the_weight_grows():
