@@ -89,7 +89,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants convert-survey bench-absolute bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots
+.PHONY: mutants convert-survey bench-absolute bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots dashboard-picture
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -124,6 +124,9 @@ bench-experiments: $(VENV)/ready ## how often an A/B test is right: simulated ex
 
 plots: $(VENV)/ready ## draw the figures of docs/verdicts.md again
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.plots docs/img
+
+dashboard-picture: $(VENV)/ready ## draw the chart's dashboard from real answers of a Prometheus, in two minutes
+	@PYTHONPATH=operator:. $(PY) -m tests.dashboard_picture docs/img/dashboard.svg
 
 # ── packages and the image ───────────────────────────────────────────────────────────────────────
 

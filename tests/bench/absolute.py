@@ -72,7 +72,7 @@ def main(argv: Sequence[str]) -> None:
     print("|---|---|---|---|---|---|---|")
     for limit in (0.05, 0.01):
         for requests in (10, 100):
-            for part in (0.6, 0.9, 1.0, 1.5, 3.0):
+            for part in (0.9, 1.0, 1.5, 3.0):
                 print(f"| {' | '.join(row(rollouts, requests, limit, limit * part))} |", flush=True)
 
 
