@@ -44,14 +44,18 @@ def test_nobody_is_held_back_where_nothing_was_asked_or_the_service_alone_splits
     assert promoted(selector).world.selects == SECOND
 
 
-@pytest.mark.parametrize("name", ["abort", "rollback"])
-def test_a_rollback_takes_everybody_to_the_warm_revision_in_one_write(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "phase"), [("abort", "Reverted"), ("rollback", "Reverted"), ("kill", "Killed")]
+)
+def test_a_rollback_or_a_kill_takes_everybody_to_the_warm_revision_in_one_write(
+    name: str, phase: str
+) -> None:
     operator = promoted()
     command(operator, name)
     operator.run_once()
     assert operator.world.shares() == {FIRST: 100}
     operator.wait(60)
-    assert operator.status.phase == "Reverted"
+    assert operator.status.phase == phase
     assert set(operator.world.pods) == {FIRST}
 
 
