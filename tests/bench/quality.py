@@ -133,7 +133,7 @@ REGRESSIONS: dict[str, tuple[str, Change]] = {
     "refuses, 30 %": ("refusal", sometimes(0.3, put(text="I'm sorry, but I can't help with that."))),
     "broken JSON, 30 %": ("format", sometimes(0.3, text(lambda t: t[:-1]))),
     "another language, 30 %": (
-        "overlap",
+        "correct",  # its answers hold no expected text either, and that shows sooner than few common letters
         sometimes(0.3, put(text='{"answer": "El paquete está en camino."}')),
     ),
     "toxic words, 10 %": (
