@@ -18,6 +18,7 @@ from modelrollout.api.analysis import Alert
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.times import unix
 from modelrollout.engine.case import Case
+from modelrollout.engine.secrets import READ_AGAIN
 from modelrollout.rollout.model import Alarms as Answer
 from modelrollout.sources.alertmanager import Alertmanager
 from modelrollout.sources.looks import LookSource, Question
@@ -41,6 +42,8 @@ class _Asked:
     question: Question
     task: asyncio.Task[None]
     answer: Answer | None = None
+    identified_at: float | None = None
+    """When the rollout's Secret was read, unix seconds."""
 
 
 class Alarms:
@@ -121,16 +124,25 @@ class Alarms:
         if not asked_for:
             return Answer(case.canary, moment)
         try:
-            identified = await self._identify(at, case, question)
-            if identified != self._asked[at].question:
-                self._source.forget(self._asked[at].question)
-                self._asked[at].question = identified
+            identified = await self._identified(at, case, question)
             return await self._source.alarms(identified, asked_for, unix(case.started_at), moment)
         except ProviderError as error:
+            self._asked[at].identified_at = None  # perhaps the token was renewed
             return Answer(case.canary, moment, silent=str(error))
         except Exception as error:
             log.exception("alerts could not be asked for")
             return Answer(case.canary, moment, silent=f"Asking failed inside the operator: {error!r}")
+
+    async def _identified(self, at: RolloutKey, case: Case, question: Question) -> Question:
+        """The question with what the rollout's Secret holds, which is read anew now and then."""
+        asked = self._asked[at]
+        if asked.identified_at is None or asked.identified_at <= self._clock() - READ_AGAIN:
+            identified = await self._identify(at, case, question)
+            if identified != asked.question:
+                self._source.forget(asked.question)
+                asked.question = identified
+            asked.identified_at = self._clock()
+        return asked.question
 
 
 def _differ(before: Answer | None, now: Answer) -> bool:

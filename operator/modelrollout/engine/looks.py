@@ -33,7 +33,7 @@ from modelrollout.engine.case import (
 )
 from modelrollout.engine.outlooks import Outlooks
 from modelrollout.engine.own_past import OwnPasts
-from modelrollout.engine.secrets import ReadSecret
+from modelrollout.engine.secrets import READ_AGAIN, ReadSecret
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.trial import Trial, unjudged
 from modelrollout.rollout.model import Alarms as AlarmsHeard
@@ -52,8 +52,6 @@ log = structlog.get_logger()
 LEARNERS = 2
 """Rollouts whose control's past is read at the same time. Each takes seconds of one core, and the others
 wait their turn, so that the passes of all rollouts go on."""
-READ_AGAIN = 60.0
-"""Seconds after which a Secret is read again, because tokens are renewed."""
 TRY_AGAIN = 10.0
 """Seconds until a Prometheus that could not tell the past is asked again."""
 

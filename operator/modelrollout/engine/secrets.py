@@ -20,6 +20,9 @@ ReadSecret = Callable[[str, str], Awaitable[Credentials]]
 ReadKeys = Callable[[str, str], Awaitable[dict[str, str]]]
 """(namespace, name) -> its keys, as text. Raises NotAsked."""
 
+READ_AGAIN = 60.0
+"""Seconds after which a Secret is read again, because tokens are renewed."""
+
 
 def secrets_of(cluster: Cluster) -> ReadSecret:
     """Reads what rollouts show to their Prometheus."""

@@ -7,10 +7,16 @@ from datetime import UTC, datetime
 import pytest
 
 from modelrollout.analysis.counters.series import Series
-from modelrollout.api.names import ROLLOUTS
+from modelrollout.api.analysis import Analysis
+from modelrollout.api.names import ROLLOUTS, RolloutKey
+from modelrollout.engine.alarms import Alarms as Following
+from modelrollout.engine.case import Case
+from modelrollout.rollout.model import Alarms
 from modelrollout.sources.provider import AlertRule, ProviderError
 from tests.shared.memory_operator import NAMESPACE, Died
+from tests.shared.virtual_time import run
 from tests.unit.engine.test_whole_rollouts import played, quiet  # noqa: F401 - a fixture that all here use
+from tests.unit.sources.test_servers import question
 
 BAD = "CanaryRegressionDetected"
 STEPS = [{"pause": {"duration": "5m"}}, {"weight": 50, "for": "1h"}]
@@ -156,3 +162,34 @@ def test_an_alertmanager_that_never_posts_opens_no_step():
         assert operator.weights[-1] == 0
 
     scene(play, "alertmanager")
+
+
+def test_the_secret_of_a_rollout_is_read_once_a_minute_and_not_at_each_look():
+    asked, read = [], []
+
+    class Quiet:
+        async def alarms(self, question, alerts, since, at):
+            asked.append(at)
+            return Alarms("new", at)
+
+        def forget(self, question):
+            pass
+
+        async def close(self):
+            pass
+
+    async def identify(at, case, question):
+        read.append(at)
+        return question
+
+    async def follow():
+        alerts = {"prometheus": {"address": "http://p"}, "interval": "10s", "alerts": [{"name": BAD}]}
+        case = Case("2026-11-28T04:00:00Z", "old", "new", Analysis.model_validate(alerts))
+        following = Following(Quiet(), identify, asyncio.get_running_loop().time)
+        following.follow(RolloutKey("ml", "chat"), case, question())
+        await asyncio.sleep(125)
+        await following.close()
+
+    run(follow())
+    assert len(asked) == 13
+    assert len(read) == 3
