@@ -91,6 +91,12 @@ def test_a_breakdown_on_a_metric_that_only_holds_reverts_nobody() -> None:
     assert verdicts[-1].reason == "HeldByMetric"
 
 
+def test_a_breakdown_of_what_has_a_limit_of_its_own_is_said_without_the_control() -> None:
+    limited = replace(A, tolerance=Tolerance(0.0, 0.01), catastrophic=0.2)
+    _, (verdict,) = judge(Plan((limited,), planned_looks=20), [{"a": ratios(700, 1000, 0, 1000)}])
+    assert "a has broken down, it is bad in more than 20 %: " in verdict.message
+
+
 def test_a_breakdown_is_seen_beside_a_metric_that_has_no_answer_yet() -> None:
     both = (replace(A, catastrophic=0.2), replace(B, catastrophic=0.2))
     _, verdicts = judge(Plan(both, planned_looks=20), [{"a": LOST, "b": ratios(700, 1000, 0, 1000)}])
@@ -107,6 +113,22 @@ def test_a_metric_of_unknown_noise_is_not_blamed_before_it_counts() -> None:
 def test_a_pass_of_the_tolerance_itself_speaks_of_no_multiple_of_it() -> None:
     _, verdicts = judge(Plan((A,)), [{"a": ratios(0, 5000, 30, 5000)}] * 4)
     assert verdicts[-1].message.startswith("The canary is not worse on a (risk of error 5 %). a: canary ")
+
+
+def test_a_provider_that_does_not_answer_and_counters_that_are_not_there_have_two_reasons() -> None:
+    absent = Observation(problem=Problem(ProblemKind.NO_DATA, "There is no such series."))
+    _, (verdict,) = judge(Plan((A,)), [{"a": LOST}])
+    assert (verdict.kind, verdict.reason) == (VerdictKind.PROVIDER_ERROR, "ProviderError")
+    assert verdict.message.startswith("The metrics provider gave no answer for a: ")
+    _, (verdict,) = judge(Plan((A,)), [{"a": absent}])
+    assert (verdict.kind, verdict.reason) == (VerdictKind.INSUFFICIENT, "NoData")
+
+
+def test_a_metric_that_may_revert_holds_nothing_by_itself_while_the_others_outweigh_it() -> None:
+    heavy = replace(B, weight=1e9)
+    _, verdicts = judge(Plan((A, heavy), planned_looks=20), [{"a": WORSE, "b": GOOD}] * 6)
+    assert verdicts[-1].metrics["a"].revert_e > 100
+    assert verdicts[-1].reason == "MoreLooksNeeded"
 
 
 def test_the_numbers_of_three_metrics_are_enough_for_a_sentence() -> None:
