@@ -22,7 +22,7 @@ from modelrollout.analysis.counters.matchers import Arms, By, Untold, matchers, 
 from modelrollout.analysis.counters.observe import observe, scalar
 from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
-from modelrollout.analysis.counters.silence import explained
+from modelrollout.analysis.counters.silence import explained, silent_pods
 from modelrollout.analysis.counters.targets import Target
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.inputs.schedule import settle_time
@@ -132,9 +132,13 @@ class LookSource:
         observed = await asyncio.gather(*(counting.observe(metric, idle) for metric in question.metrics))
         load = arrived.load if arrived is not None else None
         begun = arrived.canary if arrived is not None else None
+        silent = silent_pods(facts, question.arms, look)
         loaded = {
             metric.name: replace(
-                observation, load=load, begun=begun if question.arrivals.precedes(metric.recipe) else None
+                observation,
+                load=load,
+                begun=begun if question.arrivals.precedes(metric.recipe) else None,
+                silent=silent,
             )
             for metric, observation in zip(question.metrics, observed, strict=True)
         }

@@ -1,10 +1,12 @@
 """Counting knows what it does not know: a past, a gap, a changed name, a number that is published once."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.counters.silence import explained
+from modelrollout.analysis.counters.silence import explained, silent_pods
+from modelrollout.analysis.counters.targets import targets_of
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import (
@@ -18,8 +20,8 @@ from modelrollout.analysis.inputs.observation import (
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.scalar import Series as Differences
 from modelrollout.api import analysis as spec
-from tests.unit.analysis.given import look
-from tests.unit.analysis.scrapes import ATTEMPTS, counter, observed, steady, target, window
+from tests.unit.analysis.given import judge, look
+from tests.unit.analysis.scrapes import ARMS, ATTEMPTS, LOOK, counter, observed, steady, target, window
 
 REQUESTS = "http_requests_total"
 BOTH = [*target("a", "new"), *target("b", "old")]
@@ -127,6 +129,32 @@ def test_a_server_that_hangs_is_seen_by_the_scrapes_that_it_does_not_answer():
     scrapes = [*target("a", "new", down=hung), *target("b", "old")]
     seen = observed("vllm/failed-scrapes", [], scrapes)
     assert (seen.canary, seen.control) == (Events(6, 6), Events(0, 6))
+
+
+@pytest.mark.parametrize(
+    ("down", "attempts", "silent"),
+    [
+        ([t for t in ATTEMPTS if t > 1000.0], ATTEMPTS, 1),  # hangs
+        ([t for t in ATTEMPTS if t > 1020.0], ATTEMPTS, 0),  # was counted in a part of the look
+        (ATTEMPTS[:16], ATTEMPTS, 0),  # loads its model
+        ((), ATTEMPTS[:9], 0),  # ended, and is not asked any more
+        ((), ATTEMPTS, 0),
+    ],
+)
+def test_a_pod_that_hangs_is_known_from_one_that_loads_and_one_that_ended(down, attempts, silent):
+    scrapes = [*target("a", "new", attempts, down), *target("c", "new"), *target("b", "old", down=down)]
+    assert silent_pods(targets_of(scrapes), ARMS, LOOK) == silent
+
+
+def test_no_step_passes_while_a_pod_of_the_canary_hangs():
+    good = Observation(Ratio(2, 5000), Ratio(20, 5000))
+    hung = replace(good, silent=1)
+    rows = [*[good] * 3, hung, good]
+    _, verdicts = judge(
+        Plan((Metric("errors", tolerance=Tolerance(1, 0.005), phi=1.0),)), [{"errors": r} for r in rows]
+    )
+    assert [v.reason for v in verdicts[2:]] == ["NotWorse", "PodsSilent", "NotWorse"]
+    assert "1 pod of the canary answered no scrape" in verdicts[3].message
 
 
 def test_a_server_that_loads_its_model_has_failed_no_scrape():

@@ -1,11 +1,14 @@
-"""A metric that counted nothing beside one that counted requests: that is no lack of traffic."""
+"""What was not counted though there was traffic: requests that end too early, pods that do not answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind, Ratio
+from modelrollout.analysis.counters.matchers import Arms
+from modelrollout.analysis.counters.series import Place
+from modelrollout.analysis.counters.targets import Target
+from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.kinds.checks import is_idle
 
 
@@ -30,3 +33,18 @@ def explained(observations: Mapping[str, Observation]) -> dict[str, Observation]
         else seen
         for name, seen in observations.items()
     }
+
+
+def silent_pods(targets: Mapping[Place, Target], arms: Arms, look: Look) -> int:
+    """How many pods of the canary answered before the look and were asked in it in vain, as pods that hang. A
+    pod that ended is not asked any more."""
+    pods = {
+        place.pod
+        for place, target in targets.items()
+        if target.labels.get("namespace") == arms.namespace
+        and target.labels.get("rollout") == arms.rollout
+        and target.labels.get("revision") == arms.canary
+        and target.last_answer(look.start) is not None
+        and 0 < target.expected(look.start, look.end) == target.failed(look.start, look.end)
+    }
+    return len(pods)

@@ -63,6 +63,8 @@ class StepProgress:
 
     looks: int
     terms: StepTerms = WHOLE
+    silent: int = 0
+    """Pods of the canary that did not answer in the latest look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,13 @@ def _passes(plan: Plan, standings: Mapping[str, Standing], step: StepProgress) -
     if step.looks < plan.minimum_looks:
         message = f"Every metric is proven, after {step.looks} of at least {plan.minimum_looks} looks."
         return Decision(VerdictKind.INSUFFICIENT, "TooFewLooks", message)
+    if step.silent:
+        pods = "1 pod" if step.silent == 1 else f"{step.silent} pods"
+        message = (
+            f"Every metric is proven, but {pods} of the canary answered no scrape in this look, so what "
+            "users got from there is not counted: the step waits for it."
+        )
+        return Decision(VerdictKind.INSUFFICIENT, "PodsSilent", message)
     exempt = sorted(set(plan.critical) - set(asked))
     if (unheard := _unheard(plan, standings, exempt)) is not None:
         return unheard

@@ -150,7 +150,8 @@ class Evidence:
             elif seen is not None and (remark := load.remark(metric, seen.load)):
                 remarks[metric.name] = remark
         after = replace(self, entries=entries, cursor=look.end, looks=self.looks + 1, step=step)
-        return after._judge(problems, remarks)
+        silent = max((seen.silent for seen in observations.values()), default=0)
+        return after._judge(problems, remarks, silent)
 
     def _stepped(self, look: Look) -> _Step:
         """The step with one more look. A gap before it means that the split was changed meanwhile."""
@@ -191,9 +192,11 @@ class Evidence:
             for metric, entry in ((metric, self.entries[metric.name]) for metric in self.plan.metrics)
         }
 
-    def _judge(self, problems: Mapping[str, Problem], remarks: Mapping[str, str]) -> tuple[Evidence, Verdict]:
+    def _judge(
+        self, problems: Mapping[str, Problem], remarks: Mapping[str, str], silent: int
+    ) -> tuple[Evidence, Verdict]:
         standings = self.standings(problems, remarks)
-        progress = StepProgress(self.step.looks, self.step.terms)
+        progress = StepProgress(self.step.looks, self.step.terms, silent)
         decision = self.failed or decide(self.plan, standings, progress)
         failed = decision if decision.kind is VerdictKind.FAIL else None
         verdict = Verdict(

@@ -153,6 +153,8 @@ class Observation:
     """Requests per pod of the canary over those of the control; None: not known."""
     begun: float | None = None
     """Requests that the canary got, where they are counted sooner than what the arms hold."""
+    silent: int = 0
+    """Pods of the canary that answered scrapes before and none in the look: what they did is not in it."""
 
 
 def _is_count(*numbers: float) -> bool:
