@@ -89,12 +89,15 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants convert-survey bench-absolute bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots dashboard-picture
+.PHONY: mutants convert-survey bench-absolute bench-arms bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots dashboard-picture
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
-bench-traffic: $(VENV)/ready ## shares, failures, cut streams and abort on the real data plane, beside Argo and Flagger
+bench-traffic: $(VENV)/ready ## shares, failures, cut streams, abort and kill on the real data plane, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.traffic $(ARGS)
+
+bench-arms: $(VENV)/ready ## 10,000 users: the same arm by gateway, OpenFeature and log while the weight grows
+	@SAME_ARM_USERS=10000 $(PY) -m pytest tests/cluster/data_plane/test_same_arm.py -q -s
 
 bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)

@@ -1,4 +1,5 @@
-"""How traffic moves on the real data plane: shares, failures, cut streams, and how fast an abort is.
+"""How traffic moves on the real data plane: shares, failures, cut streams, and how fast an abort and a kill
+are.
 
 `make bench-traffic`: the bed's istiod and Envoy, the operator as a process, one rollout behind an HTTPRoute
 and one behind a VirtualService. The weights go 1, 5, 25, 50, 100 and home by an abort, while users ask as
@@ -7,6 +8,7 @@ fast as they are answered and streams are open all the time.
 
 import argparse
 import contextlib
+import socket
 import statistics
 import sys
 import tempfile
@@ -38,7 +40,8 @@ PEERS = """
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=7200, help="at each weight, 5,000 or more")
-    parser.add_argument("--aborts", type=int, default=10, help="of each kind of route")
+    parser.add_argument("--aborts", type=int, default=10, help="of each kind of route, and kills")
+    parser.add_argument("--kills-only", action="store_true", help="leave the shares out")
     given = parser.parse_args()
     with contextlib.ExitStack() as stack:
         cluster = running_cluster() or stack.enter_context(OwnCluster())
@@ -47,13 +50,15 @@ def main():
         operator = stack.enter_context(Operator(cluster, folder, identity="bench"))
         operator.wait_ready()
         http = stack.enter_context(cluster.client())
+        silent = stack.enter_context(Silent())
         totals = Counter()
         for kind in KINDS:
             chat = Chat(cluster, http, stack.enter_context(namespace_on(cluster)), kind)
             chat.apply()
             chat.wait("Stable", 60)
-            totals += shares(chat, given.requests)
+            totals += Counter() if given.kills_only else shares(chat, given.requests)
             aborts(chat, given.aborts)
+            kills(chat, given.aborts, operator, silent)
             chat.delete()
         print(
             f"\nall: {totals['failed']} of {totals['sent']:,} requests failed, "
@@ -123,28 +128,71 @@ def aborts(chat, count):
 
     Every second time somebody else writes the route first.
     """
-    written, served, undone = [], [], []
-    for number in range(count):
-        name = f"trial-{number}"
-        chat.change(name, {"weight": 50, "for": "1h"})
-        chat.wait_at(50)
-        with chat.weights() as weights, chat.users(rate=ABORT_RATE) as users:
-            time.sleep(SETTLE)
-            if number % 2 == 0:  # two corrections are ten seconds apart
-                undone.append(drift(chat, weights))
-            chat.say("abort", f"true#{number}")
-            clock, said = time.monotonic(), time.time()
-            chat.wait("Reverted", 60)
-            time.sleep(SETTLE)
-        written.append(1000 * (weights.when(0) - clock))
-        last = max(answer.at + answer.total for answer in users.tally.answers if answer.revision == name)
-        served.append(1000 * (last - said))
-    for what, numbers in (
-        ("abort accepted -> route written", written),
-        ("abort accepted -> last canary answer", served),
-        ("foreign weight -> written back", undone),
+    undone = []
+
+    def drifted(number, weights):
+        if number % 2 == 0:  # two corrections are ten seconds apart
+            undone.append(drift(chat, weights))
+
+    report("abort accepted", [timed(chat, "abort", number, drifted) for number in range(count)])
+    row("foreign weight -> written back", undone)
+
+
+def kills(chat, count, operator, silent):
+    """The same for the kill switch, also where nobody answers and where nobody was there a moment ago."""
+    hangs = {"analysis": {"prometheus": {"address": silent.address, "timeout": "30s"}, "interval": "1s"}}
+
+    def restarted(*_):
+        operator.kill()
+        operator.start()
+
+    for what, before, spec in (
+        ("kill accepted", None, {}),
+        ("kill, Prometheus hangs", None, hangs),
+        ("kill, operator restarted", restarted, {"analysis": None}),
     ):
-        print(f"  {what:<38} ms: {spread(numbers)}, n = {len(numbers)}")
+        report(what, [timed(chat, "kill", number, before, spec) for number in range(count)])
+
+
+def timed(chat, order, number, before=None, spec=None):
+    """Milliseconds until the route is written, and until the canary's last answer."""
+    name = f"trial-{order}-{len(chat.status()['history'])}-{time.monotonic_ns() % 10**6}"
+    chat.change(name, {"weight": 50, "for": "1h"}, spec=spec)
+    chat.wait_at(50)
+    with chat.weights() as weights, chat.users(rate=ABORT_RATE) as users:
+        time.sleep(SETTLE)
+        if before is not None:
+            before(number, weights)
+        chat.say(order, f"true#{number}")
+        clock, said = time.monotonic(), time.time()
+        chat.wait("Reverted" if order == "abort" else "Killed", 60)
+        time.sleep(SETTLE)
+    if order == "kill":
+        chat.say("kill", None)
+        chat.wait("Reverted", 60)
+    last = max(answer.at + answer.total for answer in users.tally.answers if answer.revision == name)
+    return 1000 * (weights.when(0) - clock), 1000 * (last - said)
+
+
+def report(what, times):
+    row(f"{what} -> route written", [written for written, _ in times])
+    row(f"{what} -> last canary answer", [served for _, served in times])
+
+
+def row(what, numbers):
+    print(f"  {what:<46} ms: {spread(numbers)}, n = {len(numbers)}", flush=True)
+
+
+class Silent:
+    """A Prometheus that takes every question and answers none."""
+
+    def __enter__(self):
+        self.listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.address = f"http://127.0.0.1:{self.listening.getsockname()[1]}"
+        return self
+
+    def __exit__(self, *_):
+        self.listening.close()
 
 
 def drift(chat, weights):
