@@ -1,8 +1,13 @@
 """A gate with all parts real: the operator's image as a Job asks two real vLLM servers the same questions."""
 
 import concurrent.futures
+import contextlib
 import json
+import os
+import signal
+import subprocess
 import time
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +27,8 @@ POLICY = {
     "dataset": "golden.jsonl",
     "sampling": SAMPLING,
     "concurrency": 1,
+    "timeout": "12s",
+    "retries": 0,
     "scorers": [{"name": "same", "kind": "exact"}],
     "gates": [{"score": "same", "atMostWorse": "20%"}],
 }
@@ -76,16 +83,46 @@ class Gated(Scene):
     def ask_for(self, home, name, **env):
         self.patch("ModelRollout", {"spec": model(home, name, **env)})
 
-    def running_pod(self, seconds=240):
-        """The evaluation's pod, as soon as it runs."""
+    def running_pod(self, seconds=240, besides=()):
+        """The evaluation's pod, as soon as it runs; not one of those that were seen before."""
+        known = {each["metadata"]["uid"] for each in besides}
         deadline = time.monotonic() + seconds
         while True:
             for pod in self.list("Pod"):
                 evaluates = "modelrollout.io/evaluation" in pod["metadata"]["labels"]
-                if evaluates and pod["status"]["phase"] == "Running":
+                fresh = pod["metadata"]["uid"] not in known
+                if evaluates and fresh and pod["status"]["phase"] == "Running":
                     return pod
             assert time.monotonic() < deadline, json.dumps(self.status(), indent=1)
             time.sleep(0.1)
+
+    def until(self, what, seconds=60):
+        deadline = time.monotonic() + seconds
+        while not what():
+            assert time.monotonic() < deadline, json.dumps(self.status(), indent=1)
+            time.sleep(0.1)
+
+    def process_of(self, pod):
+        """The id of the process that asks, on this machine; as soon as there is one."""
+        found = []
+        self.until(lambda: found.extend(processes_of(pod)) or found)
+        return found[0]
+
+    def log_of(self, pod):
+        name = pod["metadata"]["name"]
+        return self.http.get(f"{self._path('Pod', name)}/log").text
+
+    def error(self, attempt):
+        """Wait for this attempt to end without a verdict, and for the words."""
+
+        def ended(status):
+            (run,) = status.get("evaluations") or [{}]
+            return (run.get("verdict"), run.get("attempt")) == ("ProviderError", attempt)
+
+        status = self.wait(ended, 90)
+        assert status["phase"] == "Progressing"
+        print(f"\nattempt {attempt}: {status['message']}")
+        return status["message"]
 
     def evict(self, pod):
         name = pod["metadata"]["name"]
@@ -118,29 +155,38 @@ def gated(cluster, cluster_namespace, tmp_path):
         yield scene, home
 
 
-def test_a_good_model_passes_though_its_job_was_evicted_and_a_planted_regression_does_not(cluster, gated):
-    """One test, because to load a model takes the time: the same scene has the good model and the bad one."""
+def test_a_good_model_passes_whatever_befalls_its_jobs_and_a_planted_regression_does_not(cluster, gated):
+    """One test, because to load a model takes the time: the same scene has the good model and the bad one. A
+    Job is evicted, one loses its network in the middle of its questions, and one is killed."""
     scene, home = gated
     scene.ask_for(home, "tiny", CHANGED="1")
     pod = scene.running_pod()
     scene.evict(pod)
-    status = scene.wait(
-        lambda status: (status.get("evaluations") or [{}])[0].get("verdict") == "ProviderError", 60
-    )
-    assert status["phase"] == "Progressing"
-    print(f"\n{status['message']}")
+    scene.error(attempt=1)
+
+    cut = scene.running_pod(besides=[pod])
+    scene.until(lambda: "/60 cases" in scene.log_of(cut))
+    enter = ["nsenter", "--net", "--target", str(scene.process_of(cut))]
+    subprocess.run([*enter, "ip", "link", "set", "eth0", "down"], check=True)
+    status = scene.wait(lambda status: "/60 cases" in status["evaluations"][0]["message"], 60)
+    print(f"\nwhile it has no network: {status['evaluations'][0]['message']}")
+    assert "did not answer" in scene.error(attempt=2)
+
     scene.wait(lambda status: status.get("phase") in ("Stable", "Watching") and status.get("history"), 120)
     passed = scene.evaluated()
     print(f"attempt {passed['attempt']}: {passed['message']}")
-    assert (passed["verdict"], passed["attempt"]) == ("Pass", 2)
+    assert (passed["verdict"], passed["attempt"]) == ("Pass", 3)
     assert scene.status()["history"][-1]["outcome"] == "Promoted"
 
     scene.ask_for(home, "tiny-next")
+    killed = scene.running_pod(besides=[pod, cut])
+    os.kill(scene.process_of(killed), signal.SIGKILL)
+    scene.error(attempt=1)
     status = scene.wait("Reverted", 240)
     failed = scene.evaluated()
     print(f"attempt {failed['attempt']}: {failed['message']}")
     assert status["revertReason"] == "EvaluationFailed"
-    assert (failed["verdict"], failed["attempt"]) == ("Fail", 1)
+    assert (failed["verdict"], failed["attempt"]) == ("Fail", 2)
     assert "The candidate is worse on same" in failed["message"]
 
     restricted = dict(pod["spec"], nodeName=None)
@@ -149,6 +195,16 @@ def test_a_good_model_passes_though_its_job_was_evicted_and_a_planted_regression
         admitted(scene.http, strict, restricted)
         with pytest.raises(httpx.HTTPStatusError):
             admitted(scene.http, strict, {"containers": [{"name": "any", "image": IMAGE}]})
+
+
+def processes_of(pod):
+    uid = pod["metadata"]["uid"]
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            asks = b"--summary-file" in (entry / "cmdline").read_bytes()
+            groups = (entry / "cgroup").read_text()
+            if asks and (uid in groups or uid.replace("-", "_") in groups):
+                yield int(entry.name)
 
 
 def admitted(http, namespace, spec):
