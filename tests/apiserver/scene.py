@@ -188,10 +188,9 @@ class Scene:
         return None
 
     def reasons(self):
-        """Reasons of the Events so far, in order of their time."""
-        return [
-            each["reason"] for each in sorted(self.list("Event"), key=lambda each: each["firstTimestamp"])
-        ]
+        """Reasons of the operator's Events so far, in order of their time."""
+        ours = [each for each in self.list("Event") if each["involvedObject"]["kind"] == "ModelRollout"]
+        return [each["reason"] for each in sorted(ours, key=lambda each: each["firstTimestamp"])]
 
     # ── the route ───────────────────────────────────────────────────────────────────────────────
 
