@@ -1,7 +1,8 @@
 """Rows of outcomes from where people keep them: a file, an address, a volume, the result of a query.
 
-JSONL and CSV are told apart by the name, or else by the first character. CSV is what SQL clients write, with
-commas, semicolons or tabs, and with their ways of writing nothing, true and false.
+The name of a log, or else its first character, says whether it is JSONL or CSV. CSV
+is what SQL clients write, with commas, semicolons or tabs, and with their ways of writing nothing, true and
+false.
 """
 
 from __future__ import annotations

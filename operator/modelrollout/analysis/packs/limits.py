@@ -24,8 +24,8 @@ def tolerated(metric: spec.Metric, kind: Kind) -> Tolerance | None:
     if metric.slo is not None:
         if kind not in (Kind.RATIO, Kind.SCALAR):
             raise Unresolvable(
-                f"Metric {metric.effective_name}: slo limits a share of requests, and a {kind} is none: "
-                "write tolerate instead."
+                f"Metric {metric.effective_name}: slo limits a share of requests, which a {kind} does not "
+                "count: write tolerate instead."
             )
         return Tolerance(0.0, fraction(metric.slo))
     if metric.tolerate is None:

@@ -122,7 +122,7 @@ def asked(opener: urllib.request.OpenerDirector, url: str) -> http.client.HTTPRe
             error.close()
             if error.code in (401, 403):
                 raise SystemExit(
-                    f"MLflow wants to know who asks (HTTP status {error.code}): give credentials in the "
+                    f"MLflow asks for a sign-in (HTTP status {error.code}): give credentials in the "
                     "Secret that registry.auth names."
                 ) from None
             why = f"HTTP status {error.code}"

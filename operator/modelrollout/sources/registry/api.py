@@ -99,7 +99,7 @@ class Api:
             return NotThere(f"{self._name} does not have it{_words(found)}")
         if status in (401, 403):
             return Unanswered(
-                f"{self._name} wants to know who asks (HTTP status {status}): give credentials in "
+                f"{self._name} asks for a sign-in (HTTP status {status}): give credentials in "
                 "registry.auth.secret",
                 status=status,
             )
