@@ -44,9 +44,10 @@ def test_an_experiment_hides_what_it_counts_until_its_users_are_there_and_promot
 def test_a_bandit_moves_users_to_the_revision_that_earns_more_also_after_a_restart(judged):
     earns = {"name": "earns", "reward": USERS, "floor": 20, "pace": 30, "every": "10s", "looks": 16}
     judged.begin([{"bandit": earns}], metrics=[BASKETS])
+    # How far the first move goes is chance: the weight is how probably the revision is the better one.
     judged.canary.serve(buys=0.2)
-    judged.scene.wait(lambda status: judged.scene.weight() == 50, 90)
+    judged.scene.wait(lambda status: 20 < (judged.scene.weight() or 0) < 100, 90)
     judged.operator.kill()
     judged.operator.start()
-    judged.scene.wait(lambda status: judged.scene.weight() == 80, 90)
+    judged.scene.wait(lambda status: judged.scene.weight() in (80, 100), 90)
     judged.scene.wait(lambda status: status["phase"] == "Stable" and "two" in status["stable"]["model"], 90)
