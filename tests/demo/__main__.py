@@ -26,8 +26,9 @@ from tests.load.load import Load, in_background
 
 RATE = 30
 """Requests per second; two small servers on two cores carry it with room to spare."""
-SERVED = 20
-"""Seconds before each change: without a past of thirty looks a revert waits until it has seen as many."""
+SERVED, KNOWN = 20, 45
+"""Seconds before the good and before the bad change. Without a past of thirty looks, in which both pods had
+served for as long as they warm up, a revert waits until it has seen as many."""
 STARTED = time.monotonic()
 USUAL = 300
 """Seconds that the demo takes on two cores once everything is built."""
@@ -107,8 +108,8 @@ def play(where: stage.Stage) -> None:
             better = Change("good", "A good new model.", scene.good(), promoted)
             good = follow(where, watch, load, better)
             CLOCK.done("good one")
-            plain(f"\n{SERVED} s of ordinary service: what noise is like is learned from the control's past.")
-            time.sleep(SERVED)
+            plain(f"\n{KNOWN} s of ordinary service: what noise is like is learned from the control's past.")
+            time.sleep(KNOWN)
             worse = Change("bad", "A bad one: it really is slower.", scene.bad(), reverted)
             bad = follow(where, watch, load, worse)
             CLOCK.done("bad one")

@@ -14,7 +14,7 @@ import pytest
 
 from modelrollout.analysis.betting.edges import FLOOR, coarseness, edge_margins, exceedances
 from modelrollout.analysis.betting.ladder import StepTerms
-from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.evidence.verdict import Evidence, Verdict, VerdictKind
 from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Histogram, Observation
 from modelrollout.analysis.inputs.plan import Plan
@@ -101,6 +101,42 @@ def test_every_edge_that_the_user_chose_must_be_proven() -> None:
         for each in (metric, replace(metric, edges=()))
     )
     assert chosen > found
+
+
+def quick(n: float, beyond_20_ms: float = 0.002) -> Histogram:
+    """A small model: seven in ten first tokens within 10 to 20 ms, the others earlier, hardly any later."""
+    shares = {0.01: 0.3 * (1 - beyond_20_ms), 0.02: 0.7 * (1 - beyond_20_ms), 0.04: beyond_20_ms}
+    return Histogram(TTFT, (*(n * shares.get(edge, 0.0) for edge in TTFT), 0.0))
+
+
+def at_a_wide_tolerance(beyond_20_ms: float, looks: int = 20) -> list[Verdict]:
+    """60 requests a look in each arm, against a control of which 0.2 % are later than 20 ms."""
+    metric = replace(METRIC, tolerance=Tolerance(1.5, 0.15), baseline=quick(2000))
+    row = {"ttft": Observation(quick(60, beyond_20_ms), quick(60))}
+    return judge(Plan((metric,), planned_looks=looks), [row] * looks)[1]
+
+
+def test_an_edge_beyond_which_every_request_may_lie_proves_nothing() -> None:
+    """Half as slow again puts every request beyond 10 ms, so the next edge has to be proven."""
+    passed = at_a_wide_tolerance(0.002)[-1]
+    assert (passed.kind, "above 0.02" in passed.message) == (VerdictKind.PASS, True)
+    assert VerdictKind.PASS not in [verdict.kind for verdict in at_a_wide_tolerance(0.16)]
+
+
+def no_sooner(rng: random.Random) -> float:
+    """What the control answers within 0.3 s takes 0.3 s, and all else as long as it took."""
+    return max(0.3 * rng.lognormvariate(0, 0.6), 0.3)
+
+
+def test_people_are_shown_the_edge_that_speaks_most_against_the_canary() -> None:
+    metric = replace(METRIC, baseline=lognormal(n=2000))
+    rows = [
+        {"ttft": Observation(drawn(no_sooner, 60, seed=t), latency_histogram(random.Random(99 + t), 60))}
+        for t in range(20)
+    ]
+    verdicts = judge(Plan((metric,), planned_looks=20), rows)[1]
+    assert "above 0.75" in verdicts[0].message
+    assert "100 % above 0.25" in next(v.message for v in verdicts if v.kind is VerdictKind.FAIL)
 
 
 def narrow(rng: random.Random) -> float:

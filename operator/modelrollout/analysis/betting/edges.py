@@ -24,7 +24,8 @@ FLOOR = 0.002
 RARE = 0.01
 """A share beyond an edge up to which the edge is one of the tail."""
 _MOST = 0.98
-_MOST_TOLERATED = 0.995
+MOST_TOLERATED = 0.995
+"""Where more than this share may lie beyond an edge, no canary can be worse there."""
 _MOST_EDGES = 4
 _WORST = 3.0
 """An edge decides when its evidence per request is at least the best edge's divided by this."""
@@ -103,7 +104,7 @@ def tells(margin: EdgeMargin) -> float:
     """Nats per canary request that an equal canary shows at this edge. Only the scale counts, because the
     absolute part says nothing about it."""
     share = margin.exceedance
-    if not 0 < share < margin.ratio * share < _MOST_TOLERATED:
+    if not 0 < share < margin.ratio * share < MOST_TOLERATED:
         return 0.0
     return rate(share, share, 0.5, Margin(margin.ratio, 0.0))
 

@@ -15,11 +15,11 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 from modelrollout.analysis.betting.block import LOG_STAKES_WORSE, Block, Margin
-from modelrollout.analysis.betting.edges import RARE, Coarse, coarseness, edge_margins, tells
+from modelrollout.analysis.betting.edges import MOST_TOLERATED, RARE, Coarse, coarseness, edge_margins, tells
 from modelrollout.analysis.betting.information import detectable
 from modelrollout.analysis.betting.interval import Interval, difference_grid, share_bets
 from modelrollout.analysis.betting.ladder import StepTerms, widened_edge
@@ -44,6 +44,8 @@ _LEANS = 6.0
 shows of an equal canary when the best is proven, and by chance it is often half of that."""
 _PLAINLY = 2.0
 """Times the tolerance beyond which a mean counts against the canary: only its own looks show its noise."""
+_PLAIN = math.log(20)
+"""Log of the evidence against the canary from which on people are shown the edge that gave it."""
 _NO_LOOKS = Series()
 _NOTHING = Seen()
 _POINTS = len(difference_grid(_LEAST_UNIT))
@@ -57,7 +59,8 @@ class Edges:
     at: tuple[float, ...]
     lines: tuple[Margin, ...]
     shown: int
-    """The edge that people are shown: the one nearest to the control's 95th percentile."""
+    """The edge that people are shown while none speaks against the canary: the one nearest to the control's
+    95th percentile."""
     proving: tuple[int, ...]
     """The edges that speak for the canary when it passes."""
     proven: tuple[int, ...]
@@ -72,8 +75,9 @@ class Edges:
         kept = tuple(
             EdgeMargin(m.edge, *single([m.ratio, m.absolute, m.exceedance, m.noise])) for m in margins
         )
-        often = tuple(i for i, margin in enumerate(kept) if margin.exceedance > RARE)
-        proving = often or tuple(range(len(kept)))
+        often = [i for i, margin in enumerate(kept) if margin.exceedance > RARE]
+        proving = tuple(_with_room(kept, often) or _with_room(kept, range(len(kept))) or often)
+        proving = proving or tuple(range(len(kept)))
         shown = min(proving, key=lambda i: abs(kept[i].exceedance - 0.05))
         unit = kept[shown].absolute + (kept[shown].ratio - 1) * kept[shown].exceedance
         return cls(
@@ -88,6 +92,14 @@ class Edges:
 
     def fresh(self, weight: float) -> tuple[TwoSided, ...]:
         return _rounded(tuple(TwoSided.fresh(margin.exceedance, weight) for margin in self.margins))
+
+
+def _with_room(margins: Sequence[EdgeMargin], among: Iterable[int]) -> list[int]:
+    """Those edges at which a canary can be worse than is tolerated. Where the tolerance allows nearly every
+    request to lie beyond an edge, every canary would be proven there."""
+    return [
+        i for i in among if margins[i].ratio * margins[i].exceedance + margins[i].absolute < MOST_TOLERATED
+    ]
 
 
 def edges_of(metric: Metric, baseline: Histogram) -> Edges:
@@ -124,8 +136,8 @@ class LatencyTest:
     canary: Moments
     """Of the share of decision edges that a request lies beyond."""
     control: Moments
-    beyond: tuple[float, float]
-    """Requests of (canary, control) beyond the shown edge."""
+    beyond: tuple[tuple[float, float], ...]
+    """Requests of (canary, control) beyond each decision edge."""
     weighted: float
     """Sum over looks of information * difference at the shown edge."""
     interval: Interval
@@ -162,7 +174,7 @@ class LatencyTest:
             Running.fresh(Noise.of(metric)),
             Moments(),
             Moments(),
-            (0.0, 0.0),
+            ((0.0, 0.0),) * len(edges.at if edges else ()),
             0.0,
             Interval.fresh(_POINTS),
         )
@@ -222,7 +234,7 @@ class LatencyTest:
             running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(n1, score1, score_squares(above1)),
             control=self.control.add(n0, score0, score_squares(above0)),
-            beyond=(self.beyond[0] + above1[shown], self.beyond[1] + above0[shown]),
+            beyond=tuple((a + x, b + y) for (a, b), x, y in zip(self.beyond, above1, above0, strict=True)),
             weighted=self.weighted + _weighted(blocks[shown]),
             interval=self.interval.fold(edges.grid, share_bets(blocks[shown], 1.0, bet, phi)),
             excess=excess,
@@ -250,7 +262,14 @@ class LatencyTest:
             return replace(self, learning=seen)
         edges = edges_of(self.metric, seen)
         coarse = coarse_of(self.metric, seen)
-        return replace(self, learning=None, edges=edges, evidence=edges.fresh(BASELINE_UNITS), coarse=coarse)
+        return replace(
+            self,
+            learning=None,
+            edges=edges,
+            evidence=edges.fresh(BASELINE_UNITS),
+            beyond=((0.0, 0.0),) * len(edges.at),
+            coarse=coarse,
+        )
 
     def _phi(self, information: float | None = None) -> float:
         return self.running.phi(self.canary.variance, self.control.variance, information)
@@ -290,17 +309,19 @@ class LatencyTest:
             nothing = ArmTotals(0.0, 0.0)
             waiting = Problem(ProblemKind.NO_DATA, message)
             return Reading(nothing, nothing, None, None, 0.0, 0.0, waiting=waiting)
-        shown = self.edges.margins[self.edges.shown]
-        margin = self.edges.lines[self.edges.shown]
+        shown = self._told(self.edges)
+        usual = shown == self.edges.shown
+        margin = self.edges.lines[shown]
         phi = self._phi()
-        p0 = self.evidence[self.edges.shown].control.share
+        p0 = self.evidence[shown].control.share
         n1, n0 = self.canary.n, self.control.n
+        beyond1, beyond0 = self.beyond[shown]
         side = "below" if self.metric.direction is Direction.DECREASE_IS_BAD else "above"
         return Reading(
-            canary=ArmTotals(n1, self.beyond[0]),
-            control=ArmTotals(n0, self.beyond[1]),
-            estimate=self._difference() if n1 and n0 else None,
-            interval95=self.interval.ends(self.edges.grid, -1.0) if n1 else None,
+            canary=ArmTotals(n1, beyond1),
+            control=ArmTotals(n0, beyond0),
+            estimate=self._difference() if n1 and n0 and usual else None,
+            interval95=self.interval.ends(self.edges.grid, -1.0) if n1 and usual else None,
             log_revert=self._log_revert(),
             log_promote=self.excess.log_e(-1.0) if self.excess.looks else self._log_promote(self.edges),
             phi=phi,
@@ -308,10 +329,16 @@ class LatencyTest:
             tolerated=min(margin.limit(p0), 1.0) - p0,
             detectable=detectable(p0, (n1, n0), margin, phi, self.risk),
             waiting=self._too_coarse(),
-            about=f"{side} {_turned(self.metric, shown.edge):g} {self.metric.unit}".rstrip(),
+            about=f"{side} {_turned(self.metric, self.edges.at[shown]):g} {self.metric.unit}".rstrip(),
             quantiles=self.seen.quantiles(),
             note=self._judged_by_mean(),
         )
+
+    def _told(self, edges: Edges) -> int:
+        """The edge that people are shown: where the canary is plainly worse, the one that shows it best."""
+        against = [test.log_revert for test in self.evidence]
+        worst = max(range(len(against)), key=lambda i: against[i])
+        return worst if against[worst] >= max(_PLAIN, against[edges.shown] + 1) else edges.shown
 
     def _log_revert(self) -> float:
         """The average evidence of the edges, together with that of the mean where the buckets are too
@@ -367,7 +394,7 @@ class LatencyTest:
             *self.running.dump_doubles(),
             *self.canary.dump(),
             *self.control.dump(),
-            *self.beyond,
+            *chain.from_iterable(self.beyond),
             self.weighted,
         ]
         first = self.evidence[0]
@@ -417,7 +444,7 @@ class LatencyTest:
             running=running,
             canary=Moments.load(doubles),
             control=Moments.load(doubles),
-            beyond=(next(doubles), next(doubles)),
+            beyond=tuple((next(doubles), next(doubles)) for _ in frozen.at),
             weighted=next(doubles),
             evidence=_evidence(singles, TwoSided.load_shared(doubles), len(frozen.margins)),
             interval=Interval.load(singles, _POINTS),
