@@ -80,14 +80,14 @@ def handlers(loop: Loop) -> kopf.OperatorRegistry:
     async def on_rollout(
         namespace: str | None, name: str, type: str | None, body: kopf.Body, **_: Any
     ) -> None:
-        at = RolloutKey(namespace or "", name)
+        key = RolloutKey(namespace or "", name)
         if type == "DELETED":
-            loop.forget_rollout(at)
+            loop.forget_rollout(key)
             return
-        loop.see(at.ref, at.namespace, dict(body))
+        loop.see(key.ref, key.namespace, dict(body))
         if "deletionTimestamp" in body["metadata"]:
             # kopf ends the daemon and takes the finalizer off only after this has returned.
-            await loop.hand_back(at)
+            await loop.hand_back(key)
 
     @kopf.daemon(*rollouts, id="drive", registry=registry, cancellation_backoff=2, cancellation_timeout=5)
     async def drive(namespace: str | None, name: str, stopped: kopf.DaemonStopped, **_: Any) -> None:

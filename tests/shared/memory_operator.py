@@ -142,31 +142,31 @@ class Life:
         elif kind in children() and (LABELS.get(kind, "") or "") in {"", *labels(body)}:
             (self.loop.gone if what == "DELETED" else self.loop.see)(ref, namespace, body)
 
-    def _on_rollout(self, what: str, at: RolloutKey, body: Body) -> None:
+    def _on_rollout(self, what: str, key: RolloutKey, body: Body) -> None:
         if what == "DELETED":
-            self.loop.forget_rollout(at)
+            self.loop.forget_rollout(key)
             return
-        self.loop.see(at.ref, at.namespace, body)
+        self.loop.see(key.ref, key.namespace, body)
         metadata = body["metadata"]
         if "deletionTimestamp" in metadata:
             if metadata["uid"] not in self._leaving:
                 self._leaving.add(metadata["uid"])
-                self._begin(("leave", metadata["uid"]), self._let_go(at))
-        elif at not in self._tasks:
-            self._begin(at, self._drive(at, body))
+                self._begin(("leave", metadata["uid"]), self._let_go(key))
+        elif key not in self._tasks:
+            self._begin(key, self._drive(key, body))
 
-    async def _drive(self, at: RolloutKey, body: Body) -> None:
+    async def _drive(self, key: RolloutKey, body: Body) -> None:
         kopf = MemoryCluster(self._store, manager="kopf")
         if FINALIZER not in body["metadata"].get("finalizers", ()):
-            await kopf.merge(at.ref, at.namespace, {"metadata": {"finalizers": [FINALIZER]}})
-        await self.loop.drive(at, Stopped())
+            await kopf.merge(key.ref, key.namespace, {"metadata": {"finalizers": [FINALIZER]}})
+        await self.loop.drive(key, Stopped())
 
-    async def _let_go(self, at: RolloutKey) -> None:
-        if (driving := self._tasks.pop(at, None)) is not None:
+    async def _let_go(self, key: RolloutKey) -> None:
+        if (driving := self._tasks.pop(key, None)) is not None:
             driving.cancel()
-        await self.loop.hand_back(at)
+        await self.loop.hand_back(key)
         await MemoryCluster(self._store, manager="kopf").merge(
-            at.ref, at.namespace, {"metadata": {"finalizers": None}}
+            key.ref, key.namespace, {"metadata": {"finalizers": None}}
         )
 
     def _begin(self, name: object, work: Any) -> None:

@@ -43,12 +43,12 @@ async def _adopt(options: argparse.Namespace) -> int:
     kind, _, name = options.what.rpartition("/")
     if kind not in ("deployment", "deployments", "deploy", "deployment.apps"):
         raise Absent(f"{options.what} is no Deployment: write deployment/NAME.")
-    async with reached(options) as at:
-        deployment = await at.cluster.get(named(DEPLOYMENT, name), at.namespace)
+    async with reached(options) as place:
+        deployment = await place.cluster.get(named(DEPLOYMENT, name), place.namespace)
         if deployment is None:
-            raise Absent(f"There is no Deployment {name} in the namespace {at.namespace}.")
-        services = await at.cluster.list(SERVICE, at.namespace)
-        routes = await _routes(at)
+            raise Absent(f"There is no Deployment {name} in the namespace {place.namespace}.")
+        services = await place.cluster.list(SERVICE, place.namespace)
+        routes = await _routes(place)
     try:
         made = adopted(deployment, services, routes, Wishes(options.model, None, options.prometheus))
     except Unconvertible as error:
@@ -63,12 +63,12 @@ async def _adopt(options: argparse.Namespace) -> int:
     return int(bool(wrong))
 
 
-async def _routes(at: Reached) -> list[Object]:
+async def _routes(place: Reached) -> list[Object]:
     """Routes of every kind that the operator can split; a kind that is not installed has none."""
     found: list[Object] = []
     for kind in kinds():
         if kind.resource in _ROUTES:
-            found += await at.cluster.list(Ref(kind.api_version, kind.resource, ""), at.namespace)
+            found += await place.cluster.list(Ref(kind.api_version, kind.resource, ""), place.namespace)
     return found
 
 

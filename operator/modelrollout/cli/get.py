@@ -47,22 +47,22 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _get(options: argparse.Namespace) -> int:
-    async with reached(options) as at:
+    async with reached(options) as place:
         if not options.watch:
-            body = await at.rollout(options.name)
+            body = await place.rollout(options.name)
             if options.output:
                 write(shown(body), options.output)
             else:
-                show(tree(body, await at.pods(options.name), page()))
+                show(tree(body, await place.pods(options.name), page()))
             return 0
-        await at.rollout(options.name)  # what is not there now is not waited for
-        if options.output is None and coloured() and await _live(at, options):
+        await place.rollout(options.name)  # what is not there now is not waited for
+        if options.output is None and coloured() and await _live(place, options):
             return 0
-        await _changes(at, options)
+        await _changes(place, options)
         return 0
 
 
-async def _live(at: Reached, options: argparse.Namespace) -> bool:
+async def _live(place: Reached, options: argparse.Namespace) -> bool:
     """The tree, drawn anew as it changes; False where rich is not installed."""
     try:
         from rich.live import Live
@@ -70,17 +70,17 @@ async def _live(at: Reached, options: argparse.Namespace) -> bool:
         return False
     with Live(auto_refresh=False, screen=True, vertical_overflow="crop") as live:
         while True:
-            body = await patiently(lambda: at.rollout(options.name), options.every)
-            pods = await patiently(lambda: at.pods(options.name), options.every)
+            body = await patiently(lambda: place.rollout(options.name), options.every)
+            pods = await patiently(lambda: place.pods(options.name), options.every)
             live.update(styled(tree(body, pods, page())), refresh=True)
             await asyncio.sleep(options.every)
 
 
-async def _changes(at: Reached, options: argparse.Namespace) -> None:
+async def _changes(place: Reached, options: argparse.Namespace) -> None:
     """A line for each change, which a log can keep."""
     before = None
     while True:
-        body = await patiently(lambda: at.rollout(options.name), options.every)
+        body = await patiently(lambda: place.rollout(options.name), options.every)
         version, line = body["metadata"].get("resourceVersion"), change(body)
         if options.output and version != before:
             write(shown(body), options.output)

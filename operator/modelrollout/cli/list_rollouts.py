@@ -30,15 +30,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _list(options: argparse.Namespace) -> int:
-    async with reached(options) as at:
-        namespace = None if options.all_namespaces else at.namespace
-        bodies = await at.cluster.list(ROLLOUTS, namespace, labels=options.selector)
+    async with reached(options) as place:
+        namespace = None if options.all_namespaces else place.namespace
+        bodies = await place.cluster.list(ROLLOUTS, namespace, labels=options.selector)
     if options.output == "name":
         print(*map(name_of, bodies), sep="\n", end="\n" if bodies else "")
     elif options.output:
         write({"apiVersion": "v1", "kind": "List", "items": [shown(body) for body in bodies]}, options.output)
     elif not bodies:
-        where = "" if options.all_namespaces else f" in the namespace {at.namespace}"
+        where = "" if options.all_namespaces else f" in the namespace {place.namespace}"
         print(f"There is no ModelRollout{where}.")
     else:
         show(fleet(bodies, page(), namespaces=options.all_namespaces))

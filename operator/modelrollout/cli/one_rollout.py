@@ -25,8 +25,8 @@ def answer(
     options = parser.parse_args(argv)
 
     async def read_and_tell() -> int:
-        async with reached(options) as at:
-            body = await at.rollout(options.name)
+        async with reached(options) as place:
+            body = await place.rollout(options.name)
         return tell(body, options.output)
 
     return run(parser.prog.removeprefix("modelrollout "), read_and_tell)

@@ -100,9 +100,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _order(verb: str, options: argparse.Namespace) -> int:
-    async with reached(options) as at:
+    async with reached(options) as place:
         said = {name: value for name, value in vars(options).items() if name in ("full", "reason", "to")}
-        answer = await give(at, options.name, verb, wait=options.wait, **said)
+        answer = await give(place, options.name, verb, wait=options.wait, **said)
     if options.output:
         write(asdict(answer), options.output)
     else:
@@ -136,7 +136,7 @@ def value_of(verb: str, status: Status, *, full: bool = False, reason: str = "",
 
 
 async def give(
-    at: Reached,
+    place: Reached,
     name: str,
     verb: str,
     *,
@@ -146,21 +146,21 @@ async def give(
     wait: float = 10.0,
 ) -> Answer:
     """Write the order and wait up to `wait` seconds for what the operator makes of it."""
-    body = await at.rollout(name)
+    body = await place.rollout(name)
     before = status_in_part(body.get("status") or {})
-    key, annotation = RolloutKey(at.namespace, name), PREFIX + VERBS[verb].annotation
+    key, annotation = RolloutKey(place.namespace, name), PREFIX + VERBS[verb].annotation
     value = value_of(verb, before, full=full, reason=reason, to=to)
     order = f"{VERBS[verb].annotation}={value}" if value is not None else f"{VERBS[verb].annotation}-"
     if value is None and annotation not in annotations_of(body):
         return Answer(order, "Ignored", f"{name} is not {_LIFTED[verb]} by a command. {before.message}")
-    await at.cluster.merge(key.ref, key.namespace, {"metadata": {"annotations": {annotation: value}}})
+    await place.cluster.merge(key.ref, key.namespace, {"metadata": {"annotations": {annotation: value}}})
     known = _record(before, annotation)
     deadline = time.monotonic() + wait
     while True:
-        body = await at.rollout(name)
+        body = await place.rollout(name)
         found = outcome(order, value, known, body)
         if found is not None and found.state == "Ignored":
-            return Answer(order, found.state, await _refusal(at, name, order) or found.message)
+            return Answer(order, found.state, await _refusal(place, name, order) or found.message)
         if found is not None or time.monotonic() >= deadline:
             return found or unanswered(order, body, wait)
         await asyncio.sleep(POLL)
@@ -219,11 +219,11 @@ def _same(record: CommandStatus, before: CommandStatus | None) -> bool:
     return before is not None and (record.seen, record.at) == (before.seen, before.at)
 
 
-async def _refusal(at: Reached, name: str, order: str) -> str:
+async def _refusal(place: Reached, name: str, order: str) -> str:
     """The newest Event that says why such an order does nothing; empty when no Event does."""
     command = PREFIX + order.partition("=")[0]
-    events: list[dict[str, Any]] = await at.cluster.list(
-        EVENT, at.namespace, fields=f"involvedObject.name={name}"
+    events: list[dict[str, Any]] = await place.cluster.list(
+        EVENT, place.namespace, fields=f"involvedObject.name={name}"
     )
     said = [each for each in events if each.get("reason") in REFUSALS and command in each.get("message", "")]
     said.sort(key=lambda each: str(each.get("lastTimestamp") or each.get("firstTimestamp") or ""))

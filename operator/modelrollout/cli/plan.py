@@ -63,8 +63,8 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _fetched(options: argparse.Namespace) -> dict[str, Any]:
-    async with reached(options) as at:
-        return await at.rollout(options.name)
+    async with reached(options) as place:
+        return await place.rollout(options.name)
 
 
 def spec_of(resource: dict[str, Any], prometheus: str | None) -> Spec:

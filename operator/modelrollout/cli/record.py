@@ -56,8 +56,8 @@ async def _recounted(options: argparse.Namespace) -> Recounted:
 
 
 async def _fetched(options: argparse.Namespace) -> dict[str, Any]:
-    async with reached(options) as at:
-        return await at.rollout(options.name)
+    async with reached(options) as place:
+        return await place.rollout(options.name)
 
 
 def _agreement(found: Recounted) -> str:

@@ -85,10 +85,10 @@ def _trial_of(resource: Mapping[str, Any], prometheus: str | None) -> Trial:
     if prometheus is not None:
         server = analysis.prometheus.model_copy(update={"address": prometheus})
         analysis = analysis.model_copy(update={"prometheus": server})
-    at = RolloutKey(resource["metadata"].get("namespace", "default"), resource["metadata"]["name"])
+    key = RolloutKey(resource["metadata"].get("namespace", "default"), resource["metadata"]["name"])
     try:
         case = Case.named(state["case"], analysis)
-        question = question_of(at, spec, case, tuple(state["accelerators"]))
+        question = question_of(key, spec, case, tuple(state["accelerators"]))
     except (KeyError, TypeError, ValueError) as error:
         raise Unrecorded("Its status was written by another version of the operator.") from error
     trial = Trial(case, question, Stage("", 0.0, 0.0, judged=True, countable=False), planned_looks=0)

@@ -67,37 +67,37 @@ class Alarms:
         self._asked: dict[RolloutKey, _Asked] = {}
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
-    def of(self, at: RolloutKey) -> Answer | None:
+    def of(self, key: RolloutKey) -> Answer | None:
         """The last answer, and what was posted until now; None while nobody has asked."""
-        asked = self._asked.get(at)
+        asked = self._asked.get(key)
         if asked is None or asked.answer is None:
             return None
         posted = [alert for alert in asked.case.analysis.alerts if alert.from_ == "alertmanager"]
-        return _both(asked.answer, self._posted(at, asked.case, posted)) if posted else asked.answer
+        return _both(asked.answer, self._posted(key, asked.case, posted)) if posted else asked.answer
 
-    def _hear(self, at: RolloutKey) -> None:
+    def _hear(self, key: RolloutKey) -> None:
         """Something was posted about this rollout, or about one that nobody follows."""
-        if at in self._asked:
-            self.on_news(at)
+        if key in self._asked:
+            self.on_news(key)
 
-    def _posted(self, at: RolloutKey, case: Case, alerts: Sequence[Alert]) -> Answer:
+    def _posted(self, key: RolloutKey, case: Case, alerts: Sequence[Alert]) -> Answer:
         if self._alertmanager is None:
             return Answer(case.canary, self._clock(), silent=NOBODY_LISTENS)
-        about = About(at.namespace, at.name, case.canary)
+        about = About(key.namespace, key.name, case.canary)
         return self._alertmanager.alarms(about, alerts, unix(case.started_at))
 
-    def follow(self, at: RolloutKey, case: Case | None, question: Question | None) -> None:
+    def follow(self, key: RolloutKey, case: Case | None, question: Question | None) -> None:
         """Ask about this case from now on; None: about nothing."""
-        asked = self._asked.get(at)
+        asked = self._asked.get(key)
         if asked is not None and asked.case == case:
             return
-        self.forget(at)
+        self.forget(key)
         if case is not None and question is not None and case.analysis.alerts:
-            task = asyncio.create_task(self._ask(at, case, question), name=f"alerts of {at}")
-            self._asked[at] = _Asked(case, question, task)
+            task = asyncio.create_task(self._ask(key, case, question), name=f"alerts of {key}")
+            self._asked[key] = _Asked(case, question, task)
 
-    def forget(self, at: RolloutKey) -> None:
-        asked = self._asked.pop(at, None)
+    def forget(self, key: RolloutKey) -> None:
+        asked = self._asked.pop(key, None)
         if asked is not None:
             asked.task.cancel()
             self._source.forget(asked.question)
@@ -109,35 +109,35 @@ class Alarms:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
 
-    async def _ask(self, at: RolloutKey, case: Case, question: Question) -> None:
-        structlog.contextvars.bind_contextvars(rollout=str(at))
+    async def _ask(self, key: RolloutKey, case: Case, question: Question) -> None:
+        structlog.contextvars.bind_contextvars(rollout=str(key))
         while True:
             moment = self._clock() // case.interval * case.interval
-            answer = await self._answer(at, case, question, moment)
-            before, self._asked[at].answer = self.of(at), answer
-            if (now := self.of(at)) is not None and (now.firing or _differ(before, now)):
-                self.on_news(at)
+            answer = await self._answer(key, case, question, moment)
+            before, self._asked[key].answer = self.of(key), answer
+            if (now := self.of(key)) is not None and (now.firing or _differ(before, now)):
+                self.on_news(key)
             await asyncio.sleep(max(moment + case.interval - self._clock(), case.interval / 10))
 
-    async def _answer(self, at: RolloutKey, case: Case, question: Question, moment: float) -> Answer:
+    async def _answer(self, key: RolloutKey, case: Case, question: Question, moment: float) -> Answer:
         asked_for = [alert for alert in case.analysis.alerts if alert.from_ == "prometheus"]
         if not asked_for:
             return Answer(case.canary, moment)
         try:
-            identified = await self._identified(at, case, question)
+            identified = await self._identified(key, case, question)
             return await self._source.alarms(identified, asked_for, unix(case.started_at), moment)
         except ProviderError as error:
-            self._asked[at].identified_at = None  # perhaps the token was renewed
+            self._asked[key].identified_at = None  # perhaps the token was renewed
             return Answer(case.canary, moment, silent=str(error))
         except Exception as error:
             log.exception("alerts could not be asked for")
             return Answer(case.canary, moment, silent=f"Asking failed inside the operator: {error!r}")
 
-    async def _identified(self, at: RolloutKey, case: Case, question: Question) -> Question:
+    async def _identified(self, key: RolloutKey, case: Case, question: Question) -> Question:
         """The question with what the rollout's Secret holds, which is read anew now and then."""
-        asked = self._asked[at]
+        asked = self._asked[key]
         if asked.identified_at is None or asked.identified_at <= self._clock() - READ_AGAIN:
-            identified = await self._identify(at, case, question)
+            identified = await self._identify(key, case, question)
             if identified != asked.question:
                 self._source.forget(asked.question)
                 asked.question = identified

@@ -157,13 +157,13 @@ def names_moved(view: Snapshot, case: Case) -> bool:
 
 
 def question_of(
-    at: RolloutKey, spec: Spec, case: Case, accelerators: tuple[float, float], *, moved: bool = False
+    key: RolloutKey, spec: Spec, case: Case, accelerators: tuple[float, float], *, moved: bool = False
 ) -> Question:
     """What is asked about the case at each look; `accelerators` per pod of (canary, control)."""
     traffic, analysis = spec.traffic, case.analysis
     arms = Arms(
-        namespace=at.namespace,
-        rollout=at.name,
+        namespace=key.namespace,
+        rollout=key.name,
         service=traffic.service,
         stable=case.control,
         canary=case.canary,

@@ -65,62 +65,62 @@ class Evaluations:
 
     # ── what is known ───────────────────────────────────────────────────────────────────────────
 
-    def gates(self, at: RolloutKey) -> dict[str, Gate]:
+    def gates(self, key: RolloutKey) -> dict[str, Gate]:
         """The newest attempt of each evaluation, or what kept the next one from being started."""
         found = {}
-        for job in sorted(self._jobs(at), key=age):
-            gate = self._gate(at, job)
+        for job in sorted(self._jobs(key), key=age):
+            gate = self._gate(key, job)
             if gate is not None:
                 found[job["metadata"]["labels"][EVALUATION_LABEL]] = gate
-        return {**found, **self._mistakes.get(at, {})}
+        return {**found, **self._mistakes.get(key, {})}
 
-    def _jobs(self, at: RolloutKey) -> list[Object]:
+    def _jobs(self, key: RolloutKey) -> list[Object]:
         """Those of this rollout itself, and not of a deleted one of the same name."""
-        rollout = self._cache.get(at.ref, at.namespace)
+        rollout = self._cache.get(key.ref, key.namespace)
         if rollout is None:
             return []
-        jobs = self._cache.children(at.namespace, at.name, JOB.resource)
+        jobs = self._cache.children(key.namespace, key.name, JOB.resource)
         return [job for job in jobs if EVALUATION_LABEL in labels_of(job) and owned(job, rollout)]
 
-    def _gate(self, at: RolloutKey, job: Object) -> Gate | None:
+    def _gate(self, key: RolloutKey, job: Object) -> Gate | None:
         metadata = job["metadata"]
         revision, run, attempt = asked(job)
         if "deletionTimestamp" in metadata:
             return None
-        ended = self._ended[at].get(metadata["uid"])
+        ended = self._ended[key].get(metadata["uid"])
         if ended is None:
-            said = self._progress[at].get(metadata["uid"], f"Job {metadata['name']} was started")
+            said = self._progress[key].get(metadata["uid"], f"Job {metadata['name']} was started")
             return Gate(revision, run, "running", said, attempt, metadata["name"])
         again = ended.at + pause(attempt) if ended.outcome.state == "error" else None
         sentence = ended.outcome.sentence
         return Gate(revision, run, ended.outcome.state, sentence, attempt, metadata["name"], again)
 
-    async def look(self, at: RolloutKey) -> bool:
+    async def look(self, key: RolloutKey) -> bool:
         """Read what became of the Jobs that have ended, and how far the others are; whether that was news.
 
         A Job that nobody waits for any more is ended: its revision has left, or its step has begun anew.
         """
-        if not (jobs := self._jobs(at)):
+        if not (jobs := self._jobs(key)):
             return False
-        view, news = self.snapshot(at), False
+        view, news = self.snapshot(key), False
         for job in jobs:
             uid = job["metadata"]["uid"]
-            if not self._unread(at, job):
+            if not self._unread(key, job):
                 continue
             if condition(job) is None and view is not None and not (view.deleting or awaited(view, job)):
-                await self._cluster.delete(named(JOB, job["metadata"]["name"]), at.namespace)
+                await self._cluster.delete(named(JOB, job["metadata"]["name"]), key.namespace)
                 continue
             pods = await self._pods(job)
             ended = what_became(job, pods, self._clock())
             if ended is not None:
-                self._ended[at][uid] = ended
-                self._progress[at].pop(uid, None)
+                self._ended[key][uid] = ended
+                self._progress[key].pop(uid, None)
                 news = True
                 continue
             said = await self._how_far(pods)
-            news = news or (said is not None and said != self._progress[at].get(uid))
+            news = news or (said is not None and said != self._progress[key].get(uid))
             if said is not None:
-                self._progress[at][uid] = said
+                self._progress[key][uid] = said
         return news
 
     async def _pods(self, job: Object) -> list[Object]:
@@ -148,45 +148,45 @@ class Evaluations:
             return None
         return last_line(said)
 
-    def follow(self, at: RolloutKey) -> None:
+    def follow(self, key: RolloutKey) -> None:
         """Look again and again behind the passes' back, until every Job has ended: an abort must not wait for
         an answer."""
-        if at in self._tasks or not any(self._unread(at, job) for job in self._jobs(at)):
+        if key in self._tasks or not any(self._unread(key, job) for job in self._jobs(key)):
             return
-        task = self._tasks[at] = asyncio.create_task(self._follow(at))
-        task.add_done_callback(lambda _: self._tasks.pop(at, None))
+        task = self._tasks[key] = asyncio.create_task(self._follow(key))
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
 
-    async def _follow(self, at: RolloutKey) -> None:
+    async def _follow(self, key: RolloutKey) -> None:
         wait = FIRST_LOOK
-        while any(self._unread(at, job) for job in self._jobs(at)):
+        while any(self._unread(key, job) for job in self._jobs(key)):
             await asyncio.sleep(wait)
             wait = POLL
             with contextlib.suppress(ClusterError):
-                if await self.look(at):
-                    self.on_news(at)
+                if await self.look(key):
+                    self.on_news(key)
 
-    def forget(self, at: RolloutKey) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """The rollout is gone."""
         for kept in (self._mistakes, self._ended, self._progress):
-            kept.pop(at, None)
-        if task := self._tasks.pop(at, None):
+            kept.pop(key, None)
+        if task := self._tasks.pop(key, None):
             task.cancel()
 
-    def _unread(self, at: RolloutKey, job: Object) -> bool:
+    def _unread(self, key: RolloutKey, job: Object) -> bool:
         """It is not known yet what became of it."""
-        return job["metadata"]["uid"] not in self._ended[at] and "deletionTimestamp" not in job["metadata"]
+        return job["metadata"]["uid"] not in self._ended[key] and "deletionTimestamp" not in job["metadata"]
 
-    async def fetch(self, at: RolloutKey) -> None:
+    async def fetch(self, key: RolloutKey) -> None:
         """Before a pass: what became of the Jobs that have ended meanwhile, and an end to those that nobody
         waits for any more."""
-        unread = [job for job in self._jobs(at) if self._unread(at, job)]
+        unread = [job for job in self._jobs(key) if self._unread(key, job)]
         if not unread:
             return
-        view = self.snapshot(at)
+        view = self.snapshot(key)
         if any(left(job) or not (view is None or awaited(view, job)) for job in unread):
             with contextlib.suppress(ClusterError):
-                await self.look(at)
-        self.follow(at)
+                await self.look(key)
+        self.follow(key)
 
     # ── starting ────────────────────────────────────────────────────────────────────────────────
 
@@ -207,21 +207,21 @@ class Evaluations:
         await self._clear(view.key, action.name, task.job)
         self.follow(view.key)
 
-    def _mistaken(self, at: RolloutKey, action: RunEvaluation, sentence: str) -> None:
+    def _mistaken(self, key: RolloutKey, action: RunEvaluation, sentence: str) -> None:
         """Looked at again after a while, as the same attempt."""
         again = self._clock() + FIRST_PAUSE
         gate = Gate(action.revision, action.run, "error", sentence, action.attempt - 1, "", again)
-        self._mistakes.setdefault(at, {})[action.name] = gate
-        self.on_news(at)
+        self._mistakes.setdefault(key, {})[action.name] = gate
+        self.on_news(key)
 
-    async def _clear(self, at: RolloutKey, evaluation: str, kept: str) -> None:
+    async def _clear(self, key: RolloutKey, evaluation: str, kept: str) -> None:
         """Of each evaluation the last Job stays, for people to read its log."""
-        for job in self._jobs(at):
+        for job in self._jobs(key):
             metadata = job["metadata"]
             if metadata["labels"][EVALUATION_LABEL] == evaluation and metadata["name"] != kept:
-                await self._cluster.delete(named(JOB, metadata["name"]), at.namespace)
-                self._ended[at].pop(metadata["uid"], None)
-                self._progress[at].pop(metadata["uid"], None)
+                await self._cluster.delete(named(JOB, metadata["name"]), key.namespace)
+                self._ended[key].pop(metadata["uid"], None)
+                self._progress[key].pop(metadata["uid"], None)
 
 
 def pause(attempt: int) -> float:

@@ -24,13 +24,13 @@ class Fetcher:
         self._cache = cache
         self._warnings: dict[RolloutKey, Mapping[str, str]] = {}
 
-    def warnings(self, at: RolloutKey) -> Mapping[str, str]:
+    def warnings(self, key: RolloutKey) -> Mapping[str, str]:
         """Name of a pod that waits for something -> its last Warning Event, as of the last recount."""
-        return self._warnings.get(at, {})
+        return self._warnings.get(key, {})
 
-    def forget(self, at: RolloutKey) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """The rollout is gone."""
-        self._warnings.pop(at, None)
+        self._warnings.pop(key, None)
 
     async def read(self, ref: Ref, namespace: str) -> None:
         body = await self._cluster.get(ref, namespace)
@@ -39,31 +39,31 @@ class Fetcher:
         else:
             self._cache.see(ref, namespace, body)
 
-    async def children(self, kind: Ref, at: RolloutKey) -> bool:
+    async def children(self, kind: Ref, key: RolloutKey) -> bool:
         """Take in the rollout's children of one kind as they are now; whether any of it was news."""
-        before = list(self._cache.children(at.namespace, at.name, kind.resource))
-        listed = await self._cluster.list(kind, at.namespace, f"{ROLLOUT_LABEL}={at.name}")
+        before = list(self._cache.children(key.namespace, key.name, kind.resource))
+        listed = await self._cluster.list(kind, key.namespace, f"{ROLLOUT_LABEL}={key.name}")
         names = {name_of(body) for body in listed}
-        seen = [self._cache.see(named(kind, name_of(body)), at.namespace, body) for body in listed]
+        seen = [self._cache.see(named(kind, name_of(body)), key.namespace, body) for body in listed]
         gone = [known for known in before if name_of(known) not in names]
         for known in gone:
             ref = named(kind, name_of(known))
             # something newer may have come while the list was on its way
-            if self._cache.get(ref, at.namespace) is known:
-                self._cache.forget(ref, at.namespace)
+            if self._cache.get(ref, key.namespace) is known:
+                self._cache.forget(ref, key.namespace)
         return any(seen) or bool(gone)
 
-    async def recount(self, at: RolloutKey) -> bool:
+    async def recount(self, key: RolloutKey) -> bool:
         """List the rollout's Deployments, pods and endpoints anew; whether that was news.
 
         A watch that has lost an event does not say so, and a rollout would wait for its pods for ever.
         """
-        news = await asyncio.gather(*(self.children(kind, at) for kind in (DEPLOYMENT, POD, ENDPOINT_SLICE)))
+        news = await asyncio.gather(*(self.children(kind, key) for kind in (DEPLOYMENT, POD, ENDPOINT_SLICE)))
         silent = [
-            pod for pod in self._cache.children(at.namespace, at.name, POD.resource) if waits_silently(pod)
+            pod for pod in self._cache.children(key.namespace, key.name, POD.resource) if waits_silently(pod)
         ]
         said = {name_of(pod): await self._last_warning(pod) for pod in silent[:ASKED]}
-        before, self._warnings[at] = self.warnings(at), said
+        before, self._warnings[key] = self.warnings(key), said
         return any(news) or said != before
 
     async def _last_warning(self, pod: Object) -> str:

@@ -33,9 +33,9 @@ class Gateways:
         self._tasks: dict[RolloutKey, asyncio.Task[None]] = {}
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
-    def unknown_to(self, at: RolloutKey, resource: Object) -> bool:
+    def unknown_to(self, key: RolloutKey, resource: Object) -> bool:
         """Whether this spec has not been looked at so far."""
-        return self._asked.get(at) != _version(resource)
+        return self._asked.get(key) != _version(resource)
 
     async def ask(self, view: Snapshot) -> None:
         """Read the objects that the route points to, before a new spec is looked at."""
@@ -53,16 +53,16 @@ class Gateways:
     def look_again(self, view: Snapshot) -> None:
         """Read again what a route that is not served points to. A task of its own does so:
         an abort must not wait for it."""
-        at = view.key
-        if at in self._tasks or self.unknown_to(at, view.resource) or not self._pointed_at(view):
+        key = view.key
+        if key in self._tasks or self.unknown_to(key, view.resource) or not self._pointed_at(view):
             return  # nobody says of a VirtualService, say, whether it is served
-        task = self._tasks[at] = asyncio.create_task(self._look_again(view))
-        task.add_done_callback(lambda _: self._tasks.pop(at, None))
+        task = self._tasks[key] = asyncio.create_task(self._look_again(view))
+        task.add_done_callback(lambda _: self._tasks.pop(key, None))
 
-    def forget(self, at: RolloutKey) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """The rollout is gone."""
-        self._asked.pop(at, None)
-        if task := self._tasks.pop(at, None):
+        self._asked.pop(key, None)
+        if task := self._tasks.pop(key, None):
             task.cancel()
 
     def _pointed_at(self, view: Snapshot) -> dict[Ref, Object | None]:

@@ -88,71 +88,71 @@ class Looks:
 
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
 
-    def judgement(self, at: RolloutKey) -> Judgement | None:
+    def judgement(self, key: RolloutKey) -> Judgement | None:
         """What the looks say. An error in reading it must not keep a pass from an abort."""
-        trial = self._trials.get(at)
+        trial = self._trials.get(key)
         try:
             return trial.judgement() if trial is not None else None
         except Exception as error:
-            log.exception("no judgement", rollout=str(at))
+            log.exception("no judgement", rollout=str(key))
             self._telemetry.errors.labels(type(error).__name__).inc()
             return unjudged(f"What the looks found cannot be said: {error!r}", self._clock())
 
-    def proof(self, at: RolloutKey) -> SplitProof | None:
+    def proof(self, key: RolloutKey) -> SplitProof | None:
         """The share of requests that was counted to reach the canary."""
-        trial = self._trials.get(at)
+        trial = self._trials.get(key)
         return trial.proof if trial is not None else None
 
-    def tally(self, at: RolloutKey) -> Tally | None:
+    def tally(self, key: RolloutKey) -> Tally | None:
         """What was counted of the latest experiment or bandit."""
-        trial = self._trials.get(at)
+        trial = self._trials.get(key)
         return trial.tally if trial is not None else None
 
-    def outlook(self, at: RolloutKey) -> Outlook | None:
+    def outlook(self, key: RolloutKey) -> Outlook | None:
         """What the traffic of the past hour can decide of the plan; None while nobody knows."""
-        return self._outlooks.of(at)
+        return self._outlooks.of(key)
 
-    def alarms(self, at: RolloutKey) -> AlarmsHeard | None:
+    def alarms(self, key: RolloutKey) -> AlarmsHeard | None:
         """What the alerts say; None while nobody has asked."""
-        return self._alarms.of(at)
+        return self._alarms.of(key)
 
-    def own_past(self, at: RolloutKey) -> tuple[Drifted, ...]:
+    def own_past(self, key: RolloutKey) -> tuple[Drifted, ...]:
         """How the requests of the revision that serves lie beside their past; empty while nobody knows."""
-        return self._own_pasts.of(at)
+        return self._own_pasts.of(key)
 
-    def left_behind(self, at: RolloutKey) -> float | None:
+    def left_behind(self, key: RolloutKey) -> float | None:
         """Requests a second on the revision before, after a promotion; None while nobody has counted them."""
-        trial = self._trials.get(at)
+        trial = self._trials.get(key)
         return trial.left.rate if trial is not None else None
 
-    def checkpoint(self, at: RolloutKey) -> dict[str, Any] | None:
+    def checkpoint(self, key: RolloutKey) -> dict[str, Any] | None:
         """The evidence to be stored with the next status write; None when there is nothing new to store."""
-        trial = self._trials.get(at)
+        trial = self._trials.get(key)
         return trial.to_state() if trial is not None else None
 
-    def follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
+    def follow(self, key: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """Take up, go on with or end the judgement that the plan asks for."""
         self._own_pasts.on_news = self.on_news
-        self._own_pasts.follow(at, view, plan)
+        self._own_pasts.follow(key, view, plan)
         case = case_of(view, plan)
-        trial = self._trials.get(at)
+        trial = self._trials.get(key)
         if trial is not None and trial.case != case:
-            self.forget(at)
+            self.forget(key)
             trial = None
         self._alarms.on_news = self.on_news
         asked = _question(view, case, moved=False) if case is not None else None
-        self._alarms.follow(at, case, asked)
+        self._alarms.follow(key, case, asked)
         if case is None or asked is None or plan.status.canary is None:
-            self._outlooks.forget(at)
+            self._outlooks.forget(key)
         else:
             self._outlooks.on_news = self.on_news
-            self._outlooks.follow(at, view.spec, case, asked)
+            self._outlooks.follow(key, view.spec, case, asked)
         if case is None or (trial is None and not plan.collect):
             return
         stage, moved = stage_of(view, plan), names_moved(view, case)
         if trial is None:
             planned = planned_looks(plan.status.plan, case.analysis)
-            trial = self._trials[at] = Trial(
+            trial = self._trials[key] = Trial(
                 case, _question(view, case, names_moved(view, case)), stage, planned
             )
             trial.restore(view.status.evidence)
@@ -162,17 +162,17 @@ class Looks:
         if trial.question.arms.moved != moved:
             trial.drop(self._clock())  # the look that is open now has users under both names
             trial.question = replace(trial.question, arms=replace(trial.question.arms, moved=moved))
-        if plan.collect and at not in self._tasks:
+        if plan.collect and key not in self._tasks:
             trial.question = replace(_question(view, case, moved), credentials=trial.question.credentials)
-            self._tasks[at] = asyncio.create_task(self._judge(at, trial), name=f"looks of {at}")
+            self._tasks[key] = asyncio.create_task(self._judge(key, trial), name=f"looks of {key}")
         elif not plan.collect:
             trial.drop(self._clock())
-            self._end(at)
+            self._end(key)
 
-    def forget(self, at: RolloutKey) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """The judgement is over, or another begins."""
-        self._end(at)
-        trial = self._trials.pop(at, None)
+        self._end(key)
+        trial = self._trials.pop(key, None)
         if trial is not None:
             self._source.forget(trial.question)
 
@@ -186,23 +186,23 @@ class Looks:
         await self._own_pasts.close()
         await self._source.close()
 
-    def _end(self, at: RolloutKey) -> None:
-        task = self._tasks.pop(at, None)
+    def _end(self, key: RolloutKey) -> None:
+        task = self._tasks.pop(key, None)
         if task is not None:
             task.cancel()
 
     # ── one rollout's task ──────────────────────────────────────────────────────────────────────
 
-    async def _judge(self, at: RolloutKey, trial: Trial) -> None:
-        structlog.contextvars.bind_contextvars(rollout=str(at))
+    async def _judge(self, key: RolloutKey, trial: Trial) -> None:
+        structlog.contextvars.bind_contextvars(rollout=str(key))
         while True:
             try:
-                await self._identify(at, trial)
+                await self._identify(key, trial)
                 if trial.evidence is None:
                     await self._source.settle(trial.question)  # before a server that hangs takes a place
                     async with self._learning[trial.question.address]:
                         await self._learn(trial)
-                await self._look(at, trial)
+                await self._look(key, trial)
             except ProviderError as error:
                 known = isinstance(error, NotAsked)
                 trial.identified_at = 0.0  # perhaps the token was renewed
@@ -210,30 +210,30 @@ class Looks:
                     str(error) if known else f"The control's past cannot be read: {error}", self._clock()
                 )
                 self._telemetry.looks.labels("ProviderError").inc()
-                self.on_news(at)
+                self.on_news(key)
                 await asyncio.sleep(TRY_AGAIN)
             except Exception as error:
                 log.exception("look failed")
                 self._telemetry.errors.labels(type(error).__name__).inc()
                 trial.fail(f"The look failed inside the operator: {error!r}", self._clock())
-                self.on_news(at)
+                self.on_news(key)
                 await asyncio.sleep(TRY_AGAIN)
 
-    async def _identify(self, at: RolloutKey, trial: Trial) -> None:
+    async def _identify(self, key: RolloutKey, trial: Trial) -> None:
         """Put what the rollout's Secret holds into its question; read anew now and then."""
         if trial.identified_at > self._clock() - READ_AGAIN:
             return
-        question = await self._identified(at, trial.case, trial.question)
+        question = await self._identified(key, trial.case, trial.question)
         if question.credentials != trial.question.credentials:
             self._source.forget(trial.question)
             trial.question = replace(trial.question, credentials=question.credentials)
         trial.identified_at = self._clock()
 
-    async def _identified(self, at: RolloutKey, case: Case, question: Question) -> Question:
+    async def _identified(self, key: RolloutKey, case: Case, question: Question) -> Question:
         auth = case.analysis.prometheus.auth
         if auth is None or self._secret is None:
             return question
-        return replace(question, credentials=await self._secret(at.namespace, auth.secret))
+        return replace(question, credentials=await self._secret(key.namespace, auth.secret))
 
     async def _learn(self, trial: Trial) -> None:
         """Fresh evidence, with the noise of the control's own past in it."""
@@ -249,7 +249,7 @@ class Looks:
             log.warning(warning, reason="Untestable")
         trial.begin(learned.evidence, learned.warnings)
 
-    async def _look(self, at: RolloutKey, trial: Trial) -> None:
+    async def _look(self, key: RolloutKey, trial: Trial) -> None:
         look = trial.next_look()
         counted = await self._source.count(trial.asked(), look)
         async with self._turn:
@@ -263,7 +263,7 @@ class Looks:
         log.debug(
             "look", end=look.end, verdict=verdict.kind.value, reason=verdict.reason, message=verdict.message
         )
-        self.on_news(at)
+        self.on_news(key)
 
 
 def _question(view: Snapshot, case: Case, moved: bool) -> Question:

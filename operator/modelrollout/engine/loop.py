@@ -110,10 +110,10 @@ class Loop:
     def see(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
         """Store an object from a list or a watch event, and wake the rollouts that depend on it. The watch
         echo of our own write wakes nobody: its answer is in the cache already."""
-        at = RolloutKey(namespace, ref.name)
-        if ref == at.ref:
-            self._hear(at, body)
-            for other in self._observer.learn(at, body):
+        key = RolloutKey(namespace, ref.name)
+        if ref == key.ref:
+            self._hear(key, body)
+            for other in self._observer.learn(key, body):
                 self.wake(other)
         if self._cache.see(ref, namespace, body):
             self._wake_whom(ref, namespace, body)
@@ -125,35 +125,35 @@ class Loop:
 
     def _wake_whom(self, ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
         for name in self._cache.interested(ref, namespace, body):
-            at = RolloutKey(namespace, name)
-            if self._cache.get(at.ref, namespace) is not None:  # children outlive their rollout for a while
-                self.wake(at)
+            key = RolloutKey(namespace, name)
+            if self._cache.get(key.ref, namespace) is not None:  # children outlive their rollout for a while
+                self.wake(key)
 
-    def _hear(self, at: RolloutKey, body: Mapping[str, Any]) -> None:
+    def _hear(self, key: RolloutKey, body: Mapping[str, Any]) -> None:
         """When a person spoke to the rollout, by spec or annotation, its next pass waits for no other
         rollout's."""
-        known = self._cache.get(at.ref, at.namespace)
+        known = self._cache.get(key.ref, key.namespace)
         if known is not None and _asked(known["metadata"]) != _asked(body["metadata"]):
-            self._kept[at].called = True
+            self._kept[key].called = True
             if _way_back(known["metadata"]) != _way_back(body["metadata"]):
-                self._kept[at].urgent.set()
+                self._kept[key].urgent.set()
 
-    def wake(self, at: RolloutKey) -> None:
-        self._kept[at].wake.set()
+    def wake(self, key: RolloutKey) -> None:
+        self._kept[key].wake.set()
 
-    def forget_rollout(self, at: RolloutKey) -> None:
+    def forget_rollout(self, key: RolloutKey) -> None:
         """Forget a rollout whose resource is gone from the API, and wake its rivals."""
-        self._cache.forget(at.ref, at.namespace)
-        self._cache.drop(at.namespace, at.name)
-        self._looks.forget(at)
-        self._evaluations.forget(at)
-        self._registries.forget(at)
-        self._telemetry.forget(at.namespace, at.name)
-        self._writer.forget(at)
-        if (kept := self._kept.pop(at, None)) is not None:
+        self._cache.forget(key.ref, key.namespace)
+        self._cache.drop(key.namespace, key.name)
+        self._looks.forget(key)
+        self._evaluations.forget(key)
+        self._registries.forget(key)
+        self._telemetry.forget(key.namespace, key.name)
+        self._writer.forget(key)
+        if (kept := self._kept.pop(key, None)) is not None:
             kept.gone = True
             kept.wake.set()  # kopf ends no daemon of a rollout that went without our finalizer
-        for other in self._observer.forget(at):
+        for other in self._observer.forget(key):
             self.wake(other)
 
     def synced(self) -> bool:
@@ -187,30 +187,30 @@ class Loop:
         ]
         await asyncio.gather(*(self._pass_and_pause(at, Backoff()) for at in busy))
 
-    async def drive(self, at: RolloutKey, stopped: Stop) -> None:
+    async def drive(self, key: RolloutKey, stopped: Stop) -> None:
         """The daemon of one rollout: passes until stopped, as often as events and time ask for."""
-        kept = self._kept[at]
+        kept = self._kept[key]
         wake, urgent = kept.wake, kept.urgent
         backoff, pace = Backoff(), Pace()
         while not (stopped or kept.gone):
             wake.clear()  # before reading, so that a change during the pass causes another one
-            delay = await self._pass_and_pause(at, backoff)
+            delay = await self._pass_and_pause(key, backoff)
             await _first(wake, stopped, delay)
             if (pause := pace.pause(time.monotonic())) > 0:
                 await _first(urgent, stopped, pause)
             urgent.clear()
 
-    async def hand_back(self, at: RolloutKey) -> None:
+    async def hand_back(self, key: RolloutKey) -> None:
         """Passes over a resource that is being deleted, until its traffic is given back.
 
         Returns at once when our finalizer is gone already: then it was given back before.
         """
         backoff = Backoff()
         while True:
-            resource = self._cache.get(at.ref, at.namespace)
+            resource = self._cache.get(key.ref, key.namespace)
             if resource is None or not guarded(resource):
                 return
-            delay = await self._pass_and_pause(at, backoff, deleting=True)
+            delay = await self._pass_and_pause(key, backoff, deleting=True)
             if delay is None:
                 return
             await asyncio.sleep(delay)
@@ -228,79 +228,79 @@ class Loop:
                 await asyncio.gather(*passes)
 
     async def _pass_and_pause(
-        self, at: RolloutKey, backoff: Backoff, *, deleting: bool = False
+        self, key: RolloutKey, backoff: Backoff, *, deleting: bool = False
     ) -> float | None:
         """One pass; seconds until the next is due without an event, None when only an event can matter."""
-        structlog.contextvars.bind_contextvars(rollout=str(at))
+        structlog.contextvars.bind_contextvars(rollout=str(key))
         started = time.monotonic()
-        kept = self._kept[at]
+        kept = self._kept[key]
         try:
             if self._ending:
                 await asyncio.Event().wait()
             async with kept.lock:
-                delay = await self._one_pass.make(at, kept, deleting)
+                delay = await self._one_pass.make(key, kept, deleting)
             backoff.succeeded()
             return delay
         except (Conflict, Missing) as error:
             log.info("read again", why=str(error))
             self._telemetry.errors.labels(type(error).__name__).inc()
-            return await self._after_conflict(at, backoff)
+            return await self._after_conflict(key, backoff)
         except NotLeader as error:
             log.warning("not writing", why=str(error))
             return backoff.failed()
         except Unroutable as error:
             kept.unmade = None
-            await self._set_back(at, error.problem)
+            await self._set_back(key, error.problem)
             return backoff.failed()
         except Refused as error:
             kept.unmade = error.revision if isinstance(error, RevisionRefused) else None
-            await self._set_back(at, Problem(type(error).__name__, str(error)))
+            await self._set_back(key, Problem(type(error).__name__, str(error)))
             return backoff.failed()
         except ClusterError as error:
             log.warning("pass not finished", why=str(error))
             self._telemetry.errors.labels(type(error).__name__).inc()
             return backoff.failed()
         except ValidationError as error:
-            await self._set_back(at, not_understood(error, deleting))
+            await self._set_back(key, not_understood(error, deleting))
             return None if deleting else backoff.failed()
         except Exception as error:
             # A bug in one rollout must neither end its daemon (kopf would not start it again) nor the others.
             log.exception("pass failed")
-            await self._set_back(at, pass_failed(error))
+            await self._set_back(key, pass_failed(error))
             return backoff.failed()
         finally:
             kept.passed = True
             self._telemetry.pass_seconds.observe(time.monotonic() - started)
 
-    async def _set_back(self, at: RolloutKey, problem: Problem) -> None:
+    async def _set_back(self, key: RolloutKey, problem: Problem) -> None:
         """What a pass could not do is counted each time, is an Event once, and a condition while it is so.
 
         The condition is written here, because the next pass may fail before it comes to write a status.
         """
         self._telemetry.errors.labels(problem.reason).inc()
-        kept, resource = self._kept[at], self._cache.get(at.ref, at.namespace)
+        kept, resource = self._kept[key], self._cache.get(key.ref, key.namespace)
         kept.setback = problem
         if resource is None:
             return
         status = stalled(resource, problem, stamp(self._clock()))
         if kept.complaint != problem.message and status is not None:  # or people heard of it before a restart
             facts = Facts("troubled")
-            self._announcer.announce(at, resource, [Note(problem.reason, problem.message, True, facts)])
+            self._announcer.announce(key, resource, [Note(problem.reason, problem.message, True, facts)])
         kept.complaint = problem.message
         if status is not None:
             version = resource["metadata"]["resourceVersion"]
             with contextlib.suppress(ClusterError):  # the next pass tries again
-                written = await self._cluster.patch_status(at.ref, at.namespace, version, status)
-                self.see(at.ref, at.namespace, written)
+                written = await self._cluster.patch_status(key.ref, key.namespace, version, status)
+                self.see(key.ref, key.namespace, written)
 
-    def _announce(self, at: RolloutKey, news: Note) -> None:
-        if (resource := self._cache.get(at.ref, at.namespace)) is not None:
-            self._announcer.announce(at, resource, [news])
+    def _announce(self, key: RolloutKey, news: Note) -> None:
+        if (resource := self._cache.get(key.ref, key.namespace)) is not None:
+            self._announcer.announce(key, resource, [news])
 
-    async def _after_conflict(self, at: RolloutKey, backoff: Backoff) -> float:
+    async def _after_conflict(self, key: RolloutKey, backoff: Backoff) -> float:
         """Read now what the watches will show soon, so that the retry decides on what is there."""
         try:
-            await self._observer.refresh(at)
+            await self._observer.refresh(key)
         except ClusterError:
             return backoff.failed()
         return backoff.conflicted()

@@ -64,7 +64,7 @@ class Observer:
 
     # ── gathering ───────────────────────────────────────────────────────────────────────────────
 
-    async def fetch(self, at: RolloutKey) -> None:
+    async def fetch(self, key: RolloutKey) -> None:
         """Read what no watch can have shown yet, and whether an older rival is still there.
 
         The rival is asked for by name: should a watch have missed its end, nobody would ever wake this one.
@@ -73,51 +73,51 @@ class Observer:
             ValueError: the traffic of the stored spec is not understood.
             ClusterError: something had to be read and could not be.
         """
-        resource = self._cache.get(at.ref, at.namespace)
+        resource = self._cache.get(key.ref, key.namespace)
         if resource is None:
             return
-        spec = self._reader.spec(at, resource)
+        spec = self._reader.spec(key, resource)
         for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
-            if self._cache.want(ref, at.namespace, at.name) and self._cache.get(ref, at.namespace) is None:
-                await self.fetcher.read(ref, at.namespace)
-        for rival in list(self._older_rivals(at, resource)):
+            if self._cache.want(ref, key.namespace, key.name) and self._cache.get(ref, key.namespace) is None:
+                await self.fetcher.read(ref, key.namespace)
+        for rival in list(self._older_rivals(key, resource)):
             with contextlib.suppress(ClusterError):  # no answer: it goes on being a rival, which holds
                 await self.fetcher.read(rival.ref, rival.namespace)
-        if self.gateways.unknown_to(at, resource) and (view := self.snapshot(at)) is not None:
+        if self.gateways.unknown_to(key, resource) and (view := self.snapshot(key)) is not None:
             await self.gateways.ask(view)
 
-    def snapshot(self, at: RolloutKey) -> Snapshot | None:
+    def snapshot(self, key: RolloutKey) -> Snapshot | None:
         """All objects of one rollout as they were last seen; None when the resource is gone.
 
         Raises:
             ValueError: the traffic of the stored spec, or the stored status, is not understood.
         """
-        resource = self._cache.get(at.ref, at.namespace)
+        resource = self._cache.get(key.ref, key.namespace)
         if resource is None:
             return None
-        asked, status = self._reader.asked(at, resource), self._reader.status(at, resource)
-        pin = self._registries.pin(at, asked.spec, status)
-        spec = self._reader.pinned(at, asked.spec, pin)
+        asked, status = self._reader.asked(key, resource), self._reader.status(key, resource)
+        pin = self._registries.pin(key, asked.spec, status)
+        spec = self._reader.pinned(key, asked.spec, pin)
         router = router_for(spec.traffic, spec.strategy)
-        prompts = self._named(at, CONFIG_MAP, spec.prompts.config_map if spec.prompts else None)
+        prompts = self._named(key, CONFIG_MAP, spec.prompts.config_map if spec.prompts else None)
         revision = revision_of(spec, prompts_hash(prompts))
         services = {
             role: body
             for role in ROLES
-            if (body := self._named(at, SERVICE, role_service_name(spec.traffic.service, role))) is not None
+            if (body := self._named(key, SERVICE, role_service_name(spec.traffic.service, role))) is not None
         }
         deployments = {
             labels_of(body)[REVISION_LABEL]: body
-            for body in self._cache.children(at.namespace, at.name, DEPLOYMENT.resource)
+            for body in self._cache.children(key.namespace, key.name, DEPLOYMENT.resource)
             if REVISION_LABEL in labels_of(body)
         }
-        slices = {role: self._slices(at, role_service_name(spec.traffic.service, role)) for role in ROLES}
-        arms = {role: revision_behind(services.get(role), at.name) for role in ROLES}
-        fleets = self._fleets(at, deployments, arms, {role: slices[role] for role in services})
-        site = _site(at, spec, arms, fleets)
+        slices = {role: self._slices(key, role_service_name(spec.traffic.service, role)) for role in ROLES}
+        arms = {role: revision_behind(services.get(role), key.name) for role in ROLES}
+        fleets = self._fleets(key, deployments, arms, {role: slices[role] for role in services})
+        site = _site(key, spec, arms, fleets)
         return self.gateways.around(
             Snapshot(
-                key=at,
+                key=key,
                 resource=resource,
                 spec=spec,
                 status=status,
@@ -126,32 +126,32 @@ class Observer:
                 site=dataclasses.replace(
                     site,
                     on_trial=status.canary is not None,
-                    pod_labels=shared_labels(deployments.values()) or pod_labels(at.name, spec, revision),
+                    pod_labels=shared_labels(deployments.values()) or pod_labels(key.name, spec, revision),
                 ),
-                objects={ref: self._cache.get(ref, at.namespace) for ref in router.refs()},
-                service=self._named(at, SERVICE, spec.traffic.service),
+                objects={ref: self._cache.get(ref, key.namespace) for ref in router.refs()},
+                service=self._named(key, SERVICE, spec.traffic.service),
                 role_services=services,
                 deployments=deployments,
                 fleets=fleets,
-                endpoints={role: self._endpoints(at, listed) for role, listed in slices.items()},
+                endpoints={role: self._endpoints(key, listed) for role, listed in slices.items()},
                 prompts=prompts,
-                rival=self._rival(at, resource),
+                rival=self._rival(key, resource),
                 misread=asked.misread,
                 pin=pin,
-                unresolved=self._registries.unresolved(at, asked.spec) if pin is None else None,
+                unresolved=self._registries.unresolved(key, asked.spec) if pin is None else None,
                 elsewhere=asked.elsewhere,
             )
         )
 
-    def stored(self, at: RolloutKey) -> tuple[Spec, Status] | None:
+    def stored(self, key: RolloutKey) -> tuple[Spec, Status] | None:
         """Spec and status as they were last seen; None when the resource is gone, is going, or is not
         understood."""
-        resource = self._cache.get(at.ref, at.namespace)
+        resource = self._cache.get(key.ref, key.namespace)
         if resource is None or "deletionTimestamp" in resource["metadata"]:
             return None
         try:
-            asked = self._reader.asked(at, resource)
-            return None if asked.misread else (asked.spec, self._reader.status(at, resource))
+            asked = self._reader.asked(key, resource)
+            return None if asked.misread else (asked.spec, self._reader.status(key, resource))
         except ValueError:
             return None
 
@@ -159,23 +159,23 @@ class Observer:
         """The split that the route has, and what hinders it."""
         return self._reader.reading(view)
 
-    def _named(self, at: RolloutKey, kind: Ref, name: str | None) -> Object | None:
-        return self._cache.get(named(kind, name), at.namespace) if name else None
+    def _named(self, key: RolloutKey, kind: Ref, name: str | None) -> Object | None:
+        return self._cache.get(named(kind, name), key.namespace) if name else None
 
-    def _slices(self, at: RolloutKey, service: str) -> list[Object]:
-        children = self._cache.children(at.namespace, at.name, ENDPOINT_SLICE.resource)
+    def _slices(self, key: RolloutKey, service: str) -> list[Object]:
+        children = self._cache.children(key.namespace, key.name, ENDPOINT_SLICE.resource)
         return [each for each in children if labels_of(each).get(SERVICE_NAME_LABEL) == service]
 
     def _fleets(
         self,
-        at: RolloutKey,
+        key: RolloutKey,
         deployments: Mapping[str, Object],
         arms: Mapping[Role, str | None],
         slices: Mapping[Role, Sequence[Object]],
     ) -> dict[str, Fleet]:
         """By revision; a pod must be listed by every role Service that selects its revision."""
-        pods = list(self._cache.children(at.namespace, at.name, POD.resource))
-        warnings = self.fetcher.warnings(at)
+        pods = list(self._cache.children(key.namespace, key.name, POD.resource))
+        warnings = self.fetcher.warnings(key)
         return {
             revision: fleet(
                 body,
@@ -186,31 +186,31 @@ class Observer:
             for revision, body in deployments.items()
         }
 
-    def _endpoints(self, at: RolloutKey, slices: Sequence[Object]) -> dict[str, int]:
+    def _endpoints(self, key: RolloutKey, slices: Sequence[Object]) -> dict[str, int]:
         """Revision -> ready endpoints in these slices."""
-        pods = (self._named(at, POD, name) for name in listed_pods(slices))
+        pods = (self._named(key, POD, name) for name in listed_pods(slices))
         revisions = (labels_of(pod or {}).get(REVISION_LABEL) for pod in pods)
         return dict(collections.Counter(filter(None, revisions)))
 
     # ── reading ─────────────────────────────────────────────────────────────────────────────────────
 
-    async def refresh(self, at: RolloutKey) -> None:
+    async def refresh(self, key: RolloutKey) -> None:
         """Read again what a refused write was about, so that the next pass does not decide on the same old
         state.
 
         Everything is asked for at once: an abort that met a conflict waits for one answer, not for six.
         """
         targets: Iterable[Ref] = ()
-        if (known := self._cache.get(at.ref, at.namespace)) is not None:
-            spec = self._reader.spec(at, known)
+        if (known := self._cache.get(key.ref, key.namespace)) is not None:
+            spec = self._reader.spec(key, known)
             targets = _targets(spec, router_for(spec.traffic, spec.strategy))
-        reads = [self.fetcher.read(ref, at.namespace) for ref in (at.ref, *targets)]
-        await asyncio.gather(*reads, self.fetcher.children(DEPLOYMENT, at))
+        reads = [self.fetcher.read(ref, key.namespace) for ref in (key.ref, *targets)]
+        await asyncio.gather(*reads, self.fetcher.children(DEPLOYMENT, key))
 
     # ── who else wants the same ──────────────────────────────────────────────────────────────────
 
-    def _rival(self, at: RolloutKey, resource: Object) -> Problem | None:
-        for other, target in self._older_rivals(at, resource).items():
+    def _rival(self, key: RolloutKey, resource: Object) -> Problem | None:
+        for other, target in self._older_rivals(key, resource).items():
             return Problem(
                 "TargetConflict",
                 f"The ModelRollout {other.name} is older and already moves the traffic of {target}; "
@@ -218,37 +218,37 @@ class Observer:
             )
         return None
 
-    def _older_rivals(self, at: RolloutKey, resource: Object) -> dict[RolloutKey, str]:
+    def _older_rivals(self, key: RolloutKey, resource: Object) -> dict[RolloutKey, str]:
         """Older rollouts that have a target of this one, and which."""
         return {
             other: target
-            for other, target in self._claims.rivals(at).items()
+            for other, target in self._claims.rivals(key).items()
             if (body := self._cache.get(other.ref, other.namespace)) is not None
             and _age(body) <= _age(resource)
         }
 
-    def learn(self, at: RolloutKey, resource: Object) -> set[RolloutKey]:
+    def learn(self, key: RolloutKey, resource: Object) -> set[RolloutKey]:
         """Record what a rollout claims as soon as it is seen, so that the others know it before its first
         pass.
 
         Returns the rollouts that waited for a target that is free now.
         """
-        return self._claims.learn(at, resource)
+        return self._claims.learn(key, resource)
 
-    def expect(self, at: RolloutKey, resource: Object, kinds: Collection[Ref]) -> None:
+    def expect(self, key: RolloutKey, resource: Object, kinds: Collection[Ref]) -> None:
         """Register the objects of these kinds that the rollout names, so that the initial list keeps them."""
         with contextlib.suppress(ValueError):  # a spec that cannot be parsed names nothing
-            spec = self._reader.spec(at, resource)
+            spec = self._reader.spec(key, resource)
             for ref in _targets(spec, router_for(spec.traffic, spec.strategy)):
                 if kind_of(ref) in kinds:
-                    self._cache.want(ref, at.namespace, at.name)
+                    self._cache.want(ref, key.namespace, key.name)
 
-    def forget(self, at: RolloutKey) -> set[RolloutKey]:
+    def forget(self, key: RolloutKey) -> set[RolloutKey]:
         """Forget a rollout that is gone. Returns the rollouts that waited for its targets."""
-        self.gateways.forget(at)
-        self.fetcher.forget(at)
-        self._reader.forget(at)
-        return self._claims.forget(at)
+        self.gateways.forget(key)
+        self.fetcher.forget(key)
+        self._reader.forget(key)
+        return self._claims.forget(key)
 
 
 def _targets(spec: Spec, router: Router) -> dict[Ref, None]:
@@ -270,14 +270,14 @@ def shared_labels(deployments: Iterable[Object]) -> Mapping[str, str]:
     return dict(set.intersection(*templates)) if templates else {}
 
 
-def _site(at: RolloutKey, spec: Spec, arms: Mapping[Role, str | None], fleets: Mapping[str, Fleet]) -> Site:
+def _site(key: RolloutKey, spec: Spec, arms: Mapping[Role, str | None], fleets: Mapping[str, Fleet]) -> Site:
     """What the router needs to know of the two arms: the revisions that the role Services select now."""
     stable, canary = arms["stable"], arms["canary"]
     ready = {revision: each.ready for revision, each in fleets.items()}
-    model = spec.model.served_name or at.name
+    model = spec.model.served_name or key.name
     return Site(
-        rollout=at.name,
-        namespace=at.namespace,
+        rollout=key.name,
+        namespace=key.namespace,
         service=spec.traffic.service,
         stable_revision=stable,
         canary_revision=canary,

@@ -50,7 +50,7 @@ def observed_from(
         reading: what the router read of the route.
         policy: which pods may be made; see `serving/policy.py`.
     """
-    at, metadata = view.key, view.resource["metadata"]
+    key, metadata = view.key, view.resource["metadata"]
     found = None
     if view.status.original_traffic is None and all(map(view.objects.get, view.router.refs())):
         found = view.router.remember(view.objects, view.site) or None
@@ -80,7 +80,7 @@ def observed_from(
         outlook=outlook,
         own_past=own_past,
         found=found,
-        selector=f"{ROLLOUT_LABEL}={at.name}",
+        selector=f"{ROLLOUT_LABEL}={key.name}",
         deleting=view.deleting,
         named=_named(view),
         version=str(metadata["resourceVersion"]),

@@ -38,7 +38,7 @@ def obstacle(view: Snapshot, policy: Policy = "any") -> Problem | None:
 
 
 def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
-    at, spec = view.key, view.spec
+    key, spec = view.key, view.spec
     if view.misread:
         return Problem("SpecNotUnderstood", view.misread)
     if (refused := refusal(spec, view.router)) is not None:
@@ -48,13 +48,13 @@ def _obstacle(view: Snapshot, policy: Policy) -> Problem | None:
     if view.service is None:
         return Problem(
             "ServiceNotFound",
-            f"There is no Service {spec.traffic.service} in namespace {at.namespace}. Create the Service "
+            f"There is no Service {spec.traffic.service} in namespace {key.namespace}. Create the Service "
             f"that clients call; the rollout goes on by itself then.",
         )
     if spec.prompts is not None and view.prompts is None:
         return Problem(
             "PromptsNotFound",
-            f"There is no ConfigMap {spec.prompts.config_map} in namespace {at.namespace}, which "
+            f"There is no ConfigMap {spec.prompts.config_map} in namespace {key.namespace}, which "
             f"spec.prompts.configMap names. Create it; the rollout goes on by itself then.",
         )
     if view.unresolved is not None:

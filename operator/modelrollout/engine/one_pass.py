@@ -108,21 +108,21 @@ class OnePass:
         self._clock = clock
         self._policy: Policy = policy
 
-    async def make(self, at: RolloutKey, kept: Kept, deleting: bool) -> float | None:
+    async def make(self, key: RolloutKey, kept: Kept, deleting: bool) -> float | None:
         """Make a pass; seconds until the next is due without an event, None when only an event can matter.
 
         Raises:
             ClusterError, Unroutable: not everything was done; the next pass finds the rest again.
             ValueError: what is stored of this rollout is not understood.
         """
-        await self._observer.fetch(at)
-        await self._recount(at, kept)
-        await self._registries.fetch(at, kept.urgent)
+        await self._observer.fetch(key)
+        await self._recount(key, kept)
+        await self._registries.fetch(key, kept.urgent)
         if not kept.called:
-            await self._evaluations.fetch(at)
+            await self._evaluations.fetch(key)
         async with contextlib.nullcontext() if kept.called else self._turn:
             kept.called = False
-            view = self._observer.snapshot(at)
+            view = self._observer.snapshot(key)
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
             if not kept.passed and kept.setback is None:
@@ -133,34 +133,34 @@ class OnePass:
             observed = observed_from(
                 view,
                 reading,
-                self._looks.judgement(at),
-                self._looks.proof(at),
+                self._looks.judgement(key),
+                self._looks.proof(key),
                 setback=kept.setback,
                 unmade=kept.unmade,
-                alarms=self._looks.alarms(at),
-                gates=self._evaluations.gates(at),
-                left_behind=self._looks.left_behind(at),
-                tally=self._looks.tally(at),
-                outlook=self._looks.outlook(at),
-                own_past=self._looks.own_past(at),
+                alarms=self._looks.alarms(key),
+                gates=self._evaluations.gates(key),
+                left_behind=self._looks.left_behind(key),
+                tally=self._looks.tally(key),
+                outlook=self._looks.outlook(key),
+                own_past=self._looks.own_past(key),
                 policy=self._policy,
-                registry=self._registries.finding(at),
+                registry=self._registries.finding(key),
             )
             plan = decide(view.spec, view.status, observed, self._clock())
-            self._follow(at, view, plan)
+            self._follow(key, view, plan)
         log.debug(
             "pass", actions=[repr(action) for action in plan.actions], requeue=plan.requeue, **plan.facts
         )
         await self._record_and_act(view, plan, kept)
-        self._registries.follow(at)
-        self._show(at, plan.status, observed.route.split)
+        self._registries.follow(key)
+        self._show(key, plan.status, observed.route.split)
         kept.recount_after = None if deleting else recount_after(view, plan)
         if kept.setback is not None:
             kept.setback = kept.complaint = kept.unmade = None
             return 0.0  # once more, so that status no longer says so
         return _sooner(plan.requeue, kept.recount_after)
 
-    async def _recount(self, at: RolloutKey, kept: Kept) -> None:
+    async def _recount(self, key: RolloutKey, kept: Kept) -> None:
         """List the pods that are waited for, when it is time; a person who spoke does not wait for that."""
         if kept.recount_after is None or kept.called:
             return
@@ -168,13 +168,13 @@ class OnePass:
             return
         kept.counted_at = time.monotonic()
         with contextlib.suppress(ClusterError):
-            if await self._observer.fetcher.recount(at):
+            if await self._observer.fetcher.recount(key):
                 log.info("pods were listed anew, and the watches had not shown all")
 
-    def _follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
+    def _follow(self, key: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """Say which looks are to be taken from now on. An error in that must not hold up an abort."""
         try:
-            self._looks.follow(at, view, plan)
+            self._looks.follow(key, view, plan)
         except Exception as error:
             log.exception("looks failed")
             self._telemetry.errors.labels(type(error).__name__).inc()
@@ -230,10 +230,10 @@ class OnePass:
         written = await self._writer.write(view, plan.status, lambda: self._looks.checkpoint(view.key))
         self._announcer.announce(view.key, written, plan.notes)
 
-    def _show(self, at: RolloutKey, status: Status, split: Any) -> None:
+    def _show(self, key: RolloutKey, status: Status, split: Any) -> None:
         self._telemetry.show(
-            namespace=at.namespace,
-            name=at.name,
+            namespace=key.namespace,
+            name=key.name,
             phase=status.phase,
             verdict=status.verdict,
             desired=status.weight.desired,

@@ -52,23 +52,23 @@ class Outlooks:
         self._turns = asyncio.Semaphore(AT_A_TIME)
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
-    def of(self, at: RolloutKey) -> Outlook | None:
+    def of(self, key: RolloutKey) -> Outlook | None:
         """None while nobody knows."""
-        asked = self._asked.get(at)
+        asked = self._asked.get(key)
         return asked.found if asked is not None else None
 
-    def follow(self, at: RolloutKey, spec: Spec, case: Case, question: Question) -> None:
+    def follow(self, key: RolloutKey, spec: Spec, case: Case, question: Question) -> None:
         """Ask once for each case, and again when its steps were edited."""
         about = (case, spec.strategy.model_dump_json())
-        asked = self._asked.get(at)
+        asked = self._asked.get(key)
         if asked is not None and asked.about == about:
             return
-        self.forget(at)
-        task = asyncio.create_task(self._ask(at, spec, case, question), name=f"outlook of {at}")
-        self._asked[at] = _Asked(about, task)
+        self.forget(key)
+        task = asyncio.create_task(self._ask(key, spec, case, question), name=f"outlook of {key}")
+        self._asked[key] = _Asked(about, task)
 
-    def forget(self, at: RolloutKey) -> None:
-        asked = self._asked.pop(at, None)
+    def forget(self, key: RolloutKey) -> None:
+        asked = self._asked.pop(key, None)
         if asked is not None:
             asked.task.cancel()
 
@@ -79,18 +79,18 @@ class Outlooks:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
 
-    async def _ask(self, at: RolloutKey, spec: Spec, case: Case, question: Question) -> None:
+    async def _ask(self, key: RolloutKey, spec: Spec, case: Case, question: Question) -> None:
         try:
-            question = await self._identify(at, case, question)
+            question = await self._identify(key, case, question)
             async with self._turns:
                 known = await known_of(self._source, question, case.analysis, self._clock())
             if any(known.units.values()):
                 judged = spec.model_copy(update={"analysis": case.analysis})
-                self._asked[at].found = await asyncio.to_thread(outlook, judged, known)
-                self.on_news(at)
+                self._asked[key].found = await asyncio.to_thread(outlook, judged, known)
+                self.on_news(key)
         except ProviderError as error:
-            log.info("the plan could not be forecast", rollout=str(at), why=str(error))
+            log.info("the plan could not be forecast", rollout=str(key), why=str(error))
         except Exception:
-            log.exception("no outlook", rollout=str(at))
+            log.exception("no outlook", rollout=str(key))
         finally:
             self._source.forget(question)

@@ -53,31 +53,31 @@ class OwnPasts:
         self._turns = asyncio.Semaphore(AT_A_TIME)
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
 
-    def of(self, at: RolloutKey) -> tuple[Drifted, ...]:
+    def of(self, key: RolloutKey) -> tuple[Drifted, ...]:
         """Empty while nobody knows."""
-        watched = self._watched.get(at)
+        watched = self._watched.get(key)
         return watched.found if watched is not None else ()
 
-    def follow(self, at: RolloutKey, view: Snapshot, plan: Plan) -> None:
+    def follow(self, key: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """Watch the revision that serves, for as long as none is on trial."""
         analysis, stable = view.spec.analysis, plan.status.stable
         rests = plan.status.canary is None and plan.status.phase in ("Stable", "Watching", "Reverted")
         if analysis is None or analysis.own_past is None or stable is None or not rests:
-            self.forget(at)
+            self.forget(key)
             return
         about = (stable.revision, analysis)
-        watched = self._watched.get(at)
+        watched = self._watched.get(key)
         if watched is not None and watched.about == about:
             return
-        self.forget(at)
+        self.forget(key)
         case = Case("", stable.revision, stable.revision, analysis)
         named = [Metric.model_validate({"use": f"drift/{name}"}) for name in analysis.own_past.metrics]
-        question = replace(question_of(at, view.spec, case, (0.0, 0.0)), metrics=resolve(named))
-        task = asyncio.create_task(self._watch(at, case, question), name=f"own past of {at}")
-        self._watched[at] = _Watched(about, task)
+        question = replace(question_of(key, view.spec, case, (0.0, 0.0)), metrics=resolve(named))
+        task = asyncio.create_task(self._watch(key, case, question), name=f"own past of {key}")
+        self._watched[key] = _Watched(about, task)
 
-    def forget(self, at: RolloutKey) -> None:
-        watched = self._watched.pop(at, None)
+    def forget(self, key: RolloutKey) -> None:
+        watched = self._watched.pop(key, None)
         if watched is not None:
             watched.task.cancel()
 
@@ -88,21 +88,21 @@ class OwnPasts:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._source.close()
 
-    async def _watch(self, at: RolloutKey, case: Case, question: Question) -> None:
+    async def _watch(self, key: RolloutKey, case: Case, question: Question) -> None:
         own = case.analysis.own_past
         assert own is not None
         window, past = float(seconds(own.window)), float(seconds(own.past))
         while True:
             try:
-                asked = await self._identify(at, case, question)
+                asked = await self._identify(key, case, question)
                 async with self._turns:
                     found = await self._source.own_past(asked, window, past, self._clock())
                 self._source.forget(asked)
-                if found != self._watched[at].found:
-                    self._watched[at].found = found
-                    self.on_news(at)
+                if found != self._watched[key].found:
+                    self._watched[key].found = found
+                    self.on_news(key)
             except ProviderError as error:
-                log.info("the past could not be compared", rollout=str(at), why=str(error))
+                log.info("the past could not be compared", rollout=str(key), why=str(error))
             except Exception:
-                log.exception("no comparison with the past", rollout=str(at))
+                log.exception("no comparison with the past", rollout=str(key))
             await asyncio.sleep(max(window / PARTS, SOONEST))

@@ -43,45 +43,45 @@ class Reader:
         self._statuses: dict[RolloutKey, tuple[Object, Status]] = {}
         self._readings: dict[RolloutKey, tuple[_Seen, Reading]] = {}
 
-    def spec(self, at: RolloutKey, body: Object) -> Spec:
+    def spec(self, key: RolloutKey, body: Object) -> Spec:
         """The spec, by the objects that traffic is moved by now; raises as `asked` does."""
-        return self.asked(at, body).spec
+        return self.asked(key, body).spec
 
-    def asked(self, at: RolloutKey, body: Object) -> Asked:
+    def asked(self, key: RolloutKey, body: Object) -> Asked:
         """What the rollout asks for; a placeholder stands for each part that is not understood.
 
         Raises:
             ValueError: not even its traffic is understood, so that nobody can say which route is meant.
         """
         generation = (body["metadata"]["uid"], body["metadata"]["generation"])
-        taken = self.status(at, body).taken
-        known = self._specs.get(at)
+        taken = self.status(key, body).taken
+        known = self._specs.get(key)
         if known is None or known[:2] != (generation, taken):
-            known = self._specs[at] = (generation, taken, asked_for(body, taken))
+            known = self._specs[key] = (generation, taken, asked_for(body, taken))
         return known[2]
 
-    def pinned(self, at: RolloutKey, spec: Spec, pin: Pin | None) -> Spec:
+    def pinned(self, key: RolloutKey, spec: Spec, pin: Pin | None) -> Spec:
         """The spec with what its model's address stands for."""
         if pin is None:
             return spec
-        known = self._pinned.get(at)
+        known = self._pinned.get(key)
         if known is None or known[0] is not spec or known[1] != pin:
-            known = self._pinned[at] = (spec, pin, pinned(spec, pin))
+            known = self._pinned[key] = (spec, pin, pinned(spec, pin))
         return known[2]
 
-    def status(self, at: RolloutKey, body: Object) -> Status:
+    def status(self, key: RolloutKey, body: Object) -> Status:
         """The status; while the rollout is being deleted, only the fields that are understood. They are
         enough to give its traffic back, and nobody reads what is written of it then.
 
         Raises:
             ValueError: the stored status is not one that this version understands.
         """
-        known = self._statuses.get(at)
+        known = self._statuses.get(key)
         if known is None or known[0] is not body:
             leaving = "deletionTimestamp" in body["metadata"]
             stored = body.get("status") or {}
             status = status_in_part(stored) if leaving else Status.model_validate(stored)
-            known = self._statuses[at] = (body, status)
+            known = self._statuses[key] = (body, status)
         return known[1]
 
     def reading(self, view: Snapshot) -> Reading:
@@ -92,9 +92,9 @@ class Reader:
             known = self._readings[view.key] = (seen, view.router.read(view.objects, view.site))
         return known[1]
 
-    def forget(self, at: RolloutKey) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """The rollout is gone."""
-        self._specs.pop(at, None)
-        self._pinned.pop(at, None)
-        self._statuses.pop(at, None)
-        self._readings.pop(at, None)
+        self._specs.pop(key, None)
+        self._pinned.pop(key, None)
+        self._statuses.pop(key, None)
+        self._readings.pop(key, None)

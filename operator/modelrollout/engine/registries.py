@@ -123,16 +123,16 @@ class Registries:
 
     # ── what a pass asks ────────────────────────────────────────────────────────────────────────
 
-    def pin(self, at: RolloutKey, spec: Spec, status: Status) -> Pin | None:
+    def pin(self, key: RolloutKey, spec: Spec, status: Status) -> Pin | None:
         """What the model's address stands for; None where nobody knows, or nothing has to be looked up."""
         if (question := question_of(spec)) is None:
             return None
-        case = self._cases.get(at)
+        case = self._cases.get(key)
         return pin_for(question, status.pinned, case.pin if case is not None else None)
 
-    def unresolved(self, at: RolloutKey, spec: Spec) -> Problem | None:
+    def unresolved(self, key: RolloutKey, spec: Spec) -> Problem | None:
         """Why nobody knows what the model's address stands for."""
-        case, uri = self._cases.get(at), spec.model.uri
+        case, uri = self._cases.get(key), spec.model.uri
         if question_of(spec) is None:
             return None
         if case is not None and case.missing:
@@ -141,9 +141,9 @@ class Registries:
         why = f" ({case.why})" if case is not None and case.why else ""
         return Problem(say.MODEL_NOT_RESOLVED.name, say.MODEL_NOT_RESOLVED.say(uri=uri, why=why))
 
-    def finding(self, at: RolloutKey) -> Finding | None:
+    def finding(self, key: RolloutKey) -> Finding | None:
         """Whether the registry says what the cluster serves; None while nobody knows anew."""
-        case = self._cases.get(at)
+        case = self._cases.get(key)
         if case is None or not case.answered.is_set():
             return None
         if not case.why:
@@ -152,12 +152,12 @@ class Registries:
             return None
         return Finding("False", say.REGISTRY_BEHIND.name, say.REGISTRY_BEHIND.say(why=case.why))
 
-    async def fetch(self, at: RolloutKey, urgent: asyncio.Event) -> None:
+    async def fetch(self, key: RolloutKey, urgent: asyncio.Event) -> None:
         """Before a pass: begin to ask what has to be asked. Waits a little for an address that was never
         looked up, but not while a person wants the way back."""
-        self.follow(at)
-        case, known = self._cases.get(at), self.known(at)
-        if case is None or known is None or self.pin(at, *known) is not None:
+        self.follow(key)
+        case, known = self._cases.get(key), self.known(key)
+        if case is None or known is None or self.pin(key, *known) is not None:
             return
         waits = [asyncio.ensure_future(event.wait()) for event in (case.answered, urgent)]
         try:
@@ -166,37 +166,37 @@ class Registries:
             for each in waits:
                 each.cancel()
 
-    def follow(self, at: RolloutKey) -> None:
+    def follow(self, key: RolloutKey) -> None:
         """Ask what spec and status make it ask now, and nothing that they do not."""
-        known = self.known(at)
+        known = self.known(key)
         question = question_of(known[0]) if known is not None else None
         if known is None or question is None:
-            self.forget(at)
+            self.forget(key)
             return
-        case = self._cases.get(at)
+        case = self._cases.get(key)
         if case is None or case.question != question:
-            self.forget(at)
-            case = self._cases[at] = _Case(question)
-        woken, case.wished = case.wished, wishes(at, *known)
-        if at not in self._tasks:
-            if not self._to_do(at, case):
+            self.forget(key)
+            case = self._cases[key] = _Case(question)
+        woken, case.wished = case.wished, wishes(key, *known)
+        if key not in self._tasks:
+            if not self._to_do(key, case):
                 return
-            task = self._tasks[at] = asyncio.create_task(self._run(at, case))
-            task.add_done_callback(lambda task: self._ended(at, task))
+            task = self._tasks[key] = asyncio.create_task(self._run(key, case))
+            task.add_done_callback(lambda task: self._ended(key, task))
         elif case.wished != woken:
             case.wake.set()
 
-    def forget(self, at: RolloutKey) -> None:
+    def forget(self, key: RolloutKey) -> None:
         """The rollout is gone, or asks for something else."""
-        self._cases.pop(at, None)
-        if task := self._tasks.pop(at, None):
+        self._cases.pop(key, None)
+        if task := self._tasks.pop(key, None):
             task.cancel()
 
-    def _ended(self, at: RolloutKey, task: asyncio.Task[None]) -> None:
-        if self._tasks.get(at) is task:
-            del self._tasks[at]
+    def _ended(self, key: RolloutKey, task: asyncio.Task[None]) -> None:
+        if self._tasks.get(key) is task:
+            del self._tasks[key]
         if not task.cancelled() and (fault := task.exception()) is not None:
-            log.error("no registry is asked any more", rollout=str(at), error=repr(fault))
+            log.error("no registry is asked any more", rollout=str(key), error=repr(fault))
 
     async def close(self) -> None:
         """Ask nothing any more."""
@@ -207,30 +207,30 @@ class Registries:
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
-    def _to_do(self, at: RolloutKey, case: _Case) -> bool:
+    def _to_do(self, key: RolloutKey, case: _Case) -> bool:
         """Something is to be looked up, now or again, or a registry is to say something."""
-        known = self.known(at)
+        known = self.known(key)
         if known is None:
             return False
-        return case.question.moves or self.pin(at, *known) is None or wishes(at, *known) != Wishes()
+        return case.question.moves or self.pin(key, *known) is None or wishes(key, *known) != Wishes()
 
-    async def _run(self, at: RolloutKey, case: _Case) -> None:
+    async def _run(self, key: RolloutKey, case: _Case) -> None:
         try:
-            while self._to_do(at, case):
+            while self._to_do(key, case):
                 case.wake.clear()
-                await self._turn(at, case)
+                await self._turn(key, case)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(_pause(case)):
                         await case.wake.wait()
         finally:
             await self._hang_up(case)
 
-    async def _turn(self, at: RolloutKey, case: _Case) -> None:
+    async def _turn(self, key: RolloutKey, case: _Case) -> None:
         """Ask, and have said what is to be said. What fails is counted, shown and tried again."""
-        before, result = (case.pin, case.why, self.finding(at)), "done"
+        before, result = (case.pin, case.why, self.finding(key)), "done"
         try:
-            async with _slot(self._of, at.namespace), _slot(self._at, case.question.registry):
-                await self._ask(at, case)
+            async with _slot(self._of, key.namespace), _slot(self._at, case.question.registry):
+                await self._ask(key, case)
             case.failures, case.missing, case.why = 0, False, ""
         except Exception as error:
             result = _result(error)
@@ -238,34 +238,34 @@ class Registries:
             case.missing = isinstance(error, NotThere)
             case.why = str(error).rstrip(".") if result != "failed" else f"a fault of the operator: {error!r}"
             if result == "failed":
-                log.exception("registry failed", rollout=str(at))
+                log.exception("registry failed", rollout=str(key))
             else:
-                log.warning("registry behind", rollout=str(at), why=case.why)
+                log.warning("registry behind", rollout=str(key), why=case.why)
             await self._hang_up(case)
         self._telemetry.registry_turns.labels(result).inc()
         case.answered.set()
-        if before != (case.pin, case.why, self.finding(at)):
-            self.on_news(at)
+        if before != (case.pin, case.why, self.finding(key)):
+            self.on_news(key)
 
-    async def _ask(self, at: RolloutKey, case: _Case) -> None:
-        if (known := self.known(at)) is None:
+    async def _ask(self, key: RolloutKey, case: _Case) -> None:
+        if (known := self.known(key)) is None:
             return
-        api = case.api = case.api or await self._open(at, case.question)
-        if case.question.moves or self.pin(at, *known) is None:
+        api = case.api = case.api or await self._open(key, case.question)
+        if case.question.moves or self.pin(key, *known) is None:
             found = await look_up(api, case.question, case.found or _stored(case.question, known[1]))
             if found != case.found:
                 case.found, case.at = found, stamp(self._clock())
-                self.on_news(at)
-        wanted = wishes(at, *known)
+                self.on_news(key)
+        wanted = wishes(key, *known)
         if wanted == Wishes():
             return
         await case.teller.tell(Mlflow(api), wanted, time.monotonic())
         case.said = wanted
         if case.teller.moved is not None and wanted.name is not None:
             facts = {"alias": wanted.name.alias, "elsewhere": case.teller.moved.uri}
-            self.announce(at, note(say.ALIAS_SET_AGAIN, **facts, version=wanted.name.version.uri))
+            self.announce(key, note(say.ALIAS_SET_AGAIN, **facts, version=wanted.name.version.uri))
 
-    async def _open(self, at: RolloutKey, question: Question) -> Api:
+    async def _open(self, key: RolloutKey, question: Question) -> Api:
         """The way to the registry. Credentials are read when it is opened, which is again after a failure.
 
         Raises:
@@ -282,7 +282,7 @@ class Registries:
             if self._secret is None:
                 raise Unanswered("this operator reads no Secrets for registries")
             try:
-                who = credentials_from(await self._secret(at.namespace, question.secret))
+                who = credentials_from(await self._secret(key.namespace, question.secret))
             except NotAsked as error:
                 raise Unanswered(str(error)) from error
         return self._connect(address, who)

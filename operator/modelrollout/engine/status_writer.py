@@ -59,12 +59,12 @@ class StatusWriter:
         self._see(view.key.ref, view.key.namespace, written)
         return written
 
-    def forget(self, at: RolloutKey) -> None:
-        self._written_at.pop(at, None)
+    def forget(self, key: RolloutKey) -> None:
+        self._written_at.pop(key, None)
 
-    def _due(self, at: RolloutKey) -> bool:
+    def _due(self, key: RolloutKey) -> bool:
         """Numbers alone are due when they have not been written for a while; the first wait starts now."""
-        return self._clock() - self._written_at.setdefault(at, self._clock()) >= CHECKPOINT
+        return self._clock() - self._written_at.setdefault(key, self._clock()) >= CHECKPOINT
 
 
 def dumped(status: Status) -> dict[str, Any]:

@@ -231,7 +231,7 @@ class Trial:
         """Fold both arms of the look into the evidence."""
         assert self.evidence is not None  # `fold` has asked
         look = counted.look
-        seen = counted.observations if self.stage.judged else self._untold(counted)
+        seen = counted.observations if self.stage.judged else self._unjudged(counted)
         self.evidence, self.verdict = self.evidence.fold(look, seen)
         if self.stage.name != GUARD:
             self.pasts = with_look(self.pasts, self.evidence.plan.metrics, seen)
@@ -277,7 +277,7 @@ class Trial:
             found[name] = f"{found[name]} {text}" if name in found else text
         return found
 
-    def _untold(self, counted: Counted) -> dict[str, Observation]:
+    def _unjudged(self, counted: Counted) -> dict[str, Observation]:
         """What is folded while nobody is sent to the canary: nothing of it, and a sentence why."""
         tried = counted.arrived.canary if counted.arrived is not None else 0.0
         message = "No user is sent to the canary at this step, so nothing is judged."

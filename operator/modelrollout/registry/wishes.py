@@ -50,7 +50,7 @@ class Wishes:
     accounts: tuple[Account, ...] = ()
 
 
-def wishes(at: RolloutKey, spec: Spec, status: Status) -> Wishes:
+def wishes(key: RolloutKey, spec: Spec, status: Status) -> Wishes:
     """What this rollout wishes of the registry that its spec names. Versions of another registry are left
     alone."""
     registry = spec.registry
@@ -61,7 +61,7 @@ def wishes(at: RolloutKey, spec: Spec, status: Status) -> Wishes:
         known = outcome.registered
         if known is not None and known.registry == address and (version := version_of(known.version)):
             newest[version] = outcome
-    told = tuple(_account(at, version, outcome, status) for version, outcome in newest.items())
+    told = tuple(_account(key, version, outcome, status) for version, outcome in newest.items())
     return Wishes(_name(registry.champion_alias, address, status), told)
 
 
@@ -73,8 +73,8 @@ def _name(alias: str, address: str, status: Status) -> Name | None:
     return Name(alias, version) if version is not None else None
 
 
-def _account(at: RolloutKey, version: Version, outcome: Outcome, status: Status) -> Account:
-    key = f"{GROUP}/{at.namespace}/{at.name}"
+def _account(key: RolloutKey, version: Version, outcome: Outcome, status: Status) -> Account:
+    prefix = f"{GROUP}/{key.namespace}/{key.name}"
     kept = outcome == status.history[-1] and status.canary is None
     evaluations = [each for each in status.evaluations if each.revision == outcome.revision]
     analysis = _wire(status.analysis) if kept and status.analysis is not None else None
@@ -87,7 +87,7 @@ def _account(at: RolloutKey, version: Version, outcome: Outcome, status: Status)
         **{f"evaluation.{each.name}": f"{each.verdict}: {each.message}" for each in evaluations},
     }
     record = {
-        "rollout": str(at),
+        "rollout": str(key),
         "version": version.uri,
         **_wire(outcome),
         "analysis": analysis,
@@ -95,9 +95,9 @@ def _account(at: RolloutKey, version: Version, outcome: Outcome, status: Status)
     }
     return Account(
         version=version,
-        seal=(f"{key}/at", outcome.at),
-        tags={f"{key}/{name}": value[:LONGEST_TAG] for name, value in tags.items()},
-        path=f"modelrollout/{at.namespace}.{at.name}/{outcome.revision}-{outcome.at.replace(':', '')}.json",
+        seal=(f"{prefix}/at", outcome.at),
+        tags={f"{prefix}/{name}": value[:LONGEST_TAG] for name, value in tags.items()},
+        path=f"modelrollout/{key.namespace}.{key.name}/{outcome.revision}-{outcome.at.replace(':', '')}.json",
         record=json.dumps(record, indent=2, ensure_ascii=False),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves, halves_of
-from modelrollout.analysis.counters.matchers import Arms, Untold, scope
+from modelrollout.analysis.counters.matchers import Arms, ArmsNotNamed, scope
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.counters.series import Place, Series
 from modelrollout.analysis.counters.targets import Target
@@ -59,7 +59,7 @@ async def _halved(
             continue
         try:
             wanted = scope(metric.recipe.by, arms)
-        except Untold:
+        except ArmsNotNamed:
             continue
         families = metric.recipe.families()
         series = await counters.alone(families, wanted, end, end - start + back) if families else ()

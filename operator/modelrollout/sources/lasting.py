@@ -9,7 +9,7 @@ from functools import partial
 
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
-from modelrollout.analysis.counters.matchers import Untold, scope
+from modelrollout.analysis.counters.matchers import ArmsNotNamed, scope
 from modelrollout.analysis.counters.observe import counted_arm, observe_arm
 from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place
@@ -31,7 +31,7 @@ async def lasting(counters: Counters, question: Question, until: float) -> dict[
     entry where no counters say so. Where several do, the longest. Raises ProviderError."""
     targets, found = await _targets(counters, question, until), dict[Moment, float]()
     for moment, recipe in question.durations:
-        with contextlib.suppress(Untold, AnswerTooLarge):
+        with contextlib.suppress(ArmsNotNamed, AnswerTooLarge):
             facts, window = await _facts(counters, question, recipe, targets, until)
             resolved = Resolved(_METRIC, recipe)
             work = partial(observe_arm, resolved, question.arms, "control", facts, window)
@@ -44,7 +44,7 @@ async def lasting(counters: Counters, question: Question, until: float) -> dict[
 async def rate(counters: Counters, question: Question, until: float) -> float | None:
     """Requests per second that the control got; None where nothing counts them. Raises ProviderError."""
     recipe, targets = question.arrivals, await _targets(counters, question, until)
-    with contextlib.suppress(Untold, AnswerTooLarge):
+    with contextlib.suppress(ArmsNotNamed, AnswerTooLarge):
         facts, window = await _facts(counters, question, recipe, targets, until)
         work = partial(counted_arm, recipe, question.arms, "control", facts, window, part="arrivals")
         found = await counters.compute(work)

@@ -18,7 +18,7 @@ from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
 from modelrollout.analysis.counters.halves import Halves
 from modelrollout.analysis.counters.load import Arrivals, arrivals, idle_pods
-from modelrollout.analysis.counters.matchers import Arms, By, Untold, matchers, scope
+from modelrollout.analysis.counters.matchers import Arms, ArmsNotNamed, By, matchers, scope
 from modelrollout.analysis.counters.observe import observe, scalar
 from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place, Series
@@ -260,7 +260,7 @@ class _Counting:
             series = await self._series(metric.recipe)
         except ProviderError as error:
             return _failed(error)
-        except Untold as reason:
+        except ArmsNotNamed as reason:
             return Observation(problem=Problem(ProblemKind.NOT_COMPARABLE, str(reason)))
         arms, targets, window = self.question.arms, self.targets, self.window
         return await self.counters.compute(
@@ -274,7 +274,7 @@ class _Counting:
             return frozenset()
         try:
             series = await self._series(recipe)
-        except (ProviderError, Untold):
+        except (ProviderError, ArmsNotNamed):
             return frozenset()
         targets = self.targets
         return await self.counters.compute(lambda: idle_pods(recipe, arms, Facts.of(series, targets), window))
@@ -283,7 +283,7 @@ class _Counting:
         recipe, arms, window = self.question.arrivals, self.question.arms, self.window
         try:
             series = await self._series(recipe)
-        except (ProviderError, Untold):
+        except (ProviderError, ArmsNotNamed):
             return None
         targets = self.targets
         return await self.counters.compute(

@@ -28,39 +28,39 @@ class Claims:
         self._of: dict[RolloutKey, Known] = {}
         self._at: dict[Place, set[RolloutKey]] = {}
 
-    def learn(self, at: RolloutKey, body: Mapping[str, Any]) -> set[RolloutKey]:
+    def learn(self, key: RolloutKey, body: Mapping[str, Any]) -> set[RolloutKey]:
         """Take in a rollout as it was seen; its targets are read once per generation.
 
         Returns the rollouts that may go on now, because it no longer claims what they do.
         """
         taken = (body.get("status") or {}).get("taken")
         version = (body["metadata"]["uid"], body["metadata"]["generation"], json.dumps(taken))
-        known = self._of.get(at)
+        known = self._of.get(key)
         if known is not None and known[0] == version:
             return set()
-        waiting = self.forget(at)
-        places = frozenset((at.namespace, target) for target in _targets(body))
-        self._of[at] = version, places
+        waiting = self.forget(key)
+        places = frozenset((key.namespace, target) for target in _targets(body))
+        self._of[key] = version, places
         for place in places:
-            self._at.setdefault(place, set()).add(at)
-        return waiting - self.rivals(at).keys()
+            self._at.setdefault(place, set()).add(key)
+        return waiting - self.rivals(key).keys()
 
-    def forget(self, at: RolloutKey) -> set[RolloutKey]:
+    def forget(self, key: RolloutKey) -> set[RolloutKey]:
         """Forget a rollout that is gone. Returns the rollouts that claim what it did."""
-        waiting = set(self.rivals(at))
-        _, places = self._of.pop(at, _NOTHING)
+        waiting = set(self.rivals(key))
+        _, places = self._of.pop(key, _NOTHING)
         for place in places:
-            self._at[place].discard(at)
+            self._at[place].discard(key)
             if not self._at[place]:
                 del self._at[place]
         return waiting
 
-    def rivals(self, at: RolloutKey) -> dict[RolloutKey, str]:
+    def rivals(self, key: RolloutKey) -> dict[RolloutKey, str]:
         """Other rollouts, and the first target that both claim."""
-        _, places = self._of.get(at, _NOTHING)
+        _, places = self._of.get(key, _NOTHING)
         found: dict[RolloutKey, str] = {}
         for place in sorted(places):
-            for other in self._at[place] - {at}:
+            for other in self._at[place] - {key}:
                 found.setdefault(other, place[1])
         return found
 

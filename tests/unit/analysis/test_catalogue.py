@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.analysis.counters.expression import Matcher, Unreadable, read
-from modelrollout.analysis.counters.matchers import Arms, By, Split, Untold, matchers, scope
+from modelrollout.analysis.counters.matchers import Arms, ArmsNotNamed, By, Split, matchers, scope
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Tolerance
 from modelrollout.analysis.packs import catalogue
 from modelrollout.analysis.packs.defaults import analysis_of
@@ -379,7 +379,7 @@ def test_proxies_tell_the_arms_apart_by_destination(by, split, label, canary, co
 
 
 def test_one_service_for_both_arms_tells_a_proxy_nothing():
-    with pytest.raises(Untold, match="a proxy's counters do not name the pod's revision"):
+    with pytest.raises(ArmsNotNamed, match="a proxy's counters do not name the pod's revision"):
         scope(By.ENVOY_CLUSTER, arms(Split.PODS))
 
 

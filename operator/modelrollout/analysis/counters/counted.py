@@ -28,7 +28,7 @@ def counted(
     idle: Collection[str] = (),
 ) -> Counted | Problem:
     """What one arm counted; `only` these pods (`namespace/name`) when given. The time and the restarts of
-    `idle` pods are left out. Raises Untold, TooLong."""
+    `idle` pods are left out. Raises ArmsNotNamed, TooLong."""
     gathered = gather(recipe, arms, side, facts, window, only=only)
     if isinstance(gathered, Problem):
         return gathered

@@ -56,7 +56,7 @@ def gather(
     *,
     only: Collection[str] | None = None,
 ) -> Gathered | Problem:
-    """`only`: pods (`namespace/name`) to take, all when None. Raises Untold."""
+    """`only`: pods (`namespace/name`) to take, all when None. Raises ArmsNotNamed."""
     wanted, families = matchers(recipe.by, arms, side), recipe.families()
 
     def mine(labels: Mapping[str, str], place: Place) -> bool:

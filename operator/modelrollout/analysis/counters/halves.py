@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
-from modelrollout.analysis.counters.matchers import Arms, Untold, matchers
+from modelrollout.analysis.counters.matchers import Arms, ArmsNotNamed, matchers
 from modelrollout.analysis.counters.observe import observe_arm
 from modelrollout.analysis.counters.recipe import Resolved
 from modelrollout.analysis.counters.series import Place
@@ -21,7 +21,7 @@ def halves_of(resolved: Resolved, arms: Arms, facts: Facts, windows: Sequence[Wi
     proxy counts, one proxy). Every other pod by name: the same halves whenever they are asked for."""
     try:
         wanted = matchers(resolved.recipe.by, arms, "control")
-    except Untold:
+    except ArmsNotNamed:
         return
     facts = replace(facts, series=tuple(s for s in facts.series if all(m.takes(s.labels) for m in wanted)))
     scraped = [t.labels for t in facts.scraped.values() if all(m.takes(t.labels) for m in wanted)]

@@ -56,7 +56,7 @@ class Arms:
         return self.accelerators[0 if side == "canary" else 1]
 
 
-class Untold(ValueError):
+class ArmsNotNamed(ValueError):
     """The arms cannot be told apart by these labels; the message says why."""
 
 
@@ -69,7 +69,7 @@ class Scope:
 
 
 def scope(by: By, arms: Arms) -> Scope:
-    """Raises Untold."""
+    """Raises ArmsNotNamed."""
     if by is By.REVISION:
         return Scope("rollout", frozenset({re.escape(arms.rollout)}))
     sides: tuple[Side, Side] = ("canary", "control")
@@ -78,7 +78,7 @@ def scope(by: By, arms: Arms) -> Scope:
 
 
 def matchers(by: By, arms: Arms, side: Side) -> tuple[Matcher, ...]:
-    """The matchers that `$arm` stands for. Raises Untold."""
+    """The matchers that `$arm` stands for. Raises ArmsNotNamed."""
     if by is By.REVISION:
         return (
             Matcher("namespace", "=", arms.namespace),
@@ -91,7 +91,7 @@ def matchers(by: By, arms: Arms, side: Side) -> tuple[Matcher, ...]:
 def _envoy(arms: Arms, side: Side) -> Matcher:
     role = arms.role(side)
     if arms.split is Split.PODS:
-        raise Untold(
+        raise ArmsNotNamed(
             f"The Service {arms.service} splits by pods, and a proxy's counters do not name the pod's "
             "revision: judge by vllm/ or http/ metrics, or name traffic.gateway or traffic.istio."
         )

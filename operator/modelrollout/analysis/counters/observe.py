@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from modelrollout.analysis.counters.counted import Counted, counted
 from modelrollout.analysis.counters.gather import Facts
 from modelrollout.analysis.counters.growth import Window
-from modelrollout.analysis.counters.matchers import Arms, Side, Untold
+from modelrollout.analysis.counters.matchers import Arms, ArmsNotNamed, Side
 from modelrollout.analysis.counters.patterns import TooLong
 from modelrollout.analysis.counters.recipe import PARTS, Recipe, Resolved
 from modelrollout.analysis.counters.vanished import vanished
@@ -73,7 +73,7 @@ def _count(
 ) -> Counted | Problem:
     try:
         return counted(recipe, arms, side, facts, window, only=only, idle=idle)
-    except Untold as reason:
+    except ArmsNotNamed as reason:
         return Problem(ProblemKind.NOT_COMPARABLE, str(reason))
     except TooLong as reason:
         return Problem(ProblemKind.INVALID, str(reason))
@@ -113,7 +113,7 @@ def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
 def counted_arm(
     recipe: Recipe, arms: Arms, side: Side, facts: Facts, window: Window, *, part: str
 ) -> float | None:
-    """The growth of one part for one arm; None when it is not there to be counted. Raises Untold."""
+    """The growth of one part for one arm; None when it is not there to be counted. Raises ArmsNotNamed."""
     try:
         count = counted(recipe, arms, side, facts, window)
         return None if isinstance(count, Problem) else count.amount(recipe.parts[part])
