@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+_NEW_KIND = "cannot find RESTMapping for"
+"""The plugin OwnerReferencesPermissionEnforcement says it of the owner for up to half a minute."""
+
 
 class ClusterError(Exception):
     """A request to the API server did not do what it was asked. The text is a sentence for people."""
@@ -50,6 +53,10 @@ def error_for(status: int, what: str, body: bytes) -> ClusterError:
         return Conflict(text)
     if status == 429 or status >= 500:
         return Unreachable(text)
+    if status == 403 and _NEW_KIND in message:
+        return Unreachable(
+            f"The API server does not know the kind yet that a CRD brought a moment ago ({what}): {message}"
+        )
     return Refused(text)
 
 
