@@ -287,8 +287,8 @@ async def test_longer_answers_are_not_slower_tokens(bed, url):
     per_token, length = (
         counted.observations[f"vllm/{name}"] for name in ("e2e-per-token", "tokens-per-request")
     )
-    assert per_token.canary.total / per_token.canary.n == pytest.approx(0.01)
-    assert per_token.control.total / per_token.control.n == pytest.approx(0.01)
+    assert per_token.canary.sum / per_token.canary.n == pytest.approx(0.01)
+    assert per_token.control.sum / per_token.control.n == pytest.approx(0.01)
     assert (length.canary, length.control) == (Sum(2000, 10), Sum(1000, 10))
 
 
@@ -352,7 +352,7 @@ async def test_a_lightly_loaded_canary_looks_expensive_and_its_load_says_why(bed
     counted = await count(asked, seen.look)
     cost = counted.observations["vllm/cost-per-1k-tokens"]
     assert (cost.canary.n, cost.control.n) == (500, 9500)
-    assert cost.canary.total / cost.canary.n > 10 * cost.control.total / cost.control.n
+    assert cost.canary.sum / cost.canary.n > 10 * cost.control.sum / cost.control.n
     assert (counted.arrived.canary, counted.arrived.control) == (5, 95)
     assert 1 / 19 < counted.arrived.load < 1 / 5  # as far as five requests show it
     assert not asked.metrics[0].metric.reverts

@@ -11,9 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from modelrollout.api.mistakes import Mistaken, meant
 from modelrollout.cli.records import records
 from modelrollout.evaluate.drift import Drift, drift
-from modelrollout.evaluate.mistakes import Mistaken, meant
 
 _LEAST = 10
 

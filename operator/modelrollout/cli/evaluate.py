@@ -15,10 +15,10 @@ from typing import Any
 
 import httpx
 
+from modelrollout.api.mistakes import Mistaken, readable
 from modelrollout.cli import evaluate_reports as reports
 from modelrollout.cli.evaluate_progress import ProgressBar, write_atomically
 from modelrollout.evaluate.elo import ratings
-from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import Policy, read
 from modelrollout.evaluate.redaction import Redaction

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelrollout.api.mistakes import Mistaken, readable
 from modelrollout.cli.outcome_log import rows
-from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.experiment import plan
 from modelrollout.experiment.plan import Experiment
 

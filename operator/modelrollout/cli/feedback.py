@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.cli.records import records
 from modelrollout.evaluate.feedback import exported
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.scorers.scoring import library
 from modelrollout.sources.quality.golden import Golden
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.cli.evaluate import open_golden, text_of
 from modelrollout.evaluate.findings import Findings
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.policy import read
 from modelrollout.evaluate.trial import Trial
 from modelrollout.sources.quality.endpoint import Unavailable

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from modelrollout.api.mistakes import Mistaken, readable
 from modelrollout.cli.records import parsed
-from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.sources.download import Undelivered, download
 
 Rows = Iterator[tuple[str, dict[str, Any]]]

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from kubernetes.aio.config import ConfigException
 
-from modelrollout.analysis.records.export import write
+from modelrollout.analysis.records.record import write
 from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.cli.reach import Absent, add_flags, reached
 from modelrollout.cli.recount import Recounted, Unrecorded, recount
@@ -46,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     except (Absent, Unreadable, Unrecorded, ProviderError, ClusterError) as error:
         print(f"modelrollout record: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(write(found.record), allow_nan=False))
+    print(write(found.record))
     print(_agreement(found), file=sys.stderr)
     return 1 if found.differences else 0
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from modelrollout.evaluate.mistakes import Mistaken, readable
+from modelrollout.api.mistakes import Mistaken, readable
 
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

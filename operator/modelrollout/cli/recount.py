@@ -15,12 +15,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.kinds.reading import Reading
 from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.analysis.records.look_log import Looked, Run
-from modelrollout.analysis.records.record import Record, StepStart
+from modelrollout.analysis.records.record import Record
 from modelrollout.analysis.records.replay import judged
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
@@ -68,7 +69,7 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
     finally:
         await source.close()
     looks = tuple(look for run in kept.looked.runs for look in run.looks())
-    record = Record(learned.evidence.plan, looks, rows, tuple(step_starts(kept.looked)), about=_about(kept))
+    record = Record(learned.evidence.plan, looks, rows, step_starts(kept.looked), about=_about(kept))
     return Recounted(record, tuple(_differences(judged(record), kept.evidence)))
 
 
@@ -136,15 +137,12 @@ def _about(trial: Trial) -> str:
     return f"{arms.namespace}/{arms.rollout}: canary {arms.canary}, control {arms.stable}, begun {began}"
 
 
-def step_starts(looked: Looked) -> Iterator[StepStart]:
-    """The steps as they began, each with its terms."""
+def step_starts(looked: Looked) -> dict[int, StepTerms]:
+    """The terms of the steps, by the look before which each began, counted from 1."""
     lengths = (sum(1 for _ in run.looks()) for run in looked.runs)
     firsts = itertools.accumulate(lengths, initial=1)
-    yield from (
-        StepStart(first, terms=run.begun)
-        for run, first in zip(looked.runs, firsts, strict=False)
-        if run.begun is not None
-    )
+    runs = zip(firsts, looked.runs, strict=False)
+    return {first: run.begun for first, run in runs if run.begun is not None}
 
 
 def _differences(counted: Evidence, kept: Evidence) -> Iterator[str]:

@@ -7,12 +7,11 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.records.record import Record, read
 from modelrollout.analysis.records.replay import as_json, replay
-from modelrollout.analysis.records.shapes import Malformed
+from modelrollout.api.mistakes import Mistaken, readable
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,9 +23,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object per look, one per line")
     options = parser.parse_args(argv)
     try:
-        record = read(_parsed(options.file))
-    except Malformed as error:
-        print(f"modelrollout replay: {options.file}: {error}", file=sys.stderr)
+        with readable(options.file):
+            text = sys.stdin.read() if options.file == "-" else Path(options.file).read_text(encoding="utf-8")
+        record = read(text, options.file)
+    except Mistaken as error:
+        print(f"modelrollout replay: {error}", file=sys.stderr)
         return 2
     verdict = None
     for verdict in replay(record):
@@ -34,16 +35,6 @@ def main(argv: Sequence[str]) -> int:
     if not options.json:
         print(_outcome(record, verdict))
     return 0
-
-
-def _parsed(file: str) -> Any:
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-        return json.loads(text)
-    except OSError as error:
-        raise Malformed(f"It cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise Malformed(f"It is no JSON: {error}.") from error
 
 
 def _line(verdict: Verdict) -> str:

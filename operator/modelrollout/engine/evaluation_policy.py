@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Mapping
 
 from modelrollout.api.evaluations import Evaluation
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.api.objects import CONFIG_MAP, named
 from modelrollout.cluster.port import Cluster
 from modelrollout.evaluate.claims import claims_of
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.policy import read
 from modelrollout.serving.evaluation import DatasetVolume
 

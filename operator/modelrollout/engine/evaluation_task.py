@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.cluster.port import Cluster
 from modelrollout.engine.evaluation_policy import dataset_of
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.rollout.model import RunEvaluation
 from modelrollout.serving.evaluation import JobSettings, Task, service_port
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.api.names import EVALUATION_LABEL, JOB_LABEL, RolloutKey
 from modelrollout.api.objects import JOB, POD, Object, labels_of, named
 from modelrollout.cluster.cache import Cache, See
@@ -25,7 +26,6 @@ from modelrollout.engine.evaluation_task import task_of
 from modelrollout.engine.job_end import Ended, condition, waiting, what_became
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.write import Writer
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.outcome import last_line
 from modelrollout.rollout.model import Gate, RunEvaluation
 from modelrollout.serving.evaluation import CONTAINER, JobSettings, evaluation_job

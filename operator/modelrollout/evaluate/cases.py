@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from modelrollout.evaluate.mistakes import Mistaken, sentences
+from modelrollout.api.mistakes import Mistaken, sentences
 from modelrollout.evaluate.wire import Written
 
 MOST_CASES = 50_000

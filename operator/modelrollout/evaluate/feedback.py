@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.cases import Case, build
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.personal_data import redacted
 
 _BAD_WORDS = {"down", "bad", "thumbs_down", "thumbs-down", "negative", "dislike"}

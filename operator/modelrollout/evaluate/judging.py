@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.cases import Case
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.scorer_specs import Judge, PairwiseJudge
 
 _LONGEST = 24_000

@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from modelrollout.api.mistakes import Mistaken, meant, sentences
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
 from modelrollout.evaluate.cases import Format
 from modelrollout.evaluate.measures import MEASURES
-from modelrollout.evaluate.mistakes import Mistaken, meant, sentences
 from modelrollout.evaluate.redaction import Redaction
 from modelrollout.evaluate.scorer_specs import AnyScorer, ScorerSpec
 from modelrollout.evaluate.wire import Written

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.personal_data import redacted
 from modelrollout.evaluate.scorer_specs import compiled
 from modelrollout.evaluate.wire import Written

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 import re2
 from pydantic import BeforeValidator, Field, SerializeAsAny, field_validator, model_validator
 
+from modelrollout.api.mistakes import meant
 from modelrollout.evaluate.amounts import Seconds
-from modelrollout.evaluate.mistakes import meant
 from modelrollout.evaluate.phrases import SETS
 from modelrollout.evaluate.wire import Written
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.api.names import ROLES, Role
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.experiment.assignment import arm_of
 from modelrollout.experiment.plan import Experiment
 

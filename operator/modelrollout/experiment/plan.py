@@ -17,8 +17,8 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from modelrollout.analysis.contest.shares import users_needed
+from modelrollout.api.mistakes import Mistaken, sentences
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
-from modelrollout.evaluate.mistakes import Mistaken, sentences
 from modelrollout.evaluate.wire import Written
 from modelrollout.experiment import anytime
 

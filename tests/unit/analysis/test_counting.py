@@ -225,7 +225,7 @@ def test_the_cost_of_tokens_is_in_accelerator_seconds():
     counters = arms(steady(100), steady(400), "vllm:generation_tokens_total")
     found = observed("vllm/cost-per-1k-tokens", counters, BOTH)
     assert found.canary == Sum(60_000, 600)
-    assert found.canary.total / found.canary.n == 100
+    assert found.canary.sum / found.canary.n == 100
 
 
 def test_tokens_weigh_as_one_per_request():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -65,7 +66,7 @@ def test_the_closest_point_of_the_null_and_the_factor(
     ],
 )
 def test_a_bad_canary_looks_by_look(ways: dict[str, bool], values: list[float], first: int) -> None:
-    verdicts = list(replay(read(ratio_file(of_hundred(BAD), of_hundred(QUIET), **ways))))
+    verdicts = list(replay(read(json.dumps(ratio_file(of_hundred(BAD), of_hundred(QUIET), **ways)))))
     evidence = [verdict.metrics["errors"].revert_e for verdict in verdicts]
     assert six_digits(evidence[look - 1] for look in (1, 2, 5, 10, 15, 20)) == six_digits(values)
     assert [verdict.revert_e for verdict in verdicts] == pytest.approx(evidence, rel=1e-12)
@@ -73,7 +74,9 @@ def test_a_bad_canary_looks_by_look(ways: dict[str, bool], values: list[float], 
 
 
 def test_an_equal_canary_looks_by_look() -> None:
-    verdicts = list(replay(read(ratio_file(of_hundred(QUIET), of_hundred(QUIET), cap=False, restart=False))))
+    verdicts = list(
+        replay(read(json.dumps(ratio_file(of_hundred(QUIET), of_hundred(QUIET), cap=False, restart=False))))
+    )
     evidence = [verdicts[look - 1].metrics["errors"].promote_e for look in (1, 5, 10, 20)]
     assert six_digits(evidence) == six_digits([1.23827, 1.66019, 2.33446, 6.30668])
 
@@ -95,7 +98,7 @@ def test_silent_looks_are_worth_nothing(
     canary = [(0, 0), (3, 100), (2, 100), (0, 0), (1, 50)]
     control = [(1, 100), (0, 0), (1, 100), (0, 0), (0, 50)]
     file = ratio_file(canary, control, tolerate=tolerate, prior=prior, cap=False, restart=False)
-    evidence = [verdict.metrics["errors"].revert_e for verdict in replay(read(file))]
+    evidence = [verdict.metrics["errors"].revert_e for verdict in replay(read(json.dumps(file)))]
     assert evidence == pytest.approx(values, rel=2e-6)
 
 
@@ -105,7 +108,7 @@ def test_silent_looks_are_worth_nothing(
 def test_counted_events(canary: int, control: int, value: float) -> None:
     look = {"canary": {"count": canary, "exposure": 0.1}, "control": {"count": control, "exposure": 0.9}}
     metric = {"name": "restarts", "kind": "counting", "tolerate": {"ratio": 1.5}, "phi": 1.0, "looks": [look]}
-    (verdict,) = replay(read({"metrics": [metric | {"cap": False, "restart": False}]}))
+    (verdict,) = replay(read(json.dumps({"metrics": [metric | {"cap": False, "restart": False}]})))
     assert verdict.metrics["restarts"].revert_e == pytest.approx(value, abs=5e-7)
 
 

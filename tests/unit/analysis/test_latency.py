@@ -19,8 +19,7 @@ from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Kind, Met
 from modelrollout.analysis.inputs.observation import Histogram, Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.latency import BASELINE_UNITS, edges_of
-from modelrollout.analysis.records.export import write
-from modelrollout.analysis.records.record import Record, read
+from modelrollout.analysis.records.record import Record, read, write
 from modelrollout.analysis.records.replay import judged
 from tests.unit.analysis.given import TTFT, judge, latency_histogram, look
 
@@ -163,7 +162,7 @@ def summed(draw: Callable[[random.Random], float], n: int, factor: float, seed: 
     """With the sum of the values, as a server counts it."""
     rng = random.Random(seed)
     values = [factor * draw(rng) for _ in range(n)]
-    return replace(drawn(draw, n, factor, seed), total=sum(values))
+    return replace(drawn(draw, n, factor, seed), sum=sum(values))
 
 
 def narrowly(factor: float, looks: int) -> list[dict[str, Observation]]:

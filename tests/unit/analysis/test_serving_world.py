@@ -70,7 +70,7 @@ def test_looks_count_through_the_operators_own_counting_what_the_pods_served() -
     assert sum(seen.canary.counts) == pytest.approx(120, rel=0.35)
     assert sum(seen.control.counts) == pytest.approx(120, rel=0.35)
     middle = sum(n * edge for n, edge in zip(seen.control.counts, TTFT, strict=False))
-    assert 0.3 * middle < (seen.control.total or 0.0) < middle  # below the upper edges of their buckets
+    assert 0.3 * middle < (seen.control.sum or 0.0) < middle  # below the upper edges of their buckets
 
 
 def test_what_is_subtracted_is_what_the_operators_own_counting_gives() -> None:
@@ -93,7 +93,7 @@ def test_what_is_subtracted_is_what_the_operators_own_counting_gives() -> None:
                 if isinstance(theirs, Histogram):
                     assert isinstance(ours, Histogram)
                     assert (ours.edges, ours.counts) == (theirs.edges, theirs.counts)
-                    assert ours.total == pytest.approx(theirs.total)
+                    assert ours.sum == pytest.approx(theirs.sum)
                 else:
                     assert ours == theirs
 

@@ -17,8 +17,7 @@ from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.packs.catalogue import resolve
 from modelrollout.analysis.packs.pack import packs
 from modelrollout.analysis.planning.settling import settled_after, settling, unknown
-from modelrollout.analysis.records.export import write
-from modelrollout.analysis.records.record import Record, read
+from modelrollout.analysis.records.record import Record, read, write
 from modelrollout.analysis.records.replay import judged
 from modelrollout.api import analysis as spec
 from tests.bench.fleet import FAMILIES, SUMS, Users

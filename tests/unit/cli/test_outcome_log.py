@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.cli.outcome_log import rows
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.experiment import outcomes
 from modelrollout.sources import download
 from tests.unit.experiment.given import experiment

@@ -171,7 +171,7 @@ def test_what_the_looks_give_again_after_a_restart_and_from_a_record_is_the_same
         assert trial.fold(Counted(look, row))
     assert trial.evidence.to_state() == lived.evidence.to_state()
     _, looks, observed = zip(*rows, strict=True)
-    record = Record(begun(stage_at(0, 0.0)).evidence.plan, looks, observed, tuple(step_starts(trial.looked)))
+    record = Record(begun(stage_at(0, 0.0)).evidence.plan, looks, observed, step_starts(trial.looked))
     assert judged(record).to_state()["metrics"] == lived.evidence.to_state()["metrics"]
 
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.cases import csv_rows, from_json, from_row, guessed
-from modelrollout.evaluate.mistakes import Mistaken
 
 
 def case(**fields):

@@ -9,9 +9,9 @@ from modelrollout.analysis.betting.distance import (
     ks_critical,
     population_stability,
 )
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.drift import distance, drift
 from modelrollout.evaluate.feedback import exported, is_bad
-from modelrollout.evaluate.mistakes import Mistaken
 
 
 def sample(count, shift=0.0, seed=1):

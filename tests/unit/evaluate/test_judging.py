@@ -2,11 +2,11 @@
 
 import pytest
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate import judging
 from modelrollout.evaluate.agreement import agreement
 from modelrollout.evaluate.cases import Case
 from modelrollout.evaluate.elo import ratings
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.policy import read
 
 

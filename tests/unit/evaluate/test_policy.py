@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.policy import read
 
 GOOD = """

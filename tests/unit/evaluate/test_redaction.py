@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.cases import from_json
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.policy import Dataset, read
 from modelrollout.evaluate.redaction import Redaction
 from modelrollout.sources.quality.golden import Golden

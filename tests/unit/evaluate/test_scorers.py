@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.personal_data import redacted
 from modelrollout.evaluate.policy import read
 from modelrollout.evaluate.scorers import registry

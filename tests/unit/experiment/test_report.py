@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.experiment import markdown, outcomes, picture
 from modelrollout.experiment.report import Result, lift
 from tests.unit.experiment.given import experiment, log, reported, users

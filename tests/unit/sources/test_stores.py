@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from modelrollout.evaluate.mistakes import Mistaken
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.policy import read
 from modelrollout.sources.quality.stores import Keys, NotKept, keep, signed
 

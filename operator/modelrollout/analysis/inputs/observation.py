@@ -65,8 +65,8 @@ class Histogram:
 
     edges: tuple[float, ...]
     counts: tuple[float, ...]
-    total: float | None = None
-    """The sum of all values, where it was counted as well."""
+    sum: float | None = None
+    """Of all values, where it was counted as well."""
 
     def fault(self) -> str | None:
         if not _are_edges(self.edges):
@@ -76,7 +76,7 @@ class Histogram:
             return f"{wanted - 1} bucket edges need {wanted} counts, there are {found}."
         if not _is_count(*self.counts):
             return "The bucket counts must be finite and at least 0."
-        if self.total is not None and not math.isfinite(self.total):
+        if self.sum is not None and not math.isfinite(self.sum):
             return "The sum of the values must be finite."
         return None
 
@@ -98,15 +98,15 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """The sum of `n` values: of bounded scores (kind `mean`), or of anything (kind `scalar`: total/n)."""
+    """The sum of `n` values: of bounded scores (kind `mean`), or of anything (kind `scalar`: sum/n)."""
 
-    total: float
+    sum: float
     n: float
 
     def fault(self) -> str | None:
-        if not math.isfinite(self.total) or not _is_count(self.n):
+        if not math.isfinite(self.sum) or not _is_count(self.n):
             return (
-                f"A sum of {self.total:g} over {self.n:g} values: both must be finite, the number at least 0."
+                f"A sum of {self.sum:g} over {self.n:g} values: both must be finite, the number at least 0."
             )
         return None
 

@@ -36,9 +36,9 @@ class Plan:
             raise ValueError(f"Metric names must differ; given were {', '.join(names)}.")
         for what, risk in (("falseRevertRisk", self.false_revert_risk), ("missRisk", self.miss_risk)):
             if not (math.isfinite(risk) and 0 < risk < 0.5):
-                raise ValueError(f"{what} is {risk:g}; it must lie between 0 and 0.5.")
+                raise ValueError(f"Its {what} is {risk:g}; it must lie between 0 and 0.5.")
         if self.planned_looks is not None and self.planned_looks < 1:
-            raise ValueError(f"plannedLooks is {self.planned_looks}; it must be at least 1.")
+            raise ValueError(f"Its plannedLooks is {self.planned_looks}; it must be at least 1.")
 
     @cached_property
     def critical(self) -> tuple[str, ...]:

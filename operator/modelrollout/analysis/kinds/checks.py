@@ -89,7 +89,7 @@ def _within(arm: Arm, low: float, high: float) -> bool:
         return all(low <= value <= high for value, count in zip(arm.values, arm.counts, strict=True) if count)
     if isinstance(arm, Sum):
         slack = 1e-9 * max(abs(low), abs(high)) * arm.n
-        return low * arm.n - slack <= arm.total <= high * arm.n + slack
+        return low * arm.n - slack <= arm.sum <= high * arm.n + slack
     return True
 
 
@@ -121,7 +121,7 @@ def _units(metric: Metric, arm: Arm) -> tuple[float, float, tuple[tuple[float, f
         levels = tuple(zip(badness, arm.counts, strict=True))
         return sum(arm.counts), sum(score * count for score, count in levels), levels
     if isinstance(arm, Sum):
-        x = min(max((arm.total - low * arm.n) / (high - low), 0.0), arm.n)
+        x = min(max((arm.sum - low * arm.n) / (high - low), 0.0), arm.n)
         return arm.n, arm.n - x if complement else x, ()
     raise TypeError(f"{type(arm).__name__} has no units; check() comes first.")
 
@@ -140,7 +140,7 @@ def value(arm: Arm | None) -> float | None:
     if isinstance(arm, Scalar):
         return arm.value
     if isinstance(arm, Sum):
-        return arm.total / arm.n if arm.n > 0 else None
+        return arm.sum / arm.n if arm.n > 0 else None
     raise TypeError(f"{type(arm).__name__} is no scalar; check() comes first.")
 
 

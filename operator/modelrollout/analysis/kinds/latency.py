@@ -246,9 +246,9 @@ class LatencyTest:
         self, slow: Histogram, base: Histogram, blames: bool
     ) -> tuple[Series, Series, tuple[float, float]]:
         n1, n0 = sum(slow.counts), sum(base.counts)
-        if self.coarse is None or slow.total is None or base.total is None or not (n1 and n0):
+        if self.coarse is None or slow.sum is None or base.sum is None or not (n1 and n0):
             return self.excess, self.harm, self.means
-        y1, y0, ratio = slow.total / n1, base.total / n0, self.metric.tolerance.ratio
+        y1, y0, ratio = slow.sum / n1, base.sum / n0, self.metric.tolerance.ratio
         excess = self.excess.add(y1 - ratio * y0)
         harm = self.harm.add(y1 - (1 + _PLAINLY * (ratio - 1)) * y0) if blames else self.harm
         return excess, harm, (self.means[0] + y1, self.means[1] + y0)

@@ -1,6 +1,6 @@
 """A rollout's evidence as a file: what was judged and every look, enough to judge it again.
 
-The operator exports it (see `export`) and `modelrollout replay` reads it. JSON:
+`modelrollout record` writes it and `modelrollout replay` reads it. JSON:
 
     {"falseRevertRisk": 0.01, "missRisk": 0.05, "plannedLooks": 20,
      "metrics": [{"name": "errors", "kind": "ratio", "tolerate": {"ratio": 1.0, "absolute": 0.005},
@@ -10,11 +10,10 @@ The operator exports it (see `export`) and `modelrollout replay` reads it. JSON:
 Optional at the top: `about` (a line for people), `interval` (seconds per look, 30) or `times` ([[start, end],
 ...], unix seconds), and `steps` ([{"look": 21, "margin": 2, "carry": true, "alike": true},
 ...]): a step begins before that look, with the terms of `ladder.StepTerms`; promotion evidence begins anew
-unless it is carried. Optional per metric: direction, critical, consequence, catastrophic, cap, restart,
-feelsLoad, bounds, unit, baseline, decidingEdges and margins (histogram); `settle`, the seconds after each
-change of the split that are not judged; `phi`, a design effect to judge with as it is, or `phiHistory` (with
-phiShort, phiExposure and edgeNoise), one learned before the rollout that its own looks may raise. What is
-absent has the operator's default.
+unless it is carried. Optional per metric: what `Metric` has, in camelCase, where its `tolerance` is named
+`tolerate`, its `edges` `decidingEdges` and its `load` `feelsLoad`; `phi` is a design effect to judge with as
+it is, `phiHistory` one that was learned before the rollout and that its own looks may raise. What is absent
+has the operator's default.
 
 An arm of a look is, by kind:
 
@@ -33,21 +32,24 @@ A look that could not be used is {"problem": {"kind": "NoData", "message": "..."
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any
 
-from modelrollout.analysis.betting.ladder import WHOLE, StepTerms
-from modelrollout.analysis.inputs.metric import (
-    Consequence,
-    Direction,
-    EdgeMargin,
-    Kind,
-    Metric,
-    Prior,
-    Tolerance,
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PositiveFloat,
+    Tag,
+    ValidationError,
+    model_validator,
 )
+from pydantic.alias_generators import to_camel
+
+from modelrollout.analysis.betting.ladder import StepTerms
+from modelrollout.analysis.inputs.metric import Consequence, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import (
-    Arm,
     Events,
     Histogram,
     Levels,
@@ -61,17 +63,7 @@ from modelrollout.analysis.inputs.observation import (
 )
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
-from modelrollout.analysis.records.shapes import Malformed, Shape
-
-DEFAULT_INTERVAL = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class StepStart:
-    """A step begins before this look, counted from 1."""
-
-    look: int
-    terms: StepTerms = WHOLE
+from modelrollout.api.mistakes import Mistaken, sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,182 +72,189 @@ class Record:
     looks: tuple[Look, ...]
     observations: tuple[Mapping[str, Observation], ...]
     """Per look."""
-    steps: tuple[StepStart, ...] = ()
+    steps: Mapping[int, StepTerms] = field(default_factory=dict)
+    """The terms of the steps, each by the look before which it begins, counted from 1."""
     about: str = ""
     """Which rollout, for people."""
 
 
-def read(data: Any) -> Record:
-    """The record in parsed JSON. Raises Malformed, with the place and what was expected there, when it is not
-    one."""
-    top = Shape(data, "the file")
-    metrics, columns = [], []
-    for shape in top.shapes("metrics"):
-        metric = _metric(shape)
-        metrics.append(metric)
-        columns.append([_observation(metric, look) for look in shape.shapes("looks")])
-        shape.done()
-    lengths = {metric.name: len(column) for metric, column in zip(metrics, columns, strict=True)}
-    if len(set(lengths.values())) > 1:
-        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise Malformed(f"Every metric needs the same number of looks; there are: {listed}.")
-    plan, about = _plan(top, tuple(metrics)), top.text("about", "")
-    count = len(columns[0]) if columns else 0
-    looks, steps = _times(top, count), tuple(_step(shape, count) for shape in top.shapes("steps", ()))
-    top.done()
-    names = [metric.name for metric in metrics]
-    observations = tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-    return Record(plan, looks, observations, steps, about)
-
-
-def _plan(top: Shape, metrics: tuple[Metric, ...]) -> Plan:
-    planned = top.whole("plannedLooks", None)
-    risks = (top.number("falseRevertRisk", 0.01), top.number("missRisk", 0.05))
+def read(text: str, name: str = "the record") -> Record:
+    """The record in a JSON text. Raises Mistaken with one sentence per mistake, each with its place in the
+    file of this name."""
     try:
-        return Plan(metrics, *risks, planned_looks=planned)
-    except ValueError as error:
-        raise Malformed(str(error)) from error
+        file = _File.model_validate_json(text)
+    except ValidationError as error:
+        raise Mistaken([f"{name}: {text}" for text in sentences(error, _FIELDS)]) from error
+    times = file.times or tuple((i * file.interval, (i + 1) * file.interval) for i in range(file.length))
+    columns = {metric.name: metric.looks for metric in file.metrics}
+    return Record(
+        plan=file.plan(),
+        looks=tuple(Look(start, end) for start, end in times),
+        observations=tuple({name: looks[i] for name, looks in columns.items()} for i in range(file.length)),
+        steps={step.look: StepTerms(step.margin, step.carry, step.alike) for step in file.steps},
+        about=file.about,
+    )
 
 
-def _metric(shape: Shape) -> Metric:
-    name = shape.text("name")
-    shape.place = f'metric "{name}"'
-    kind = Kind(shape.choice("kind", [kind.value for kind in Kind]))
-    tolerate = shape.shape("tolerate", None)
-    tolerance = Tolerance()
-    if tolerate is not None:
-        tolerance = Tolerance(tolerate.number("ratio", 1.0), tolerate.number("absolute", 0.0))
-        tolerate.done()
-    direction = shape.choice("direction", [d.value for d in Direction], None)
-    consequence = shape.choice("consequence", [c.value for c in Consequence], None)
-    learned = _learned(shape)
-    try:
-        return Metric(
-            name=name,
-            kind=kind,
-            tolerance=tolerance,
-            direction=Direction(direction) if direction else Direction.INCREASE_IS_BAD,
-            weight=shape.number("weight", 1.0),
-            critical=shape.flag("critical", None),
-            consequence=Consequence(consequence) if consequence else None,
-            catastrophic=shape.number("catastrophic", None),
-            cap=shape.flag("cap", True),
-            restart=shape.flag("restart", True),
-            load=shape.flag("feelsLoad", None),
-            settle=shape.number("settle", 0.0),
-            bounds=_bounds(shape),
-            unit=shape.text("unit", ""),
-            **learned,
-        )
-    except Malformed:
-        raise
-    except ValueError as error:
-        raise Malformed(str(error)) from error
+def write(record: Record) -> str:
+    """The record as a JSON text that `read` reads."""
+    plan = record.plan
+    file = _File(
+        about=record.about,
+        false_revert_risk=plan.false_revert_risk,
+        miss_risk=plan.miss_risk,
+        planned_looks=plan.planned_looks,
+        times=tuple((look.start, look.end) for look in record.looks),
+        steps=tuple(
+            _Step(terms.margin, terms.carry, terms.alike, look=look) for look, terms in record.steps.items()
+        ),
+        metrics=tuple(
+            _Measured.of(metric, [row.get(metric.name) for row in record.observations])
+            for metric in plan.metrics
+        ),
+    )
+    return file.model_dump_json(by_alias=True, exclude_none=True)
 
 
-def _learned(shape: Shape) -> dict[str, Any]:
-    """What was known before the first look."""
-    prior, baseline = shape.shape("prior", None), shape.shape("baseline", None)
-    fixed, history = shape.number("phi", None), shape.number("phiHistory", None)
-    learned: dict[str, Any] = {
-        "phi": fixed if fixed is not None else history,
-        "watch_noise": fixed is None,
-        "phi_short": shape.number("phiShort", None),
-        "phi_exposure": shape.number("phiExposure", None),
-        "edge_noise": tuple(shape.numbers("edgeNoise", ())),
-        "edges": tuple(shape.numbers("decidingEdges", ())),
-        "margins": tuple(_edge_margin(margin) for margin in shape.shapes("margins", ())),
-    }
-    if prior is not None:
-        learned["prior"] = Prior(prior.number("rate"), prior.number("weight", 200.0))
-        prior.done()
-    if baseline is not None:
-        learned["baseline"] = _arm(Kind.HISTOGRAM, baseline)
-    return learned
+_RECOGNISED_BY = {
+    "bad": "Ratio",
+    "exposure": "Events",
+    "edges": "Histogram",
+    "values": "Levels",
+    "n": "Sum",
+    "value": "Scalar",
+}
 
 
-def _edge_margin(shape: Shape) -> EdgeMargin:
-    numbers = (shape.number("edge"), shape.number("ratio", 1.0), shape.number("absolute"))
-    margin = EdgeMargin(*numbers, shape.number("exceedance", 0.0))
-    shape.done()
-    return margin
+def _kind_of_arm(arm: Any) -> str | None:
+    if isinstance(arm, Mapping):
+        return next((kind for name, kind in _RECOGNISED_BY.items() if name in arm), None)
+    return type(arm).__name__
 
 
-def _bounds(shape: Shape) -> tuple[float, float]:
-    bounds: tuple[float, ...] = shape.numbers("bounds", (0.0, 1.0))
-    if len(bounds) != 2:
-        raise Malformed(
-            f"{shape.place}: bounds has {len(bounds)} numbers; the least and the greatest score are two."
-        )
-    return bounds[0], bounds[1]
+_Arm = Annotated[
+    Annotated[Ratio, Tag("Ratio")]
+    | Annotated[Events, Tag("Events")]
+    | Annotated[Histogram, Tag("Histogram")]
+    | Annotated[Levels, Tag("Levels")]
+    | Annotated[Sum, Tag("Sum")]
+    | Annotated[Scalar, Tag("Scalar")],
+    Discriminator(
+        _kind_of_arm,
+        custom_error_type="arm",
+        custom_error_message=f"An arm has one of the fields {', '.join(_RECOGNISED_BY)}",
+    ),
+]
 
 
-def _observation(metric: Metric, shape: Shape) -> Observation:
-    if "problem" in shape:
-        problem = shape.shape("problem")
-        kind = ProblemKind(problem.choice("kind", [k.value for k in ProblemKind]))
-        found = Problem(kind, problem.text("message", ""))
-        problem.done()
-        shape.done()
-        return Observation(problem=found)
-    canary = _arm(metric.kind, shape.shape("canary"))
-    alone = metric.kind in (Kind.RATIO, Kind.MEAN) and metric.tolerance.ratio == 0
-    control = shape.shape("control", None) if alone else shape.shape("control")
-    other = _arm(metric.kind, control) if control is not None else None
-    load, begun = shape.number("load", None), shape.number("begun", None)
-    observation = Observation(canary, other, load=load, begun=begun)
-    refused = checks.check(metric, observation)
-    if isinstance(refused, Problem) and refused.kind is ProblemKind.INVALID:
-        raise Malformed(f'metric "{metric.name}", {shape.place.rpartition(": ")[2]}: {refused.message}')
-    shape.done()
-    return observation
+@dataclass(frozen=True, slots=True)
+class _Look(Observation):
+    canary: _Arm | None = None
+    control: _Arm | None = None
 
 
-def _arm(kind: Kind, shape: Shape) -> Arm:
-    arm: Arm
-    if kind is Kind.RATIO:
-        arm = Ratio(shape.number("bad"), shape.number("total"))
-    elif kind is Kind.COUNTING:
-        arm = Events(shape.number("count"), shape.number("exposure"))
-    elif kind in (Kind.HISTOGRAM, Kind.DRIFT):
-        arm = Histogram(shape.numbers("edges"), shape.numbers("counts"), shape.number("sum", None))
-    elif "n" in shape:
-        arm = Sum(shape.number("sum"), shape.number("n"))
-    elif kind is Kind.MEAN:
-        arm = Levels(shape.numbers("values"), shape.numbers("counts"))
-    else:
-        arm = Scalar(shape.number("value"))
-    shape.done()
-    if fault := arm.fault():
-        raise Malformed(f"{shape.place}: {fault}")
-    return arm
+@dataclass(frozen=True, slots=True)
+class _Step(StepTerms):
+    look: int = field(kw_only=True)
 
 
-def _times(top: Shape, count: int) -> tuple[Look, ...]:
-    interval = top.number("interval", DEFAULT_INTERVAL)
-    times = top.pairs("times", None)
-    if times is None:
-        if interval <= 0:
-            raise Malformed(f"interval is {interval:g}; a look lasts more than 0 seconds.")
-        return tuple(Look(i * interval, (i + 1) * interval) for i in range(count))
-    if len(times) != count:
-        raise Malformed(f"There are {len(times)} times for {count} looks; every look needs one.")
-    for i, (start, end) in enumerate(times):
-        if start >= end or (i > 0 and start < times[i - 1][1]):
-            raise Malformed(
-                f"times[{i}] is {start:g} to {end:g}; looks follow one another and end after they start."
-            )
-    return tuple(Look(start, end) for start, end in times)
+@dataclass(frozen=True, slots=True)
+class _Measured(Metric):
+    """A metric and what each look saw of it."""
+
+    tolerance: Annotated[Tolerance, Field(alias="tolerate")] = field(default_factory=Tolerance)
+    edges: Annotated[tuple[float, ...], Field(alias="decidingEdges")] = ()
+    load: Annotated[bool | None, Field(alias="feelsLoad")] = None
+    watch_noise: Annotated[bool, Field(exclude=True)] = field(default=True, init=False)
+    """In a file, `phi_history` stands for it."""
+    phi_history: float | None = None
+    looks: tuple[_Look, ...] = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        Metric.__post_init__(self)
+        if self.baseline is not None and (fault := self.baseline.fault()):
+            raise ValueError(f'Metric "{self.name}": its baseline is refused. {fault}')
+        for number, look in enumerate(self.looks):
+            found = checks.check(self, look)
+            if isinstance(found, Problem) and look.problem is None and found.kind in _REFUSED:
+                raise ValueError(f'Metric "{self.name}", looks[{number}]: {found.message}')
+
+    @classmethod
+    def of(cls, metric: Metric, column: list[Observation | None]) -> _Measured:
+        """The metric with every default filled in."""
+        values = {each.name: getattr(metric, each.name) for each in fields(Metric)}
+        noise = "phi_history" if values.pop("watch_noise") else "phi"
+        values |= {
+            "critical": metric.is_critical,
+            "consequence": Consequence.REVERT if metric.reverts else Consequence.HOLD,
+            "load": metric.feels_load,
+            "phi": None,
+            noise: metric.phi,
+        }
+        return cls(**values, looks=tuple(_usable(metric, seen) for seen in column))
+
+    def metric(self) -> Metric:
+        values = {each.name: getattr(self, each.name) for each in fields(Metric)}
+        phi = self.phi_history if self.phi is None else self.phi
+        return Metric(**values | {"phi": phi, "watch_noise": self.phi is None})
 
 
-def _terms(shape: Shape) -> StepTerms:
-    return StepTerms(shape.number("margin", 1.0), shape.flag("carry", False), shape.flag("alike", True))
+_REFUSED = (ProblemKind.INVALID, ProblemKind.NO_DATA)
 
 
-def _step(shape: Shape, count: int) -> StepStart:
-    look = shape.whole("look")
-    if not 1 <= look <= max(count, 1):
-        raise Malformed(f"{shape.place}: look is {look}; looks are counted from 1 to {count}.")
-    step = StepStart(look, _terms(shape))
-    shape.done()
-    return step
+def _usable(metric: Metric, seen: Observation | None) -> _Look:
+    """The look, or why it cannot be used: a file holds no counts that would be refused."""
+    checked = checks.check(metric, seen)
+    if seen is None or isinstance(checked, Problem):
+        return _Look(problem=checked if isinstance(checked, Problem) else None)
+    canary, control = checked
+    return _Look(canary, control, load=seen.load, begun=seen.begun, silent=seen.silent)
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
+    about: str = ""
+    false_revert_risk: float = 0.01
+    miss_risk: float = 0.05
+    planned_looks: int | None = None
+    interval: PositiveFloat = 30.0
+    times: tuple[tuple[float, float], ...] | None = None
+    steps: tuple[_Step, ...] = ()
+    metrics: tuple[_Measured, ...]
+
+    @property
+    def length(self) -> int:
+        return len(self.metrics[0].looks)
+
+    def plan(self) -> Plan:
+        metrics = tuple(measured.metric() for measured in self.metrics)
+        return Plan(metrics, self.false_revert_risk, self.miss_risk, planned_looks=self.planned_looks)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> _File:
+        self.plan()
+        lengths = [len(metric.looks) for metric in self.metrics]
+        if len(set(lengths)) > 1:
+            listed = ", ".join(f"{metric.name} {len(metric.looks)}" for metric in self.metrics)
+            raise ValueError(f"Every metric needs the same number of looks; there are: {listed}.")
+        for step in self.steps:
+            if not 1 <= step.look <= max(self.length, 1):
+                raise ValueError(f"A step's look is {step.look}; looks are counted from 1 to {self.length}.")
+        if self.times is not None:
+            self._check_times(self.times)
+        return self
+
+    def _check_times(self, times: tuple[tuple[float, float], ...]) -> None:
+        if len(times) != self.length:
+            raise ValueError(f"There are {len(times)} times for {self.length} looks; every look needs one.")
+        ends = (float("-inf"), *(end for _, end in times))
+        for i, (start, end) in enumerate(times):
+            if start >= end or start < ends[i]:
+                raise ValueError(
+                    f"The look times[{i}] is {start:g} to {end:g}; looks follow one another and end later."
+                )
+
+
+_FIELDS = {to_camel(each.name) for kind in (_Measured, _Look) for each in fields(kind)}

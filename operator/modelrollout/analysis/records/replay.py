@@ -23,11 +23,10 @@ def judged(record: Record) -> Evidence:
 
 def _folded(record: Record) -> Iterator[tuple[Evidence, Verdict]]:
     evidence = Evidence.fresh(record.plan)
-    begins = {step.look: step for step in record.steps}
     pairs = zip(record.looks, record.observations, strict=True)
     for number, (look, observations) in enumerate(pairs, start=1):
-        if (step := begins.get(number)) is not None:
-            evidence = evidence.restart_promotion(step.terms)
+        if number in record.steps:
+            evidence = evidence.restart_promotion(record.steps[number])
         evidence, verdict = evidence.fold(look, observations)
         yield evidence, verdict
 

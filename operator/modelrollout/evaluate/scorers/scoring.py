@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
-from modelrollout.evaluate.mistakes import Mistaken
 
 Scorer = Callable[[Case, Answer], float | None]
 

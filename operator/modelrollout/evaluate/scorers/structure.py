@@ -6,10 +6,10 @@ import json
 import re
 from typing import Any
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate import scorer_specs as specs
 from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.scorers.scoring import Scorer, library
 
 _FENCED = re.compile(r"^\s*```[a-zA-Z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)

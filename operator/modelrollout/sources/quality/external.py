@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
+from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.answers import Answer
 from modelrollout.evaluate.cases import Case
-from modelrollout.evaluate.mistakes import Mistaken
 from modelrollout.evaluate.scorer_specs import Http, Python
 from modelrollout.sources.quality.endpoint import headers
 

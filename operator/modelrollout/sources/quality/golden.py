@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelrollout.api.mistakes import Mistaken, readable
 from modelrollout.evaluate.cases import (
     MOST_CASES,
     Case,
@@ -18,7 +19,6 @@ from modelrollout.evaluate.cases import (
     from_row,
     guessed,
 )
-from modelrollout.evaluate.mistakes import Mistaken, readable
 from modelrollout.evaluate.policy import Dataset
 
 _MOST_MISTAKES = 20

@@ -73,9 +73,11 @@ def _sentence(found: Any, known: Sequence[str]) -> str:
     kind, given = found["type"], found.get("input")
     if kind == "missing":
         return "This field is missing."
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         name = str(found["loc"][-1])
         return f'There is no field "{name}"{meant(name, known) or "."}'
+    if kind == "json_invalid":
+        return f"It is no JSON: {found['ctx']['error']}."
     if kind == "value_error":
         text = str(found["ctx"]["error"])
         text = text[0].upper() + text[1:]
@@ -92,6 +94,7 @@ _EXPECTED = {
     "tuple_type": "a list",
     "dict_type": "a mapping of names to values",
     "model_type": "a mapping of names to values",
+    "dataclass_type": "a mapping of names to values",
     "model_attributes_type": "a mapping of names to values",
     "int_type": "a whole number",
     "float_type": "a number",
