@@ -8,19 +8,26 @@ import random
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 
 import httpx
 import pytest
 
+from modelrollout.evaluate.report_stores import MlflowStore
+from modelrollout.evaluate.reports import document
+from modelrollout.evaluate.reports.bundle import bundle
 from modelrollout.registry.address import Alias, Version, question_of
 from modelrollout.registry.wishes import Account, Name, Wishes
 from modelrollout.serving.downloads import SOURCE
+from modelrollout.sources.quality.not_kept import NotKept
+from modelrollout.sources.quality.stores import keep
 from modelrollout.sources.registry.api import Api, NotThere, Unanswered
 from modelrollout.sources.registry.lookup import Found, look_up
 from modelrollout.sources.registry.mlflow import Mlflow
 from modelrollout.sources.registry.teller import Teller
 from tests.bed.mlflow import MlflowServer
 from tests.shared.memory_registry import MemoryRegistry
+from tests.unit.evaluate.test_reports import report
 from tests.unit.registry.test_address import spec
 
 
@@ -244,3 +251,47 @@ def test_weights_that_no_server_could_load_are_a_sentence(server, tmp_path, file
     done = download(server, path or registered(server, **files)[1], tmp_path)
     assert done.returncode == 1
     assert re.search(sentence, done.stderr)
+
+
+# ── reports of evaluations ──────────────────────────────────────────────────────────────────────
+
+
+async def kept(server, experiment="chat quality"):
+    """What the server has of a run that was stored there."""
+    found = report(right=0.5)
+    files = {"report.json": document.render(found).encode(), "results.jsonl.gz": bytes(range(256))}
+    store = MlflowStore(mlflow=f"mlflow://{experiment}", address=server.address)
+    place = await keep(store, bundle(found, "quality-1", files), datetime(2026, 11, 28, tzinfo=UTC))
+    assert place.startswith(f"{server.address}/#/experiments/")
+    answer = server.http.get("/mlflow/runs/get", params={"run_id": place.rpartition("/")[2]})
+    return files, answer.raise_for_status().json()["run"]
+
+
+async def test_a_report_is_a_run_with_its_gates_its_verdict_and_its_files(server):
+    files, run = await kept(server)
+    metrics = {each["key"]: each["value"] for each in run["data"]["metrics"]}
+    assert metrics["correct/candidate"] == 0.5
+    assert metrics["total"] == 100
+    tags = {each["key"]: each["value"] for each in run["data"]["tags"]}
+    assert tags["modelrollout.io/verdict"] == "Fail"
+    assert tags["mlflow.note.content"].startswith("Fail: The candidate is worse on correct")
+    info = run["info"]
+    assert (info["run_name"], info["status"]) == ("quality-1", "FINISHED")
+    for name, body in files.items():
+        assert server.kept(info["artifact_uri"], name) == body
+    assert (await kept(server))[1]["info"]["experiment_id"] == info["experiment_id"]
+
+
+async def test_an_experiment_that_takes_no_run_and_files_that_the_server_does_not_take_are_sentences(server):
+    number = server.http.post("/mlflow/experiments/create", json={"name": "gone"}).json()["experiment_id"]
+    server.http.post("/mlflow/experiments/delete", json={"experiment_id": number}).raise_for_status()
+    with pytest.raises(NotKept, match=r"answered 400 to the report: .*must be in the 'active' state"):
+        await kept(server, "gone")
+    elsewhere = {"name": "elsewhere", "artifact_location": "s3://bucket/runs"}
+    number = server.http.post("/mlflow/experiments/create", json=elsewhere).json()["experiment_id"]
+    with pytest.raises(
+        NotKept, match=r"has the numbers and not the files: these belong to s3://bucket/runs/"
+    ):
+        await kept(server, "elsewhere")
+    found = server.http.post("/mlflow/runs/search", json={"experiment_ids": [number]}).json()["runs"]
+    assert [run["info"]["status"] for run in found] == ["FAILED"]

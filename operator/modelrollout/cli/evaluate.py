@@ -120,12 +120,13 @@ async def _run(prepared: _Prepared, files: ExitStack, closing: AsyncExitStack) -
     closing.push_async_callback(scoring.close)
     arms, versions = await _arms(prepared, closing)
     file = Path(options.results or f".modelrollout/{prepared.path.stem}.results.jsonl")
+    names = {"candidate": options.candidate_name, "baseline": options.baseline_name}
     header = {
         "policy": policy.digest,
         "dataset": golden.digest,
         "cases": len(golden),
         "versions": versions,
-        "names": {"candidate": options.candidate_name, "baseline": options.baseline_name},
+        "names": names,
     }
     results = Results(file, header, len(golden))
     files.callback(results.close)
@@ -148,6 +149,7 @@ async def _run(prepared: _Prepared, files: ExitStack, closing: AsyncExitStack) -
         run.findings,
         planned,
         versions,
+        names,
         {
             name: f"prompt {panel.prompt.version}, {', '.join(panel.models)}"
             for name, panel in scoring.panels.items()

@@ -13,8 +13,10 @@ from typing import Any
 
 from modelrollout.cli.evaluate_progress import write_atomically
 from modelrollout.evaluate.reports import document, junit, markdown
+from modelrollout.evaluate.reports.bundle import bundle
 from modelrollout.evaluate.reports.report import Report
-from modelrollout.sources.quality.stores import NotKept, keep
+from modelrollout.sources.quality.not_kept import NotKept
+from modelrollout.sources.quality.stores import keep
 
 _RENDERED = {"report.md": markdown.render, "junit.xml": junit.render, "report.json": document.render}
 
@@ -36,12 +38,13 @@ async def store(report: Report, results: Path) -> None:
     if not report.policy.reports:
         return
     now = datetime.now(UTC)
-    folder = f"{results.name.removesuffix('.jsonl').removesuffix('.results')}-{now:%Y%m%dT%H%M%SZ}"
-    files = {name: render(report).encode() for name, render in _RENDERED.items()}
+    name = f"{results.name.removesuffix('.jsonl').removesuffix('.results')}-{now:%Y%m%dT%H%M%SZ}"
+    files = {file: render(report).encode() for file, render in _RENDERED.items()}
     files["results.jsonl.gz"] = await asyncio.to_thread(_packed, results)
+    whole = bundle(report, name, files)
     for each in report.policy.reports:
         try:
-            print(f"Stored in {await keep(each, folder, files, now)}", file=sys.stderr)
+            print(f"Stored in {await keep(each, whole, now)}", file=sys.stderr)
         except NotKept as error:
             print(f"modelrollout evaluate: {error} The verdict stands without it.", file=sys.stderr)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from modelrollout.api.mistakes import Mistaken, meant, sentences
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
 from modelrollout.evaluate.cases import Format
 from modelrollout.evaluate.measures import MEASURES
 from modelrollout.evaluate.redaction import Redaction
+from modelrollout.evaluate.report_stores import STORES, AnyStore
 from modelrollout.evaluate.scorer_specs import AnyScorer, ScorerSpec
 from modelrollout.evaluate.wire import Written
 
@@ -79,33 +80,6 @@ class Prices(Written):
     def of(self, prompt_tokens: float, completion_tokens: float, seconds: float) -> float:
         tokens = self.prompt_per_1k * prompt_tokens + self.completion_per_1k * completion_tokens
         return tokens / 1000 + self.per_second * seconds
-
-
-class PutStore(Written):
-    """Takes each file of a report by HTTP PUT below an address."""
-
-    put: str = Field(pattern=r"^https?://[^\s?#]+$")
-    authorization_env: str | None = None
-    """The name of the environment variable that holds the header Authorization."""
-
-
-class S3Store(Written):
-    """An object store with S3's API. Its keys are in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."""
-
-    s3: str = Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]+(/[^\s]*)?$")
-    region: str = Field(default="us-east-1", pattern=r"^[a-z0-9-]+$")
-    endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s/?#]+/?$")
-    """Of a store that is not Amazon's, such as http://minio:9000."""
-
-
-def _store(given: Any) -> Any:
-    if isinstance(given, dict) and ("put" in given) != ("s3" in given):
-        return (PutStore if "put" in given else S3Store).model_validate(given)
-    raise ValueError("a report is stored by `put: https://…` or in `s3: s3://bucket/prefix`, one of the two")
-
-
-Store = PutStore | S3Store
-AnyStore = Annotated[SerializeAsAny[Store], BeforeValidator(_store)]
 
 
 class Gate(Written):
@@ -190,6 +164,11 @@ class Policy(Written):
             return {place: given}
         return given
 
+    @field_validator("reports", mode="before")
+    @classmethod
+    def _one_store(cls, given: Any) -> Any:
+        return [given] if isinstance(given, str | dict) else given
+
     @field_validator("gates")
     @classmethod
     def _some_gates(cls, gates: tuple[Gate, ...]) -> tuple[Gate, ...]:
@@ -248,7 +227,7 @@ def _lines(text: str) -> list[str]:
 
 
 def _fields() -> set[str]:
-    models = (Policy, PutStore, S3Store, Gate, Dataset, Redaction, Sampling, Prices, Risk, ScorerSpec)
+    models = (Policy, *STORES, Gate, Dataset, Redaction, Sampling, Prices, Risk, ScorerSpec)
     names = {field.alias or name for model in models for name, field in model.model_fields.items()}
     from modelrollout.evaluate.scorer_specs import _KINDS
 

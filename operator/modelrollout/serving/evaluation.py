@@ -195,7 +195,7 @@ def _arguments(task: Task) -> list[str]:
     """A run's files have no attempt in their name: the next attempt goes on from the answers so far."""
     folder = SCRATCH if task.evaluation.report_claim is None else f"{KEPT}/{task.rollout}"
     files = f"{folder}/{task.name}"
-    made = ["evaluate", f"{POLICY}/{task.evaluation.policy.key}"]
+    made = ["evaluate", f"{POLICY}/{task.evaluation.policy.key}", f"--candidate-name={task.revision}"]
     if task.serving:
         made.append(f"--candidate={task.address('stable')}")
     else:

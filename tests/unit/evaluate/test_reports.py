@@ -8,6 +8,7 @@ import pytest
 from modelrollout.evaluate.findings import Findings
 from modelrollout.evaluate.policy import read
 from modelrollout.evaluate.reports import document, junit, markdown
+from modelrollout.evaluate.reports.bundle import bundle
 from modelrollout.evaluate.reports.report import Report
 from modelrollout.evaluate.trial import Folded, Trial
 from modelrollout.evaluate.verdict import judge
@@ -92,3 +93,14 @@ def test_the_summary_fits_into_a_termination_message(gates):
     assert made["verdict"] == "Insufficient"
     assert made.get("cut", False) is (gates == 40)
     assert json.loads(document.progress(trial))["asked"] == 10
+
+
+def test_a_store_that_shows_runs_gets_the_numbers_of_each_gate_and_the_verdict_to_search_by():
+    made = bundle(report(right=0.5), "quality-1", {})
+    assert made.numbers["correct/candidate"] == 0.5
+    assert made.numbers["correct/difference"] == -0.5
+    assert made.numbers["total"] == 100
+    assert made.words["modelrollout.io/verdict"] == "Fail"
+    assert made.words["modelrollout.io/gate/correct"] == "Worse"
+    assert made.note.startswith("Fail: The candidate is worse on correct")
+    assert made.judged

@@ -59,9 +59,10 @@ def test_the_pod_has_no_label_that_a_service_or_a_scrape_of_the_rollout_selects(
 
 def test_both_sides_are_asked_through_their_own_services():
     (container,) = pod()["containers"]
-    assert container["args"][:4] == [
+    assert container["args"][:5] == [
         "evaluate",
         "/policy/quality.yaml",
+        "--candidate-name=kcqrsqm2fb",
         "--candidate=http://chat-canary.team.svc:80/v1",
         "--baseline=http://chat-stable.team.svc:80/v1",
     ]

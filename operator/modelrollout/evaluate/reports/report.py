@@ -22,6 +22,8 @@ class Report:
     forecasts: tuple[Forecast, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
     """From a side to what was asked, such as the model's name and the address."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """From a side to what it is called, such as its revision."""
     prompts: Mapping[str, str] = field(default_factory=dict)
     """From a judge to its prompt's version and its models."""
     ratings: Mapping[str, float] = field(default_factory=dict)

@@ -1,43 +1,51 @@
-"""Where reports are sent: whatever takes files by HTTP PUT, and object stores with S3's signatures."""
+"""Where reports are sent: what takes files by HTTP PUT, object stores with S3's signatures, and MLflow."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from urllib.parse import quote, urlsplit
+from datetime import datetime
+from urllib.parse import quote
 
 import httpx
 
-from modelrollout.evaluate.policy import PutStore, Store
+from modelrollout.evaluate.report_stores import MlflowStore, PutStore, S3Store, Store
+from modelrollout.evaluate.reports.bundle import Bundle
+from modelrollout.sources.quality.mlflow_runs import keep_run
+from modelrollout.sources.quality.not_kept import NotKept, shown
+from modelrollout.sources.quality.s3 import Keys, signed
 
 TIMEOUT = 60.0
 """Seconds for each file."""
 
 
-class NotKept(Exception):
-    """A report could not be stored; the message is a sentence."""
-
-
-async def keep(store: Store, folder: str, files: Mapping[str, bytes], now: datetime) -> str:
-    """Store the files below the folder; where they are, for people. Raises NotKept."""
+async def keep(store: Store, bundle: Bundle, now: datetime) -> str:
+    """Store a report; where it is, for people. Raises NotKept."""
     try:
         async with httpx.AsyncClient(timeout=TIMEOUT, follow_redirects=False) as http:
-            for name, body in files.items():
-                address = f"{_base(store)}/{quote(f'{folder}/{name}')}"
-                answer = await http.put(address, content=body, headers=_headers(store, address, body, now))
-                if not answer.is_success:
-                    said = " ".join(answer.text.split())[:200]
-                    raise NotKept(f"{_shown(address)} answered {answer.status_code} to the report: {said}")
+            if isinstance(store, MlflowStore):
+                return await keep_run(http, store, bundle, now)
+            return await _keep_files(http, store, bundle, now)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise NotKept(f"The report could not be sent to {_shown(_base(store))}: {error}.") from error
-    return f"{_shown(_base(store))}/{folder}"
+        raise NotKept(f"The report could not be sent to {_place(store)}: {error}.") from error
 
 
-def _base(store: Store) -> str:
+async def _keep_files(
+    http: httpx.AsyncClient, store: PutStore | S3Store, bundle: Bundle, now: datetime
+) -> str:
+    for name, body in bundle.files.items():
+        address = f"{_base(store)}/{quote(f'{bundle.name}/{name}')}"
+        answer = await http.put(address, content=body, headers=_headers(store, address, body, now))
+        if not answer.is_success:
+            said = " ".join(answer.text.split())[:200]
+            raise NotKept(f"{shown(address)} answered {answer.status_code} to the report: {said}")
+    return f"{_place(store)}/{bundle.name}"
+
+
+def _place(store: Store) -> str:
+    return store.mlflow if isinstance(store, MlflowStore) else shown(_base(store))
+
+
+def _base(store: PutStore | S3Store) -> str:
     if isinstance(store, PutStore):
         return store.put.rstrip("/")
     bucket, _, prefix = store.s3.removeprefix("s3://").partition("/")
@@ -45,7 +53,7 @@ def _base(store: Store) -> str:
     return f"{endpoint}/{quote('/'.join(filter(None, (bucket, prefix.strip('/')))))}"
 
 
-def _headers(store: Store, address: str, body: bytes, now: datetime) -> dict[str, str]:
+def _headers(store: PutStore | S3Store, address: str, body: bytes, now: datetime) -> dict[str, str]:
     if isinstance(store, PutStore):
         return {"authorization": _secret(store.authorization_env)} if store.authorization_env else {}
     pair = _secret("AWS_ACCESS_KEY_ID"), _secret("AWS_SECRET_ACCESS_KEY")
@@ -57,42 +65,3 @@ def _secret(name: str) -> str:
     if not value:
         raise NotKept(f"The environment variable {name}, which storing the report needs, is not set.")
     return value
-
-
-def _shown(address: str) -> str:
-    """Without the query, which may be a signature."""
-    return urlsplit(address)._replace(query="").geturl()
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    access: str
-    secret: str
-    region: str
-    token: str | None = None
-
-
-def signed(
-    address: str, body: bytes, keys: Keys, now: datetime, more: Mapping[str, str] | None = None
-) -> dict[str, str]:
-    """The headers of a PUT with AWS' signature version 4; `more` are further headers to sign."""
-    at, parts = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ"), urlsplit(address)
-    digest = hashlib.sha256(body).hexdigest()
-    headers = {
-        "host": parts.netloc,
-        "x-amz-content-sha256": digest,
-        "x-amz-date": at,
-        **({"x-amz-security-token": keys.token} if keys.token else {}),
-        **(more or {}),
-    }
-    names = ";".join(sorted(headers))
-    listed = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    request = "\n".join(("PUT", parts.path, parts.query, listed, names, digest))
-    scope = f"{at[:8]}/{keys.region}/s3/aws4_request"
-    text = f"AWS4-HMAC-SHA256\n{at}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"
-    key = f"AWS4{keys.secret}".encode()
-    for part in scope.split("/"):
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    credential = f"Credential={keys.access}/{scope},SignedHeaders={names},Signature={signature}"
-    return {**headers, "authorization": f"AWS4-HMAC-SHA256 {credential}"}
