@@ -7,6 +7,8 @@ reads them too. `tests/unit/test_reasons.py` holds the catalogues to the code.
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -14,6 +16,8 @@ from typing import Any
 
 import yaml
 
+from modelrollout.api import reasons
+from modelrollout.api.reasons.reason import Reason
 from tests.bed.folders import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "reasons.md"
@@ -44,6 +48,15 @@ def catalogues() -> list[dict[str, Any]]:
     return [
         yaml.load(file.read_text("utf-8"), yaml.CSafeLoader) for file in sorted(CATALOGUES.glob("*.yaml"))
     ]
+
+
+def spoken() -> tuple[Reason, ...]:
+    """The reasons of `api/reasons`, each with its sentence."""
+    modules = [
+        importlib.import_module(f"{reasons.__name__}.{each.name}")
+        for each in pkgutil.iter_modules(reasons.__path__)
+    ]
+    return tuple(value for module in modules for value in vars(module).values() if isinstance(value, Reason))
 
 
 def page() -> str:

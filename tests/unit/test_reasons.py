@@ -4,15 +4,15 @@ import pytest
 
 from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.inputs.observation import ProblemKind
-from modelrollout.api import conditions
+from modelrollout.api.conditions import MANAGED, TYPES
 from modelrollout.cluster.errors import Refused, RevisionRefused
 from modelrollout.serving.trouble import GRAVEST_FIRST
 from modelrollout.traffic.gateway_status import HINTS
-from tests.reasons import PAGE, catalogues, literals, literals_of, page
+from tests.reasons import PAGE, catalogues, literals, literals_of, page, spoken
 
 EXPLAINED = {reason for each in catalogues() for reason in each["reasons"]}
 COMPUTED = {
-    *(reason.name for reason in conditions.catalogue()),
+    *(reason.name for reason in spoken()),
     *GRAVEST_FIRST,
     *HINTS,
     *(kind.value for kind in ProblemKind),
@@ -37,7 +37,7 @@ def test_no_reason_is_explained_that_nothing_writes():
 
 
 def test_a_place_is_a_condition_an_event_or_a_field_of_the_analysis():
-    known = {*conditions.TYPES, conditions.MANAGED, "Event", "status.analysis.reason", "metrics[].verdict"}
+    known = {*TYPES, MANAGED, "Event", "status.analysis.reason", "metrics[].verdict"}
     for catalogue in catalogues():
         for reason, entry in catalogue["reasons"].items():
             assert set(entry) == {"at", "means", "do"}, reason

@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 
 from modelrollout import logs
-from modelrollout.api.conditions import MANAGED, UNINSTALLED
+from modelrollout.api.conditions import MANAGED
 from modelrollout.api.names import (
     FINALIZER,
     OUT,
@@ -31,6 +31,7 @@ from modelrollout.api.names import (
     ROTATION_LABEL,
 )
 from modelrollout.api.objects import DEPLOYMENT, LEASE, POD, SERVICE, name_of, named
+from modelrollout.api.reasons.others import UNINSTALLED
 from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import ClusterError, Conflict, Missing
 from modelrollout.cluster.lease import Lease

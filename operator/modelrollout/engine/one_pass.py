@@ -11,9 +11,10 @@ from typing import Any
 
 import structlog
 
-from modelrollout.api import conditions as say
+from modelrollout.api.conditions import STALLED
 from modelrollout.api.names import FINALIZER, RolloutKey
 from modelrollout.api.problem import Problem
+from modelrollout.api.reasons.others import REMADE, SCALED_BY_ANOTHER
 from modelrollout.api.status import Status
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.act import Actor
@@ -246,7 +247,7 @@ def known_setback(status: Status) -> Problem | None:
     """What an operator before this one could not do, as status says. Until this one has tried as well it
     stands there: to take it off and find the same again would be a second Event about it."""
     for each in status.conditions:
-        if each.type == say.STALLED and each.status == "True":
+        if each.type == STALLED and each.status == "True":
             return Problem(each.reason, each.message)
     return None
 
@@ -270,7 +271,7 @@ def remade(view: Snapshot, action: Action) -> list[Note]:
     serving = [each.revision for each in (view.status.stable, view.status.previous) if each is not None]
     if action.revision not in serving or action.revision in view.deployments:
         return []
-    return [Note(say.REMADE.name, say.REMADE.say(revision=action.revision), warning=True)]
+    return [Note(REMADE.name, REMADE.say(revision=action.revision), warning=True)]
 
 
 def scaled(view: Snapshot, action: Action) -> list[Note]:
@@ -280,8 +281,8 @@ def scaled(view: Snapshot, action: Action) -> list[Note]:
     metadata = view.deployments.get(action.revision, {}).get("metadata", {})
     if (writer := metadata.get("scaledBy")) is None:
         return []
-    told = say.SCALED_BY_ANOTHER.say(writer=writer, revision=action.revision)
-    return [Note(say.SCALED_BY_ANOTHER.name, told, warning=True)]
+    told = SCALED_BY_ANOTHER.say(writer=writer, revision=action.revision)
+    return [Note(SCALED_BY_ANOTHER.name, told, warning=True)]
 
 
 def recount_after(view: Snapshot, plan: Plan) -> float | None:

@@ -17,10 +17,16 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from modelrollout.api import conditions as say
 from modelrollout.api.conditions import Finding
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.problem import Problem
+from modelrollout.api.reasons.others import (
+    ALIAS_SET_AGAIN,
+    MODEL_NOT_FOUND,
+    MODEL_NOT_RESOLVED,
+    REGISTRY_BEHIND,
+    REGISTRY_SYNCED,
+)
 from modelrollout.api.registry import Pin
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
@@ -136,10 +142,10 @@ class Registries:
         if question_of(spec) is None:
             return None
         if case is not None and case.missing:
-            missing = say.MODEL_NOT_FOUND
+            missing = MODEL_NOT_FOUND
             return Problem(missing.name, missing.say(uri=uri, why=case.why))
         why = f" ({case.why})" if case is not None and case.why else ""
-        return Problem(say.MODEL_NOT_RESOLVED.name, say.MODEL_NOT_RESOLVED.say(uri=uri, why=why))
+        return Problem(MODEL_NOT_RESOLVED.name, MODEL_NOT_RESOLVED.say(uri=uri, why=why))
 
     def finding(self, key: RolloutKey) -> Finding | None:
         """Whether the registry says what the cluster serves; None while nobody knows anew."""
@@ -147,10 +153,10 @@ class Registries:
         if case is None or not case.answered.is_set():
             return None
         if not case.why:
-            return Finding("True", say.REGISTRY_SYNCED.name, say.REGISTRY_SYNCED.say(said=_said(case)))
+            return Finding("True", REGISTRY_SYNCED.name, REGISTRY_SYNCED.say(said=_said(case)))
         if case.failures < SEVERAL and not case.missing:
             return None
-        return Finding("False", say.REGISTRY_BEHIND.name, say.REGISTRY_BEHIND.say(why=case.why))
+        return Finding("False", REGISTRY_BEHIND.name, REGISTRY_BEHIND.say(why=case.why))
 
     async def fetch(self, key: RolloutKey, urgent: asyncio.Event) -> None:
         """Before a pass: begin to ask what has to be asked. Waits a little for an address that was never
@@ -263,7 +269,7 @@ class Registries:
         case.said = wanted
         if case.teller.moved is not None and wanted.name is not None:
             facts = {"alias": wanted.name.alias, "elsewhere": case.teller.moved.uri}
-            self.announce(key, note(say.ALIAS_SET_AGAIN, **facts, version=wanted.name.version.uri))
+            self.announce(key, note(ALIAS_SET_AGAIN, **facts, version=wanted.name.version.uri))
 
     async def _open(self, key: RolloutKey, question: Question) -> Api:
         """The way to the registry. Credentials are read when it is opened, which is again after a failure.

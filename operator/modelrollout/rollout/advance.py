@@ -5,8 +5,14 @@ from __future__ import annotations
 
 import math
 
-from modelrollout.api import conditions as say
 from modelrollout.api.names import PREFIX
+from modelrollout.api.reasons.step import (
+    CANARY_LOST,
+    QUIETLY_PASSED,
+    STEP_ENTERED,
+    STEP_PASSED,
+    STEP_PROMOTED,
+)
 from modelrollout.api.status import StepStatus
 from modelrollout.api.times import stamp
 from modelrollout.rollout import contest, steps
@@ -45,7 +51,7 @@ def lose(view: View) -> Change | None:
         losses=view.step.losses + carried,
     )
     split = Split(weight)
-    said = note(say.CANARY_LOST, revision=view.canary, step=view.progress, split=describe(split))
+    said = note(CANARY_LOST, revision=view.canary, step=view.progress, split=describe(split))
     return view.change(said, weight=view.weighed(split), step=step)
 
 
@@ -71,7 +77,7 @@ def enter(view: View) -> Change | None:
         return None  # first the route that the spec names now is to be taken
     if view.asked.canary < view.desired.canary and not _carries_the_rest(view):
         return None
-    said = note(say.STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
+    said = note(STEP_ENTERED, step=view.progress, revision=view.canary, split=describe(view.asked))
     step = but(view.step, started_at=None, carried_by=view.pods_for(view.asked))
     return view.change(said, weight=view.weighed(view.asked), step=step)
 
@@ -99,7 +105,7 @@ def promote_by_hand(view: View) -> Change | None:
     if record is None or record.step not in (None, view.index):
         return None
     to = len(view.status.plan) if record.step is None else view.index + 1
-    said = note(say.STEP_PROMOTED, step=view.progress, annotation=PREFIX + "promote", value=record.value)
+    said = note(STEP_PROMOTED, step=view.progress, annotation=PREFIX + "promote", value=record.value)
     return view.change(said, step=_at(view, to), commands=done(view.status.commands, record))
 
 
@@ -116,9 +122,9 @@ def advance(view: View) -> Change | None:
         verdict, opened = evidence(view) if needs_verdict(view) else None, answer(view)
         why = verdict.message if verdict is not None else opened.sentence if opened is not None else ""
         text = f": {why}" if why else ""
-        said = note(say.STEP_PASSED, step=view.progress, verdict=text)
+        said = note(STEP_PASSED, step=view.progress, verdict=text)
     elif quietly_passed(view) and view.spec.analysis is not None:
-        said = note(say.QUIETLY_PASSED, step=view.progress, limit=view.spec.analysis.max_step_duration)
+        said = note(QUIETLY_PASSED, step=view.progress, limit=view.spec.analysis.max_step_duration)
     else:
         return None
     shown = view.analysis(view.step.started_at) if needs_verdict(view) else view.status.analysis

@@ -6,10 +6,11 @@ no step is passed, and nobody is sent home either.
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
 from modelrollout.api.analysis import Alert
 from modelrollout.api.problem import Problem
 from modelrollout.api.quantities import seconds
+from modelrollout.api.reasons.reason import Reason
+from modelrollout.api.reasons.step import ALERT_HOLDS, ALERT_WILL_REVERT, ALERTS_SILENT
 from modelrollout.api.times import stamp
 from modelrollout.rollout.model import Alarm, Alarms
 from modelrollout.rollout.view import View
@@ -52,19 +53,19 @@ def holding(view: View) -> Problem | None:
     if alarms is None:
         known = view.observed.alarms
         why = f"the last answer is from {stamp(known.at)}" if known is not None else "no answer has come yet"
-        return _found(say.ALERTS_SILENT, step=step, why=why)
+        return _found(ALERTS_SILENT, step=step, why=why)
     for alarm in alarms.firing:
         alert = named.get(alarm.name)
         if alert is not None and (alert.then == "revert" or _reached(alert, alarm)):
-            then = say.ALERT_WILL_REVERT.format(limit=alert.for_) if alert.then == "revert" else ""
+            then = ALERT_WILL_REVERT.format(limit=alert.for_) if alert.then == "revert" else ""
             facts = {"name": alarm.name, "revision": alarms.revision, "since": stamp(alarm.began)}
-            return _found(say.ALERT_HOLDS, step=step, then=then, **facts)
-    return _found(say.ALERTS_SILENT, step=step, why=alarms.silent.rstrip(".")) if alarms.silent else None
+            return _found(ALERT_HOLDS, step=step, then=then, **facts)
+    return _found(ALERTS_SILENT, step=step, why=alarms.silent.rstrip(".")) if alarms.silent else None
 
 
 def _reached(alert: Alert, alarm: Alarm) -> bool:
     return alarm.seen - alarm.began >= seconds(alert.for_)
 
 
-def _found(reason: say.Reason, **facts: object) -> Problem:
+def _found(reason: Reason, **facts: object) -> Problem:
     return Problem(reason.name, reason.say(**facts))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.reasons.coming import RETRIED, ROLLOUT_STARTED
+from modelrollout.api.reasons.step import PLAN_CHANGED
 from modelrollout.api.status import Phase, RevisionStatus, StepStatus
 from modelrollout.rollout import steps
 from modelrollout.rollout.changes import but
@@ -26,7 +27,7 @@ def retry(view: View) -> Change | None:
     if refused is None or record is None or view.killed is not None:
         return None
     return view.change(
-        note(say.RETRIED, revision=refused),
+        note(RETRIED, revision=refused),
         refused_revision=None,
         commands=done(view.status.commands, record),
     )
@@ -55,7 +56,7 @@ def begin(view: View) -> Change | None:
     away = leaving(after, view.previous) if view.previous is not None else {}
     plan = steps.expand(view.spec)
     started = note(
-        say.ROLLOUT_STARTED,
+        ROLLOUT_STARTED,
         revision=view.target,
         model=view.observed.revision_model,
         stable=view.stable,
@@ -103,4 +104,4 @@ def replan(view: View) -> Change | None:
     if reached <= min(len(before), len(plan)) and before[:reached] == plan[:reached]:
         return view.change(plan=plan, step=but(view.step, progress=steps.progress(plan, view.index)))
     restart = but(first(view, plan), carried_by=view.step.carried_by)
-    return view.change(note(say.PLAN_CHANGED, step=restart.progress), plan=plan, step=restart)
+    return view.change(note(PLAN_CHANGED, step=restart.progress), plan=plan, step=restart)

@@ -6,7 +6,7 @@ anew once stable can carry its share again.
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.conditions import AVAILABLE
 from modelrollout.api.times import unix
 from modelrollout.rollout.advance import lose
 from modelrollout.rollout.changes import but
@@ -36,7 +36,7 @@ def lost_at(view: View) -> float | None:
         return None
     if view.fleet(view.stable) is None:
         return view.now
-    down = [c for c in view.status.conditions if c.type == say.AVAILABLE and c.status == "False"]
+    down = [c for c in view.status.conditions if c.type == AVAILABLE and c.status == "False"]
     return unix(down[0].last_transition_time) + GRACE if down else None
 
 

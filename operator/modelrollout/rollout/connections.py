@@ -6,8 +6,13 @@ kube-proxy asks a Service's selector when a connection opens. An open connection
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
 from modelrollout.api.quantities import seconds
+from modelrollout.api.reasons.serving import (
+    CLOSING_CONNECTIONS,
+    CONNECTIONS_GONE,
+    CONNECTIONS_LEFT,
+    CONNECTIONS_UNCOUNTED,
+)
 from modelrollout.api.status import RevisionStatus
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout.changes import but
@@ -36,7 +41,7 @@ def close_connections(view: View) -> Change | None:
     due, old = closing_at(view), view.status.previous
     if due is None or old is None or view.now < due or view.fleet(old.revision) is None:
         return None
-    said = note(say.CLOSING_CONNECTIONS, previous=old.revision, revision=view.stable)
+    said = note(CLOSING_CONNECTIONS, previous=old.revision, revision=view.stable)
     return view.change(said, previous=but(old, restarted_at=view.at))
 
 
@@ -63,11 +68,11 @@ def who_is_left(view: View) -> str:
     old = view.status.previous
     left = requests_left(view, old) if old is not None else None
     if left is None:
-        said = say.CONNECTIONS_UNCOUNTED
+        said = CONNECTIONS_UNCOUNTED
     elif float(left) == 0:
-        said = say.CONNECTIONS_GONE.format(minutes=f"{COUNTED_OVER / 60:.0f}")
+        said = CONNECTIONS_GONE.format(minutes=f"{COUNTED_OVER / 60:.0f}")
     else:
-        said = say.CONNECTIONS_LEFT.format(rate=left)
+        said = CONNECTIONS_LEFT.format(rate=left)
     return said + _their_end(view)
 
 

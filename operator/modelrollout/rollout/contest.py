@@ -16,11 +16,11 @@ from modelrollout.analysis.contest.tally import Ending, Tally, Terms, ended
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.packs import measures
 from modelrollout.analysis.packs.limits import Unresolvable
-from modelrollout.api import conditions as say
 from modelrollout.api.contest import Bandit as WrittenBandit
 from modelrollout.api.contest import ContestStatus
 from modelrollout.api.contest import Experiment as WrittenExperiment
 from modelrollout.api.quantities import seconds
+from modelrollout.api.reasons.proof import BANDIT_MOVED, CONTEST_DECIDED, CONTEST_PLANNED
 from modelrollout.api.stages import Bandit, Contest, Experiment
 from modelrollout.api.status import StepStatus
 from modelrollout.api.times import unix
@@ -78,7 +78,7 @@ def fix(view: View) -> Change | None:
         weight = steps.begins_at(view.status.plan, view.index, stage.written.floor)
     planned = plan_of(stage, terms)
     contest = ContestStatus(since=view.at, planned=planned, stable=stable, canary=canary, weight=weight)
-    said = note(say.CONTEST_PLANNED, step=view.progress, name=stage.title, planned=planned)
+    said = note(CONTEST_PLANNED, step=view.progress, name=stage.title, planned=planned)
     return view.change(said, step=but(step, contest=contest))
 
 
@@ -170,7 +170,7 @@ def move(view: View) -> Change | None:
     if weight == contest.weight:
         return None
     said = note(
-        say.BANDIT_MOVED,
+        BANDIT_MOVED,
         step=view.progress,
         name=stage.title,
         chance=f"{100 * chance:.0f}",
@@ -209,7 +209,7 @@ def conclude(view: View) -> Change | None:
         return None
     message = told(stage, ending, terms, seen)
     over = but(contest, result=ending.result, message=message, ended_at=view.at)
-    said = note(say.CONTEST_DECIDED, step=view.progress, name=stage.title, said=message)
+    said = note(CONTEST_DECIDED, step=view.progress, name=stage.title, said=message)
     return view.change(said, step=but(view.step, contest=over))
 
 

@@ -9,19 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from modelrollout.api.conditions import (
-    ACCEPTED,
-    EVALUATED,
-    NO_PAST,
-    NOT_EVALUATED,
-    PROGRESSING,
-    REGISTRY,
-    REQUESTS_STEADY,
-    STANDING_PASSED,
-    STEADY,
-    TRAFFIC_SPLIT,
-)
+from modelrollout.api.conditions import ACCEPTED, EVALUATED, PROGRESSING, REGISTRY, STEADY, TRAFFIC_SPLIT
 from modelrollout.api.problem import Problem
+from modelrollout.api.reasons.serving import NO_PAST, NOT_EVALUATED, REQUESTS_STEADY, STANDING_PASSED
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService, Status, named_by
 from modelrollout.rollout import (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.conditions import TRAFFIC_SPLIT
+from modelrollout.api.reasons.others import DRIFTED
+from modelrollout.api.reasons.step import NOT_WRITTEN
 from modelrollout.api.times import unix
 from modelrollout.rollout.advance import describe
 from modelrollout.rollout.changes import but
@@ -30,8 +32,8 @@ def unwritten(view: View) -> bool:
     """The route has taken the place of another one, and has not been seen with our split yet."""
     if view.status.taken is None or view.status.original_traffic is None:
         return view.status.taken is not None
-    split = next((each for each in view.status.conditions if each.type == say.TRAFFIC_SPLIT), None)
-    return split is not None and split.reason == say.NOT_WRITTEN.name and not view.as_desired
+    split = next((each for each in view.status.conditions if each.type == TRAFFIC_SPLIT), None)
+    return split is not None and split.reason == NOT_WRITTEN.name and not view.as_desired
 
 
 def see_drift(view: View) -> Change | None:
@@ -42,7 +44,7 @@ def see_drift(view: View) -> Change | None:
         return None
     found = describe(view.read) if view.read is not None else "something else"
     writer, split = view.observed.route.writer, describe(view.desired)
-    said = note(say.DRIFTED, writer=writer, found=found, split=split)
+    said = note(DRIFTED, writer=writer, found=found, split=split)
     return view.change(said, weight=but(view.status.weight, drift_at=view.at))
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelrollout.api import conditions as say
 from modelrollout.api.names import COMMAND_MANAGER, PREFIX
+from modelrollout.api.reasons.order import COMMAND_REPEATED
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.model import Author
@@ -45,7 +45,7 @@ def times_in_a_row(records: Sequence[CommandStatus], record: CommandStatus, auth
 
 def insisted(record: CommandStatus, author: Author) -> Note:
     return note(
-        say.COMMAND_REPEATED,
+        COMMAND_REPEATED,
         writer=author.manager or "A writer without a name",
         annotation=PREFIX + record.name,
         value=record.value,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.reasons.coming import FOUND_SERVING, INSTALLED
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.drain import leaving
 from modelrollout.rollout.history import recorded
@@ -17,7 +17,7 @@ def find_stable(view: View) -> Change | None:
     serving = next((each for each in _found(view) if view.ready(each)), None)
     if serving is not None:
         return view.change(
-            note(say.FOUND_SERVING, revision=serving),
+            note(FOUND_SERVING, revision=serving),
             stable=view.named(serving),
             phase="Stable",
             phase_since=view.at,
@@ -57,7 +57,7 @@ def installed(view: View) -> Change | None:
     superseded = view.target != view.stable and may_have_users(view)
     if not (complete and view.settled) and not superseded:
         return None
-    said = note(say.INSTALLED, revision=view.stable)
+    said = note(INSTALLED, revision=view.stable)
     return view.change(
         said,
         phase="Stable",

@@ -6,8 +6,9 @@ switches it on.
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.conditions import KILL_SWITCH
 from modelrollout.api.names import PREFIX
+from modelrollout.api.reasons.order import KILL_LIFTED
 from modelrollout.rollout.install import may_have_users
 from modelrollout.rollout.notes import Note, note
 from modelrollout.rollout.view import View
@@ -42,11 +43,11 @@ def facts(view: View) -> dict[str, str | None]:
 
 def lifted(view: View) -> tuple[Note, ...]:
     """The note that the switch is off again."""
-    was_on = any(each.type == say.KILL_SWITCH for each in view.status.conditions)
+    was_on = any(each.type == KILL_SWITCH for each in view.status.conditions)
     if not was_on or view.killed is not None:
         return ()
     waiting = _refusal(view) if view.target == view.status.refused_revision else ""
-    return (note(say.KILL_LIFTED, annotation=PREFIX + "kill", waiting=waiting),)
+    return (note(KILL_LIFTED, annotation=PREFIX + "kill", waiting=waiting),)
 
 
 def _refusal(view: View) -> str:

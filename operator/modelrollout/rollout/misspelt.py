@@ -6,9 +6,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 
-from modelrollout.api import conditions as say
 from modelrollout.api.names import LAST_ORDER, PREFIX
 from modelrollout.api.printable import printable
+from modelrollout.api.reasons.order import COMMAND_UNKNOWN
 from modelrollout.rollout.commands import NAMES
 from modelrollout.rollout.notes import Note, note
 from modelrollout.rollout.view import Change, View
@@ -52,7 +52,7 @@ def _told(annotation: str) -> Note:
     lifts = LIFTS.get(annotation.rpartition("/")[2].lower())
     if lifts is not None:
         guess = f"take the annotation {PREFIX}{lifts} off instead ({PREFIX}{lifts}-)"
-        return note(say.COMMAND_UNKNOWN, annotation=annotation, guess=guess)
+        return note(COMMAND_UNKNOWN, annotation=annotation, guess=guess)
     near = meant(annotation)
     guess = f"{PREFIX}{near} was perhaps meant" if near else f"the commands are {', '.join(NAMES)}"
-    return note(say.COMMAND_UNKNOWN, annotation=annotation, guess=guess)
+    return note(COMMAND_UNKNOWN, annotation=annotation, guess=guess)

@@ -6,7 +6,7 @@ all come by it. It follows the stable revision: no split, no trial, no move to p
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.reasons.others import SERVICE_DRIFTED
 from modelrollout.api.times import unix
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
@@ -47,7 +47,7 @@ def see_named(view: View) -> Change | None:
         return None
     selects = ", ".join(f"{key}={value}" for key, value in sorted(found.selector.items())) or "nothing"
     said = note(
-        say.SERVICE_DRIFTED,
+        SERVICE_DRIFTED,
         service=view.spec.traffic.service,
         writer=found.writer or "Somebody",
         found=selects,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from modelrollout.api.conditions import Reason
+from modelrollout.api.reasons.reason import Reason
 from modelrollout.api.status import MetricStatus
 from modelrollout.api.transitions import Transition
 

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
 from modelrollout.api.names import PREFIX
+from modelrollout.api.reasons.order import COMMAND_IGNORED, COMMAND_STALE, COMMAND_TAKEN, PAUSE_OVER
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout.commands import (
@@ -70,8 +70,8 @@ def _hear(view: View, said: Said) -> tuple[CommandStatus, list[Note]] | None:
 def _heard(record: CommandStatus, why: str) -> Note:
     facts = {"annotation": PREFIX + record.name, "value": record.value}
     if record.state == "Ignored":
-        return note(say.COMMAND_IGNORED, why=why, **facts)
-    return note(say.COMMAND_TAKEN, revision=record.revision, **facts)
+        return note(COMMAND_IGNORED, why=why, **facts)
+    return note(COMMAND_TAKEN, revision=record.revision, **facts)
 
 
 def refuse_late(view: View) -> Change | None:
@@ -93,7 +93,7 @@ def end_pause(view: View) -> Change | None:
             continue
         if record.revision != view.subject.rolling:
             kept = done(view.status.commands, record)
-            said = note(say.PAUSE_OVER, annotation=PREFIX + record.name, revision=record.revision)
+            said = note(PAUSE_OVER, annotation=PREFIX + record.name, revision=record.revision)
             return view.change(said, commands=kept)
     return None
 
@@ -136,7 +136,7 @@ def stale(view: View, revision: str) -> tuple[Note, ...]:
     """A stop that is still on the object and names another revision: said once, as this one starts."""
     return tuple(
         note(
-            say.COMMAND_STALE,
+            COMMAND_STALE,
             annotation=PREFIX + record.name,
             value=record.value,
             bound=record.revision,

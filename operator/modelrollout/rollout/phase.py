@@ -5,10 +5,41 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import assert_never
 
-from modelrollout.api import conditions as say
-from modelrollout.api.conditions import Reason
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
+from modelrollout.api.reasons.coming import INSTALLING, POD_TROUBLE, STABLE, STARTING
+from modelrollout.api.reasons.leaving import (
+    REVERTED_NOW,
+    REVERTING,
+    STARTUP_DEADLINE,
+    WAITING_FOR_GATEWAY,
+    WAITING_FOR_STABLE,
+)
+from modelrollout.api.reasons.order import HELD_BY_KILL, INSTALL_HELD_BY_KILL
+from modelrollout.api.reasons.proof import CONTEST_HOLDS, CONTEST_RUNS, EVALUATING, EVALUATION_HOLDS
+from modelrollout.api.reasons.reason import Reason
+from modelrollout.api.reasons.serving import (
+    EVALUATION_STALE,
+    PROMOTING,
+    WATCHING,
+    WATCHING_BESIDE,
+    WATCHING_BY_SERVICE,
+)
+from modelrollout.api.reasons.step import (
+    DWELLING,
+    JUDGING,
+    NOT_COMPARABLE,
+    PAUSED_BY_COMMAND,
+    PAUSED_BY_PLAN,
+    PAUSED_WITHOUT_VERDICT,
+    STABLE_GONE,
+    TIMED_PAUSE,
+    UNDECIDED,
+    WAITING_FOR_OTHERS,
+    WAITING_FOR_PODS,
+    WAITING_FOR_ROTATION,
+    WAITING_FOR_ROUTE,
+)
 from modelrollout.api.stages import Bandit, Evaluate, Experiment, Shift, Wait
 from modelrollout.api.status import Phase
 from modelrollout.api.times import stamp, unix
@@ -53,50 +84,48 @@ def current_phase(view: View) -> PhaseReport:
     if view.rolling:
         return _promoting(view) if view.final else _stepping(view)
     if view.killed is not None:
-        return _do("Killed", say.HELD_BY_KILL, **kill.facts(view))
+        return _do("Killed", HELD_BY_KILL, **kill.facts(view))
     held = holding(view) if view.target not in (view.stable, view.status.refused_revision) else None
     if held is not None and view.status.phase is not None:
         phase: Phase = "Stable" if view.status.phase == "Killed" else view.status.phase
-        return PhaseReport(phase, say.EVALUATION_STALE.name, staleness(*held))
+        return PhaseReport(phase, EVALUATION_STALE.name, staleness(*held))
     if view.watching:
         until = view.status.keep_warm_until
         facts = {"revision": view.stable, "previous": view.previous, "until": until}
         if splits_by_pods(view.spec):
-            return _do("Watching", say.WATCHING_BY_SERVICE, left=who_is_left(view), **facts)
+            return _do("Watching", WATCHING_BY_SERVICE, left=who_is_left(view), **facts)
         if share := view.desired.canary:
-            return _do("Watching", say.WATCHING_BESIDE, share=share, **facts)
-        return _do("Watching", say.WATCHING, **facts)
+            return _do("Watching", WATCHING_BESIDE, share=share, **facts)
+        return _do("Watching", WATCHING, **facts)
     if kill.refused(view):
         why = view.status.revert_message or ""
-        return PhaseReport(
-            "Reverted", say.REVERTED_NOW.name, say.REVERTED_NOW.say(stable=view.stable, why=why)
-        )
-    return _do("Stable", say.STABLE, revision=view.stable)
+        return PhaseReport("Reverted", REVERTED_NOW.name, REVERTED_NOW.say(stable=view.stable, why=why))
+    return _do("Stable", STABLE, revision=view.stable)
 
 
 def _installing(view: View) -> PhaseReport:
     if kill.withheld(view):
-        return _do("Installing", say.INSTALL_HELD_BY_KILL, **kill.facts(view))
+        return _do("Installing", INSTALL_HELD_BY_KILL, **kill.facts(view))
     trouble = _trouble(view, view.stable)
     ready, limit = view.ready(view.stable), view.spec.runtime.startup_deadline
     if view.past(view.status.phase_since, limit):
         facts = {"revision": view.stable, "limit": limit, "ready": ready, "wanted": view.replicas}
         cause = f": {trouble[1]}" if trouble is not None else ""
-        what = _do("Installing", say.STARTUP_DEADLINE, trouble=cause, **facts)
+        what = _do("Installing", STARTUP_DEADLINE, trouble=cause, **facts)
         return replace(what, transition="troubled")  # nothing else serves, so nobody is sent back
     if trouble is not None and not _early(view, view.stable):
         return PhaseReport("Installing", *trouble, warning=True)
     waiting = view.observed.route.waiting_for
     if view.stuck and waiting is not None and holds(ready, 100, view.replicas):
         return PhaseReport("Installing", waiting.reason, waiting.message, warning=True)
-    return _do("Installing", say.INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
+    return _do("Installing", INSTALLING, revision=view.stable, ready=ready, wanted=view.replicas)
 
 
 def _trouble(view: View, revision: str | None) -> tuple[str, str] | None:
     fleet = view.fleet(revision)
     if fleet is None or fleet.trouble is None:
         return None
-    return fleet.trouble.reason, say.POD_TROUBLE.say(revision=revision, trouble=fleet.trouble.message)
+    return fleet.trouble.reason, POD_TROUBLE.say(revision=revision, trouble=fleet.trouble.message)
 
 
 def _early(view: View, revision: str | None) -> bool:
@@ -107,24 +136,22 @@ def _early(view: View, revision: str | None) -> bool:
 
 def _reverting(view: View) -> PhaseReport:
     good = view.good
-    held, reason = "", say.REVERTING.name
+    held, reason = "", REVERTING.name
     if good is not None and not holds(view.ready(good), 100, view.replicas):
-        held = say.WAITING_FOR_STABLE.say(ready=view.ready(good), wanted=view.replicas, stable=good)
-        reason = say.WAITING_FOR_STABLE.name
+        held = WAITING_FOR_STABLE.say(ready=view.ready(good), wanted=view.replicas, stable=good)
+        reason = WAITING_FOR_STABLE.name
     elif view.stuck:
-        held = say.WAITING_FOR_GATEWAY.say(cause=_gateway(view))
-        reason = say.WAITING_FOR_GATEWAY.name
+        held = WAITING_FOR_GATEWAY.say(cause=_gateway(view))
+        reason = WAITING_FOR_GATEWAY.name
     why = view.status.revert_message or ""
-    return PhaseReport("Reverting", reason, say.REVERTING.say(stable=good, why=why, held=held))
+    return PhaseReport("Reverting", reason, REVERTING.say(stable=good, why=why, held=held))
 
 
 def _stepping(view: View) -> PhaseReport:
     if carrying(view):
-        return _do(
-            "Progressing", say.STABLE_GONE, stable=view.stable, revision=view.canary, step=view.progress
-        )
+        return _do("Progressing", STABLE_GONE, stable=view.stable, revision=view.canary, step=view.progress)
     if view.paused:
-        return _do("Paused", say.PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
+        return _do("Paused", PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
     if view.desired != view.asked or not fit(view):
         if view.step is None or view.step.started_at is None:
             return _waiting_for_pods(view)
@@ -139,23 +166,23 @@ def _waiting_for_pods(view: View) -> PhaseReport:
     if view.desired != view.asked and (unmade := unreachable(view.spec, view.asked.canary)) is not None:
         return PhaseReport("Paused", unmade.reason, unmade.message, warning=True, transition="waiting")
     if ready >= wanted and (others := blockers(view)):
-        return _do(phase, say.WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
+        return _do(phase, WAITING_FOR_OTHERS, step=view.progress, others=", ".join(others))
     trouble = _trouble(view, view.canary) if ready < wanted else None
     if trouble is not None and not _early(view, view.canary):
         return PhaseReport(phase, *trouble, warning=True)
     facts = {"revision": view.canary, "ready": ready, "wanted": wanted}
     if phase == "Starting":
-        return _do(phase, say.STARTING, stable=view.stable, **facts)
-    return _do(phase, say.WAITING_FOR_PODS, step=view.progress, **facts)
+        return _do(phase, STARTING, stable=view.stable, **facts)
+    return _do(phase, WAITING_FOR_PODS, step=view.progress, **facts)
 
 
 def _waiting_for_route(view: View) -> PhaseReport:
     late = view.past(view.asked_since, SLOW) and view.settled and fit(view)
     if late and (count := resting(view)) and not balanced(view):
         facts = {"step": view.progress, "count": count, "wanted": view.replicas, "stable": view.stable}
-        return _do("Progressing", say.WAITING_FOR_ROTATION, **facts)
+        return _do("Progressing", WAITING_FOR_ROTATION, **facts)
     split, cause = describe(view.asked), _gateway(view)
-    what = _do("Progressing", say.WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
+    what = _do("Progressing", WAITING_FOR_ROUTE, step=view.progress, split=split, cause=cause)
     waiting = view.observed.route.waiting_for
     return replace(what, reason=waiting.reason, warning=True) if view.stuck and waiting is not None else what
 
@@ -170,16 +197,16 @@ def _judging(view: View) -> PhaseReport:
     if stage is None or started is None:
         return _waiting_for_route(view)
     if stage.stay is None:
-        return _do("Paused", say.PAUSED_BY_PLAN, step=view.progress, annotation=PREFIX + "promote")
+        return _do("Paused", PAUSED_BY_PLAN, step=view.progress, annotation=PREFIX + "promote")
     if view.observed.split_mismatch:
-        return _do("Progressing", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+        return _do("Progressing", NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
     asked = view.observed.alarms is not None
     if (found := alarms.holding(view)) is not None and (asked or judge.stayed(view)):
         return PhaseReport("Progressing", found.reason, found.message, warning=asked)
     until = stamp(unix(started) + stage.stay)
     match stage:
         case Wait():
-            return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)
+            return _do("Progressing", TIMED_PAUSE, step=view.progress, until=until)
         case Shift():
             return _compared(view, unix(started), until)
         case Evaluate(name=name):
@@ -196,10 +223,10 @@ def _evaluated(view: View, name: str) -> PhaseReport:
     facts = {"step": view.progress, "name": name, "revision": view.canary}
     if gate is None or gate.state in ("running", "passed", "failed"):
         said = f": {gate.sentence}" if gate is not None and gate.sentence else ""
-        return _do("Progressing", say.EVALUATING, said=said, **facts)
+        return _do("Progressing", EVALUATING, said=said, **facts)
     annotation, number = PREFIX + "promote", view.index + 1
     said = gate.sentence.rstrip(".")
-    return _do("Progressing", say.EVALUATION_HOLDS, said=said, annotation=annotation, number=number, **facts)
+    return _do("Progressing", EVALUATION_HOLDS, said=said, annotation=annotation, number=number, **facts)
 
 
 def _contested(view: View, started: float, until: str) -> PhaseReport:
@@ -209,12 +236,12 @@ def _contested(view: View, started: float, until: str) -> PhaseReport:
     name = view.stage.title if view.stage is not None else ""
     if ended is None or ended.result is None:
         said = contest.progress(view)
-        return _do("Progressing", say.CONTEST_RUNS, step=view.progress, name=name, said=said)
+        return _do("Progressing", CONTEST_RUNS, step=view.progress, name=name, said=said)
     if contest.opens(view):
         return _compared(view, started, until)
     annotation, number = PREFIX + "promote", view.index + 1
     facts = {"step": view.progress, "name": name, "said": ended.message}
-    return _do("Paused", say.CONTEST_HOLDS, annotation=annotation, number=number, **facts)
+    return _do("Paused", CONTEST_HOLDS, annotation=annotation, number=number, **facts)
 
 
 def _compared(view: View, started: float, until: str) -> PhaseReport:
@@ -222,14 +249,14 @@ def _compared(view: View, started: float, until: str) -> PhaseReport:
     facts = {"step": view.progress, "revision": view.canary, "split": describe(view.asked)}
     awaited = judge.awaited(view)
     if not judge.stayed(view) or (awaited is not None and view.now < awaited and not judge.late(view)):
-        return _do("Progressing", say.DWELLING, until=until, **facts)
+        return _do("Progressing", DWELLING, until=until, **facts)
     analysis, verdict = view.spec.analysis, judge.evidence(view)
     text = (verdict.message or verdict.reason) if verdict is not None else "no look has been taken yet"
     if analysis is not None and judge.late(view):
         annotation, limit = PREFIX + "promote", analysis.max_step_duration
         return _do(
             "Paused",
-            say.PAUSED_WITHOUT_VERDICT,
+            PAUSED_WITHOUT_VERDICT,
             step=view.progress,
             limit=limit,
             verdict=text,
@@ -238,13 +265,13 @@ def _compared(view: View, started: float, until: str) -> PhaseReport:
     undecided = ""
     if analysis is not None:
         limit = stamp(unix(judge.asked_since(view) or stamp(started)) + seconds(analysis.max_step_duration))
-        undecided = say.UNDECIDED[analysis.on_insufficient].format(until=limit)
-    return _do("Progressing", say.JUDGING, verdict=text.rstrip("."), undecided=undecided, **facts)
+        undecided = UNDECIDED[analysis.on_insufficient].format(until=limit)
+    return _do("Progressing", JUDGING, verdict=text.rstrip("."), undecided=undecided, **facts)
 
 
 def _promoting(view: View) -> PhaseReport:
     if view.paused and not view.names_moved and view.desired != view.asked:
-        return _do("Paused", say.PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
+        return _do("Paused", PAUSED_BY_COMMAND, step=view.progress, annotation=PREFIX + "pause")
     facts = {"revision": view.canary, "stable": view.stable}
     ready = view.ready(view.canary)
     if view.names_moved:
@@ -261,4 +288,4 @@ def _promoting(view: View) -> PhaseReport:
         what = f"{ready} of {view.pods} pods ready"
     else:
         what = "its pods are about to be listed"
-    return _do("Promoting", say.PROMOTING, doing=what, **facts)
+    return _do("Promoting", PROMOTING, doing=what, **facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
+from modelrollout.api.reasons.others import MODEL_PINNED
 from modelrollout.rollout.notes import note
 from modelrollout.rollout.view import Change, View
 
@@ -12,5 +12,5 @@ def take_pin(view: View) -> Change | None:
     if pin == known:
         return None
     news = pin is not None and (known is None or (pin.uri, pin.version) != (known.uri, known.version))
-    notes = [note(say.MODEL_PINNED, uri=pin.uri, version=pin.version)] if news and pin is not None else []
+    notes = [note(MODEL_PINNED, uri=pin.uri, version=pin.version)] if news and pin is not None else []
     return view.change(*notes, pinned=pin)

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
 from modelrollout.api.quantities import seconds
+from modelrollout.api.reasons.serving import (
+    CONNECTIONS_UNCOUNTED,
+    PROMOTED_BY_SERVICE,
+    PROMOTED_COLD,
+    PROMOTED_NOW,
+    WARM_LOST,
+    WINDOW_CLOSED,
+)
 from modelrollout.api.times import stamp
 from modelrollout.rollout import relocate
 from modelrollout.rollout.capacity import holds
@@ -37,9 +44,9 @@ def promoted(view: View) -> Change | None:
         return None
     window = seconds(view.spec.rollback_window)
     until = stamp(view.now + window)
-    warm = say.PROMOTED_BY_SERVICE if splits_by_pods(view.spec) else say.PROMOTED_NOW
-    reason = warm if window else say.PROMOTED_COLD
-    left = say.CONNECTIONS_UNCOUNTED
+    warm = PROMOTED_BY_SERVICE if splits_by_pods(view.spec) else PROMOTED_NOW
+    reason = warm if window else PROMOTED_COLD
+    left = CONNECTIONS_UNCOUNTED
     said = note(reason, revision=view.canary, previous=view.stable, until=until, left=left)
     return view.change(
         said,
@@ -81,7 +88,7 @@ def close_window(view: View) -> Change | None:
     lost = view.fleet(view.previous) is None
     if not lost and not view.past(view.status.keep_warm_until, "0s"):
         return None
-    reason = say.WARM_LOST if lost else say.WINDOW_CLOSED
+    reason = WARM_LOST if lost else WINDOW_CLOSED
     return view.change(
         note(reason, previous=view.previous, revision=view.stable),
         previous=None,

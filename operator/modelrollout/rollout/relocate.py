@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from modelrollout.api import conditions as say
+from modelrollout.api.reasons.others import TRAFFIC_MOVED, TRAFFIC_MOVES
 from modelrollout.api.status import OriginalService, Status, TakenTraffic
 from modelrollout.api.traffic import Traffic
 from modelrollout.rollout.capacity import holds
@@ -28,7 +28,7 @@ def send_home(view: View) -> Change | None:
     asked, taken = view.observed.asked, view.status.taken
     assert asked is not None
     assert taken is not None  # or nothing would be left
-    said = note(say.TRAFFIC_MOVES, to=describe(asked), of=describe(taken), revision=view.canary)
+    said = note(TRAFFIC_MOVES, to=describe(asked), of=describe(taken), revision=view.canary)
     return view.change(said, weight=view.weighed(Split()), step=but(view.step, started_at=None))
 
 
@@ -53,7 +53,7 @@ def let_go(view: View) -> Change | None:
     # a canary keeps its place in the plan; its step begins anew by the new route
     step = but(view.step, started_at=None) if view.rolling and view.step is not None else view.step
     change = view.change(
-        note(say.TRAFFIC_MOVED, of=describe(taken), to=describe(asked)),
+        note(TRAFFIC_MOVED, of=describe(taken), to=describe(asked)),
         taken=asked,
         original_traffic=traffic,
         original_service=service,

@@ -6,11 +6,45 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelrollout.analysis.planning.planner import hours
-from modelrollout.api import conditions as say
-from modelrollout.api.conditions import Finding, Reason, conclude
+from modelrollout.api.conditions import (
+    ACCEPTED,
+    ANALYSED,
+    AVAILABLE,
+    DECIDABLE,
+    EVALUATED,
+    FINISHED,
+    KILL_SWITCH,
+    PAUSED,
+    PROGRESSING,
+    PROMOTED,
+    REGISTRY,
+    REVERTED,
+    STALLED,
+    STEADY,
+    TRAFFIC_SPLIT,
+    Finding,
+    Truth,
+    conclude,
+)
 from modelrollout.api.names import REVISION_LABEL, Role
 from modelrollout.api.printable import printable
 from modelrollout.api.problem import Problem
+from modelrollout.api.reasons.coming import STABLE
+from modelrollout.api.reasons.leaving import WAITING_FOR_GATEWAY
+from modelrollout.api.reasons.order import HELD_BY_KILL, INSTALL_HELD_BY_KILL
+from modelrollout.api.reasons.others import ACCEPTED_SPEC, DRIFTED, MODEL_NOT_RESOLVED
+from modelrollout.api.reasons.reason import Reason
+from modelrollout.api.reasons.serving import ENOUGH_READY, TOO_FEW_READY
+from modelrollout.api.reasons.step import (
+    AS_DESIRED,
+    ENOUGH_TRAFFIC,
+    LOW_TRAFFIC,
+    NO_LOOKS,
+    NOT_COMPARABLE,
+    NOT_PAUSED,
+    NOT_WRITTEN,
+    NOTHING_ON_TRIAL,
+)
 from modelrollout.api.status import AnalysisStatus, OriginalService, RevisionStatus, Status, WeightStatus
 from modelrollout.api.times import unix
 from modelrollout.rollout import kill, unequal
@@ -101,38 +135,38 @@ def _findings(view: View, what: PhaseReport, problem: Problem | None) -> dict[st
     moving = what.phase in _MOVING
     paused = what.phase == "Paused"
     findings = {
-        say.ACCEPTED: Finding("False", problem.reason, problem.message)
+        ACCEPTED: Finding("False", problem.reason, problem.message)
         if problem is not None
-        else _said("True", say.ACCEPTED_SPEC),
-        say.PROGRESSING: Finding("True" if moving else "False", what.reason, what.message),
-        say.PAUSED: Finding("True", what.reason, what.message) if paused else _said("False", say.NOT_PAUSED),
-        say.TRAFFIC_SPLIT: _traffic_split(view),
+        else _said("True", ACCEPTED_SPEC),
+        PROGRESSING: Finding("True" if moving else "False", what.reason, what.message),
+        PAUSED: Finding("True", what.reason, what.message) if paused else _said("False", NOT_PAUSED),
+        TRAFFIC_SPLIT: _traffic_split(view),
     }
     if view.stable is not None:
         findings |= {
-            say.AVAILABLE: _available(view),
-            say.PROMOTED: _promoted(view, what),
-            say.REVERTED: _reverted(view, what),
+            AVAILABLE: _available(view),
+            PROMOTED: _promoted(view, what),
+            REVERTED: _reverted(view, what),
         }
     if view.killed is not None:
-        findings[say.KILL_SWITCH] = _killed(view, what)
+        findings[KILL_SWITCH] = _killed(view, what)
     if (evaluations := evaluated(view)) is not None:
-        findings[say.EVALUATED] = evaluations
+        findings[EVALUATED] = evaluations
     if (registry := _registry(view)) is not None:
-        findings[say.REGISTRY] = registry
+        findings[REGISTRY] = registry
     if (compared := steady(view)) is not None:
-        findings[say.STEADY] = compared
-    findings[say.FINISHED] = _finished(view, what, findings)
+        findings[STEADY] = compared
+    findings[FINISHED] = _finished(view, what, findings)
     if view.spec.analysis is not None:
-        findings[say.ANALYSED] = _analysed(view)
+        findings[ANALYSED] = _analysed(view)
         if view.canary is not None and (decidable := _decidable(view)) is not None:
-            findings[say.DECIDABLE] = decidable
+            findings[DECIDABLE] = decidable
     if view.observed.setback is not None:
-        findings[say.STALLED] = Finding("True", view.observed.setback.reason, view.observed.setback.message)
+        findings[STALLED] = Finding("True", view.observed.setback.reason, view.observed.setback.message)
     return findings
 
 
-def _said(status: say.Truth, reason: Reason, **facts: object) -> Finding:
+def _said(status: Truth, reason: Reason, **facts: object) -> Finding:
     return Finding(status, reason.name, reason.say(**facts))
 
 
@@ -145,9 +179,9 @@ def _available(view: View) -> Finding:
     weight = view.desired.canary
     stable = holds(_reached(view, "stable"), 100 - weight, view.replicas)
     if stable and (not weight or _reached(view, "canary")):
-        return _said("True", say.ENOUGH_READY, revision=view.stable)
+        return _said("True", ENOUGH_READY, revision=view.stable)
     ready = view.ready(view.stable)
-    return _said("False", say.TOO_FEW_READY, revision=view.stable, ready=ready, wanted=view.replicas)
+    return _said("False", TOO_FEW_READY, revision=view.stable, ready=ready, wanted=view.replicas)
 
 
 def _reached(view: View, role: Role) -> int:
@@ -159,7 +193,7 @@ def _reached(view: View, role: Role) -> int:
 def _promoted(view: View, what: PhaseReport) -> Finding:
     settled = not (view.installing or view.rolling or view.reverting)
     if settled and view.stable == view.target:
-        return Finding("True", "Promoted", say.STABLE.say(revision=view.stable))
+        return Finding("True", "Promoted", STABLE.say(revision=view.stable))
     return Finding("False", what.phase, what.message)
 
 
@@ -173,22 +207,22 @@ def _killed(view: View, what: PhaseReport) -> Finding:
     """True once nobody is left to take back, so that a person can wait for it."""
     if view.reverting:
         return Finding("False", what.reason, what.message)
-    held = say.INSTALL_HELD_BY_KILL if kill.withheld(view) else say.HELD_BY_KILL
+    held = INSTALL_HELD_BY_KILL if kill.withheld(view) else HELD_BY_KILL
     return _said("True", held, **kill.facts(view))
 
 
 def _finished(view: View, what: PhaseReport, findings: Mapping[str, Finding]) -> Finding:
     """The end that a pipeline waits for. A spec that cannot be carried out ends nothing that is under way."""
-    for kind in (say.PROMOTED, say.REVERTED):
+    for kind in (PROMOTED, REVERTED):
         found = findings.get(kind)
-        if found is not None and found.status == "True" and findings[say.ACCEPTED].status == "True":
+        if found is not None and found.status == "True" and findings[ACCEPTED].status == "True":
             return Finding("True", kind, found.message)
     if what.phase == "Killed":
         return Finding("True", what.phase, what.message)
-    accepted = findings[say.ACCEPTED]
-    refused = accepted.status == "False" and accepted.reason != say.MODEL_NOT_RESOLVED.name
+    accepted = findings[ACCEPTED]
+    refused = accepted.status == "False" and accepted.reason != MODEL_NOT_RESOLVED.name
     if refused and view.canary is None and not (view.reverting or view.installing):
-        return Finding("True", "Invalid", findings[say.ACCEPTED].message)
+        return Finding("True", "Invalid", findings[ACCEPTED].message)
     if view.installing and view.observed.unmade == view.stable and view.observed.setback is not None:
         return Finding("True", "Invalid", view.observed.setback.message)
     return Finding("False", what.phase, what.message)
@@ -200,49 +234,49 @@ def _traffic_split(view: View) -> Finding:
         return Finding("False", route.problem.reason, route.problem.message)
     if view.stuck:
         waiting = route.waiting_for or Problem(
-            say.WAITING_FOR_GATEWAY.name, "The gateway has not taken the route yet"
+            WAITING_FOR_GATEWAY.name, "The gateway has not taken the route yet"
         )
         return Finding("False", waiting.reason, waiting.message)
     if view.installing or unwritten(view):
-        return _said("Unknown", say.NOT_WRITTEN)
+        return _said("Unknown", NOT_WRITTEN)
     if drifting(view):
-        return Finding("False", say.DRIFTED.name, f"{route.writer} changed the route")
+        return Finding("False", DRIFTED.name, f"{route.writer} changed the route")
     if view.observed.split_mismatch:
-        return _said("False", say.NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
+        return _said("False", NOT_COMPARABLE, mismatch=view.observed.split_mismatch)
     if said := (*route.warnings, *unequal.warnings(view)):
-        told = " ".join([say.AS_DESIRED.say() + ".", *(warning.message for warning in said)])
+        told = " ".join([AS_DESIRED.say() + ".", *(warning.message for warning in said)])
         return Finding("True", said[0].reason, told)
-    return _said("True", say.AS_DESIRED)
+    return _said("True", AS_DESIRED)
 
 
 def _decidable(view: View) -> Finding | None:
     """What was said before stays until it is known anew."""
     outlook = view.observed.outlook
     if outlook is None:
-        before = next((each for each in view.status.conditions if each.type == say.DECIDABLE), None)
+        before = next((each for each in view.status.conditions if each.type == DECIDABLE), None)
         return Finding(before.status, before.reason, before.message) if before is not None else None
     remarks = "".join(f" {remark}" for remark in outlook.remarks)
     if outlook.late is not None:
-        return _said("False", say.LOW_TRAFFIC, late=outlook.late, remarks=remarks)
+        return _said("False", LOW_TRAFFIC, late=outlook.late, remarks=remarks)
     time, more = f"about {hours(outlook.seconds)}", f".{remarks}" if remarks else ""
-    return _said("True", say.ENOUGH_TRAFFIC, time=time, remarks=more)
+    return _said("True", ENOUGH_TRAFFIC, time=time, remarks=more)
 
 
 def _registry(view: View) -> Finding | None:
     """What was said before stays until it is known anew, or no registry is asked any more."""
     if view.observed.registry is not None or view.observed.pin is None:
         return view.observed.registry
-    before = next((each for each in view.status.conditions if each.type == say.REGISTRY), None)
+    before = next((each for each in view.status.conditions if each.type == REGISTRY), None)
     return Finding(before.status, before.reason, before.message) if before is not None else None
 
 
 def _analysed(view: View) -> Finding:
     analysis = view.status.analysis
     if view.canary is None:
-        return _said("Unknown", say.NOTHING_ON_TRIAL)
+        return _said("Unknown", NOTHING_ON_TRIAL)
     if analysis is None or analysis.verdict is None:
-        return _said("Unknown", say.NO_LOOKS)
-    truth: dict[str, say.Truth] = {"Pass": "True", "Fail": "False"}
+        return _said("Unknown", NO_LOOKS)
+    truth: dict[str, Truth] = {"Pass": "True", "Fail": "False"}
     reason = _VERDICTS.get(analysis.verdict, analysis.verdict)
     return Finding(truth.get(analysis.verdict, "Unknown"), reason, analysis.message or analysis.reason)
 
@@ -287,7 +321,7 @@ def _essence(status: Status) -> dict[str, Any]:
         "conditions": [
             {**condition.__dict__, "message": ""}
             for condition in status.conditions
-            if condition.type != say.ANALYSED
+            if condition.type != ANALYSED
         ],
     }
 

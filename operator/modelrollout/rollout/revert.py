@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
-from modelrollout.api import conditions as say
-from modelrollout.api.conditions import Reason
+from modelrollout.api.conditions import AVAILABLE
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds
+from modelrollout.api.reasons.leaving import (
+    ABORTED,
+    ALERT_FIRED,
+    ANALYSIS_FAILED,
+    CANARY_UNSTABLE,
+    CONTEST_LOST,
+    EVALUATION_FAILED,
+    GONE_BACK,
+    KILLED,
+    NEVER_MADE,
+    NO_VERDICT,
+    REVERTED_NOW,
+    ROLLED_BACK,
+    SPEC_RETURNED,
+    STABLE_LOST,
+    STANDING_FAILED,
+    STARTUP_DEADLINE,
+    SUPERSEDED,
+)
+from modelrollout.api.reasons.reason import Reason
 from modelrollout.api.status import Condition, Ending
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout import contest
@@ -29,8 +48,8 @@ MOST_LOSSES = 3
 GRACE = 30.0
 """Seconds without any ready pod after which a promoted revision gives way to the warm one."""
 
-_NOT_REFUSED = frozenset({say.SUPERSEDED.name, say.SPEC_RETURNED.name})
-_BY_HAND = frozenset({say.KILLED.name, say.ABORTED.name, say.ROLLED_BACK.name})
+_NOT_REFUSED = frozenset({SUPERSEDED.name, SPEC_RETURNED.name})
+_BY_HAND = frozenset({KILLED.name, ABORTED.name, ROLLED_BACK.name})
 
 
 def _leave(view: View, reason: Reason, **facts: object) -> Change:
@@ -55,13 +74,13 @@ def killed(view: View) -> Change | None:
     """While the kill switch is on, no revision that users can be taken from keeps any."""
     if view.killed is None or not (view.rolling or view.watching):
         return None
-    return _leave(view, say.KILLED, annotation=view.killed.annotation)
+    return _leave(view, KILLED, annotation=view.killed.annotation)
 
 
 def commanded(view: View) -> Change | None:
     """Abort and rollback mean the same: back to the revision that served before."""
     subject = view.subject.rolling or view.subject.promoted
-    for name, reason in (("abort", say.ABORTED), ("rollback", say.ROLLED_BACK)):
+    for name, reason in (("abort", ABORTED), ("rollback", ROLLED_BACK)):
         record = pending(view.status.commands, name, subject)
         if subject is not None and record is not None:
             change = _leave(view, reason, annotation=PREFIX + name)
@@ -73,10 +92,10 @@ def superseded(view: View) -> Change | None:
     """The spec asks for something else. A promotion whose names have moved is finished first."""
     if view.rolling and view.target != view.canary:
         if view.target == view.stable:
-            return _leave(view, say.SPEC_RETURNED, next=view.target)
-        return None if view.names_moved else _leave(view, say.SUPERSEDED, next=view.target)
+            return _leave(view, SPEC_RETURNED, next=view.target)
+        return None if view.names_moved else _leave(view, SUPERSEDED, next=view.target)
     if view.watching and view.target == view.previous:
-        return _leave(view, say.SPEC_RETURNED, next=view.target)
+        return _leave(view, SPEC_RETURNED, next=view.target)
     return None
 
 
@@ -87,7 +106,7 @@ def failed(view: View) -> Change | None:
     verdict = view.judgement(view.status.started_at)
     if verdict is None or verdict.kind is not VerdictKind.FAIL:
         return None
-    return _leave(view, say.ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
+    return _leave(view, ANALYSIS_FAILED, verdict=verdict.message or verdict.reason)
 
 
 def alert_fired(view: View) -> Change | None:
@@ -96,7 +115,7 @@ def alert_fired(view: View) -> Change | None:
     if found is None:
         return None
     alert, alarm = found
-    return _leave(view, say.ALERT_FIRED, name=alert.name, since=stamp(alarm.began), limit=alert.for_)
+    return _leave(view, ALERT_FIRED, name=alert.name, since=stamp(alarm.began), limit=alert.for_)
 
 
 def evaluation_failed(view: View) -> Change | None:
@@ -105,7 +124,7 @@ def evaluation_failed(view: View) -> Change | None:
     if gate is None or wanted is None or gate.state != "failed":
         return None
     said = gate.sentence or "it gave no reason"
-    return _leave(view, say.EVALUATION_FAILED, name=wanted.name, step=view.progress, said=said)
+    return _leave(view, EVALUATION_FAILED, name=wanted.name, step=view.progress, said=said)
 
 
 def standing_failed(view: View) -> Change | None:
@@ -114,7 +133,7 @@ def standing_failed(view: View) -> Change | None:
     found = fallen(view) if view.watching and view.ready(view.stable) else None
     if found is None or found[0].on_fail != "revert":
         return None
-    return _leave(view, say.STANDING_FAILED, name=found[0].name, said=found[1].message or "it gave no reason")
+    return _leave(view, STANDING_FAILED, name=found[0].name, said=found[1].message or "it gave no reason")
 
 
 def never_ready(view: View) -> Change | None:
@@ -124,20 +143,20 @@ def never_ready(view: View) -> Change | None:
         return None
     if view.observed.unmade == view.canary and view.fleet(view.canary) is None:
         why = view.observed.setback.message if view.observed.setback is not None else ""
-        return _leave(view, say.NEVER_MADE, why=why)
+        return _leave(view, NEVER_MADE, why=why)
     ready, wanted = view.ready(view.canary), view.pods
     deadline = view.spec.runtime.startup_deadline
     if ready >= wanted or not view.past(view.step.entered_at, deadline):
         return None
     fleet = view.fleet(view.canary)
     trouble = f": {fleet.trouble.message}" if fleet is not None and fleet.trouble is not None else ""
-    return _leave(view, say.STARTUP_DEADLINE, limit=deadline, ready=ready, wanted=wanted, trouble=trouble)
+    return _leave(view, STARTUP_DEADLINE, limit=deadline, ready=ready, wanted=wanted, trouble=trouble)
 
 
 def unstable(view: View) -> Change | None:
     if not view.rolling or view.step is None or view.step.losses < MOST_LOSSES:
         return None
-    return _leave(view, say.CANARY_UNSTABLE, step=view.progress, times=view.step.losses)
+    return _leave(view, CANARY_UNSTABLE, step=view.progress, times=view.step.losses)
 
 
 def contest_lost(view: View) -> Change | None:
@@ -149,7 +168,7 @@ def contest_lost(view: View) -> Change | None:
     if step.losses >= MOST_LOSSES or not contest.sends_back(view):
         return None
     name = view.stage.title if view.stage is not None else ""
-    return _leave(view, say.CONTEST_LOST, name=name, step=view.progress, said=step.contest.message)
+    return _leave(view, CONTEST_LOST, name=name, step=view.progress, said=step.contest.message)
 
 
 def no_verdict(view: View) -> Change | None:
@@ -161,7 +180,7 @@ def no_verdict(view: View) -> Change | None:
     if verdict is not None and verdict.kind is not VerdictKind.INSUFFICIENT:
         return None
     what = (verdict.message or verdict.reason) if verdict is not None else "no look"
-    return _leave(view, say.NO_VERDICT, step=view.progress, limit=analysis.max_step_duration, verdict=what)
+    return _leave(view, NO_VERDICT, step=view.progress, limit=analysis.max_step_duration, verdict=what)
 
 
 def stable_lost(view: View) -> Change | None:
@@ -170,7 +189,7 @@ def stable_lost(view: View) -> Change | None:
     since = lost_since(view)
     if since is None or view.now < since + GRACE or not holds(view.ready(warm), 100, view.replicas):
         return None
-    return _leave(view, say.STABLE_LOST, previous=warm, limit=f"{GRACE:.0f}s")
+    return _leave(view, STABLE_LOST, previous=warm, limit=f"{GRACE:.0f}s")
 
 
 def replaced(view: View) -> tuple[str | None, str | None]:
@@ -189,7 +208,7 @@ def lost_since(view: View) -> float | None:
 
 
 def _unavailable(condition: Condition) -> bool:
-    return condition.type == say.AVAILABLE and condition.status == "False"
+    return condition.type == AVAILABLE and condition.status == "False"
 
 
 # ── the way back ────────────────────────────────────────────────────────────────────────────────
@@ -209,7 +228,7 @@ def gone_back(view: View) -> Change | None:
         return None
     bad, why = view.bad, view.status.revert_message or ""
     refused = view.status.refused_revision == view.target
-    said = note(say.REVERTED_NOW if refused else say.GONE_BACK, stable=view.good, why=why)
+    said = note(REVERTED_NOW if refused else GONE_BACK, stable=view.good, why=why)
     ended = recorded(view, bad, _outcome(view), view.status.revert_reason or "", why) if bad else {}
     return view.change(
         said,

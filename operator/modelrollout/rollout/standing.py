@@ -9,10 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modelrollout.api import conditions as say
 from modelrollout.api import schedule
 from modelrollout.api.conditions import Finding
 from modelrollout.api.evaluations import Evaluation, EvaluationStatus
+from modelrollout.api.reasons.leaving import STANDING_FAILED
+from modelrollout.api.reasons.serving import (
+    EVALUATION_STALE,
+    HELD_BY_STALE,
+    NOT_EVALUATED,
+    STANDING_PASSED,
+    WARNED_BY_STALE,
+)
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout.gate import DRIFTED, PROMOTED, SCHEDULED, answer_to, started
 from modelrollout.rollout.model import RunEvaluation
@@ -75,27 +82,25 @@ def evaluated(view: View) -> Finding | None:
         return None
     if (fell := fallen(view)) is not None:
         facts = {"revision": view.stable, "name": fell[0].name, "said": fell[1].message}
-        return Finding("False", say.STANDING_FAILED.name, say.STANDING_FAILED.say(**facts))
+        return Finding("False", STANDING_FAILED.name, STANDING_FAILED.say(**facts))
     if (old := stale(view)) is not None:
-        return Finding("Unknown", say.EVALUATION_STALE.name, staleness(*old))
+        return Finding("Unknown", EVALUATION_STALE.name, staleness(*old))
     passed = [
         each.name for each, known in _known(view) if known.valid and known.valid.revision == view.stable
     ]
     if not passed:
-        return Finding("Unknown", say.NOT_EVALUATED.name, say.NOT_EVALUATED.say(revision=view.stable))
+        return Finding("Unknown", NOT_EVALUATED.name, NOT_EVALUATED.say(revision=view.stable))
     names = ", ".join(passed)
-    return Finding(
-        "True", say.STANDING_PASSED.name, say.STANDING_PASSED.say(revision=view.stable, names=names)
-    )
+    return Finding("True", STANDING_PASSED.name, STANDING_PASSED.say(revision=view.stable, names=names))
 
 
 def staleness(each: Evaluation, known: EvaluationStatus) -> str:
     """Since when it has no valid result, why, and what that means."""
-    return say.EVALUATION_STALE.say(
+    return EVALUATION_STALE.say(
         name=each.name,
         since=f"since {known.valid.at}" if known.valid is not None else "so far",
         said=known.message.rstrip("."),
-        effect=say.HELD_BY_STALE if each.on_stale == "hold" else say.WARNED_BY_STALE,
+        effect=HELD_BY_STALE if each.on_stale == "hold" else WARNED_BY_STALE,
     )
 
 

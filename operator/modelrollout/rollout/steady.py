@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelrollout.api import conditions as say
-from modelrollout.api.conditions import Finding
+from modelrollout.api.conditions import STEADY, Finding
+from modelrollout.api.reasons.serving import NO_PAST, REQUESTS_DRIFTED, REQUESTS_STEADY
 from modelrollout.rollout.view import View
 
 OTHERS = 900
@@ -17,10 +17,10 @@ def steady(view: View) -> Finding | None:
         return None
     found = view.observed.own_past
     if not found:
-        return _before(view) or Finding("Unknown", say.NO_PAST.name, say.NO_PAST.say())
+        return _before(view) or Finding("Unknown", NO_PAST.name, NO_PAST.say())
     drifted = [each for each in found if each.drifted]
     said = "; ".join(each.text for each in drifted or found)[:OTHERS]
-    reason = say.REQUESTS_DRIFTED if drifted else say.REQUESTS_STEADY
+    reason = REQUESTS_DRIFTED if drifted else REQUESTS_STEADY
     return Finding("False" if drifted else "True", reason.name, reason.say(revision=view.stable, said=said))
 
 
@@ -30,7 +30,7 @@ def drifted_since(view: View) -> str | None:
     if finding is None or finding.status != "False":
         return None
     for each in view.status.conditions:
-        if (each.type, each.status) == (say.STEADY, "False"):
+        if (each.type, each.status) == (STEADY, "False"):
             return each.last_transition_time
     return view.at
 
@@ -38,6 +38,6 @@ def drifted_since(view: View) -> str | None:
 def _before(view: View) -> Finding | None:
     """What was found last: a restart of the operator, or a Prometheus that is away, takes nothing back."""
     for each in view.status.conditions:
-        if each.type == say.STEADY and each.status != "Unknown" and str(view.stable) in each.message:
+        if each.type == STEADY and each.status != "Unknown" and str(view.stable) in each.message:
             return Finding(each.status, each.reason, each.message)
     return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from modelrollout.analysis.betting.ladder import is_alike
 from modelrollout.analysis.evidence.load import APART
-from modelrollout.api import conditions as say
 from modelrollout.api.problem import Problem
+from modelrollout.api.reasons.step import UNEQUAL_LOAD
 from modelrollout.rollout.equal_load import keeps_equal
 from modelrollout.rollout.exposure import exposure
 from modelrollout.rollout.judge import needs_verdict
@@ -31,5 +31,5 @@ def warnings(view: View) -> tuple[Problem, ...]:
     facts = {"step": view.progress, "revision": view.canary, "stable": view.stable, "load": f"{load:.2g}"}
     why = NOT_BY_SERVICES if analysis.equal_load else TURNED_OFF
     cost = FLATTERED if load < 1 else BLAMED if load <= APART else EXCUSED
-    said = say.UNEQUAL_LOAD
+    said = UNEQUAL_LOAD
     return (Problem(said.name, said.say(why=why, cost=cost, **facts)),)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from modelrollout.api.conditions import ACCEPTED, PROMOTED, Finding, Reason, conclude
+from modelrollout.api.conditions import ACCEPTED, PROMOTED, Finding, conclude
+from modelrollout.api.reasons.reason import Reason
 from modelrollout.api.times import stamp, unix
 
 THEN, NOW = "2026-11-21T09:00:00Z", "2026-11-21T10:00:00Z"

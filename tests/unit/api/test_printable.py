@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from modelrollout.api import conditions
-from modelrollout.api.conditions import Finding, conclude
+from modelrollout.api.conditions import ACCEPTED, Finding, conclude
 from modelrollout.api.model import Model, Runtime
 from modelrollout.api.printable import printable
+from modelrollout.api.reasons.order import COMMAND_IGNORED
 
 NASTY = "\x1b[31mred\x1b[0m\r\nfake\u202edesrever\u200b\u2028\x9b\x7f"
 
@@ -20,9 +20,9 @@ def test_control_and_invisible_characters_are_written_out_and_all_else_stays() -
 
 
 def test_sentences_and_conditions_are_safe_to_show() -> None:
-    said = conditions.COMMAND_IGNORED.say(annotation="a", value=NASTY, why=NASTY)
+    said = COMMAND_IGNORED.say(annotation="a", value=NASTY, why=NASTY)
     assert said.isprintable()
-    found = conclude([], {conditions.ACCEPTED: Finding("False", "Odd", NASTY)}, 1, "2026-11-27T10:00:00Z")
+    found = conclude([], {ACCEPTED: Finding("False", "Odd", NASTY)}, 1, "2026-11-27T10:00:00Z")
     assert found[0].message.isprintable()
 
 

@@ -7,10 +7,10 @@ import dataclasses
 
 import pytest
 
-from modelrollout.api.conditions import catalogue
 from modelrollout.api.names import PREFIX
 from modelrollout.rollout.commands import understand
 from modelrollout.rollout.notes import Facts, Note
+from tests.reasons import spoken
 from tests.unit.rollout.reading import command
 from tests.unit.rollout.world import LOADING, METRICS, Operator, on_trial, revision_named, spec_of, with_steps
 
@@ -93,7 +93,7 @@ def test_two_notes_that_say_the_same_are_the_same_whatever_their_facts() -> None
     assert dataclasses.replace(note, facts=Facts("passed", revision=SECOND)) == note
 
 
-@pytest.mark.parametrize("reason", [each for each in catalogue() if each.warning], ids=lambda each: each.name)
+@pytest.mark.parametrize("reason", [each for each in spoken() if each.warning], ids=lambda each: each.name)
 def test_a_warning_of_the_rollout_itself_has_a_kind_of_its_own(reason: object) -> None:
     named = {"CommandIgnored", "CommandRepeated", "CommandUnknown", "Uninstalled"}
     assert reason.transition != "noted" or reason.name in named

@@ -7,14 +7,16 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.api import conditions
+from modelrollout.api.conditions import ANALYSED, AVAILABLE, PROGRESSING, STALLED
 from modelrollout.api.problem import Problem
+from modelrollout.api.reasons.coming import STABLE
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.api.times import stamp
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import HandBack, Outlook, Rest
 from modelrollout.rollout.report import worth_writing
+from tests.reasons import spoken
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import (
     LOADING,
@@ -222,7 +224,7 @@ def test_looks_that_were_open_when_the_stay_ended_are_waited_for_without_a_write
     operator.judged(600, "Insufficient")
     assert operator.writes == before
     operator.judged(60, "Insufficient")
-    assert condition(operator, conditions.PROGRESSING) == ("True", "Judging")
+    assert condition(operator, PROGRESSING) == ("True", "Judging")
 
 
 @pytest.mark.parametrize("reason", ["NoiseUnknown", "HeldByMetric"])
@@ -237,7 +239,7 @@ def test_a_canary_that_looks_worse_is_reported_at_once_and_once(reason: str) -> 
         operator.world.judgement = replace(operator.world.judgement, reason=reason)
         operator.settle()
     assert operator.writes == before + 1
-    assert said(operator, conditions.ANALYSED) == "looks worse"
+    assert said(operator, ANALYSED) == "looks worse"
 
 
 def test_the_write_that_promotes_a_revision_makes_it_the_one_that_the_scale_subresource_counts() -> None:
@@ -261,7 +263,7 @@ def test_a_service_that_was_just_pointed_elsewhere_and_that_nobody_is_sent_to_is
     fleets = {**observed.fleets, SECOND: replace(observed.fleets[SECOND], ready=0)}
     spec, now = operator.world.spec, operator.world.now
     operator.status = decide(spec, operator.status, replace(observed, fleets=fleets), now).status
-    assert condition(operator, conditions.AVAILABLE)[0] == "True"
+    assert condition(operator, AVAILABLE)[0] == "True"
 
 
 def test_a_revision_that_is_sent_away_is_worth_a_write_and_one_that_has_gone_is_not() -> None:
@@ -385,11 +387,11 @@ def test_history_keeps_the_last_ten() -> None:
 
 
 def test_every_reason_is_one_word_and_every_sentence_fits_a_condition() -> None:
-    names = [reason.name for reason in conditions.catalogue()]
+    names = [reason.name for reason in spoken()]
     assert all(name.isalnum() and name[0].isupper() and len(name) <= 64 for name in names)
     said_in_several_ways = {"Promoted", "Watching"}
     assert len(set(names) - said_in_several_ways) == sum(name not in said_in_several_ways for name in names)
-    assert conditions.STABLE.say(revision="x" * 2000) == ("Revision " + "x" * 2000)[:1024]
+    assert STABLE.say(revision="x" * 2000) == ("Revision " + "x" * 2000)[:1024]
 
 
 def test_what_the_last_pass_could_not_do_is_a_condition_and_the_message_until_it_is_done() -> None:
@@ -397,9 +399,9 @@ def test_what_the_last_pass_could_not_do_is_a_condition_and_the_message_until_it
     operator.world.ask(spec_of("vllm:2"))
     operator.world.setback = Problem("Refused", "The API server answered 422: no image")
     operator.settle()
-    assert condition(operator, conditions.STALLED) == ("True", "Refused")
-    assert operator.status.message == said(operator, conditions.STALLED) == operator.world.setback.message
+    assert condition(operator, STALLED) == ("True", "Refused")
+    assert operator.status.message == said(operator, STALLED) == operator.world.setback.message
     operator.world.setback = None
     operator.settle()
-    assert conditions.STALLED not in {each.type for each in operator.status.conditions}
+    assert STALLED not in {each.type for each in operator.status.conditions}
     assert "422" not in operator.status.message

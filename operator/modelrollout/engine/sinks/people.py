@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 from pydantic import TypeAdapter, ValidationError
 
-from modelrollout.api import conditions as say
+from modelrollout.api.reasons.others import NOT_DELIVERED
 from modelrollout.api.spec import Notify
 from modelrollout.api.transitions import TOLD, Transition
 from modelrollout.engine.secrets import ReadKeys
@@ -200,7 +200,7 @@ class People(Sink):
         )
         if addressee.secret and addressee not in self._failing:
             self._failing.add(addressee)
-            said = note(say.NOT_DELIVERED, secret=addressee.secret, why=str(why))
+            said = note(NOT_DELIVERED, secret=addressee.secret, why=str(why))
             try:
                 await self._complain(replace(news, note=said))
             except Exception as error:
