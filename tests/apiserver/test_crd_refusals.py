@@ -5,7 +5,10 @@ Each row: a sentence, a change to a good manifest, and the words that the refusa
 
 import pytest
 
-from modelrollout.api import rules
+from modelrollout.api.crd import ON_FIELDS, ON_MODELS
+from modelrollout.api.rules.formats import FORMATS
+from modelrollout.api.rules.model import POD_LABELS
+from modelrollout.api.rules.whole import ON_RESOURCE
 from tests.apiserver.manifests import (
     BANDIT,
     BETA,
@@ -593,9 +596,9 @@ def test_one_mistake_brings_one_sentence(modelrollouts):
 def test_every_rule_of_the_crd_refuses_a_row():
     """A rule without a row here could be dead."""
     rows = [words for _, words in (*REFUSED.values(), *CHANGES_REFUSED.values())]
-    groups = ((*rules.ON_RESOURCE, rules.POD_LABELS), *rules.ON_MODELS.values(), *rules.ON_FIELDS.values())
+    groups = ((*ON_RESOURCE, POD_LABELS), *ON_MODELS.values(), *ON_FIELDS.values())
     said = {rule.message for group in groups for rule in group if rule.expression is None}
-    said |= set(rules.FORMATS.values())
+    said |= set(FORMATS.values())
     assert [message for message in said if not any(words_in(row, message) for row in rows)] == []
 
 

@@ -12,10 +12,12 @@ from typing import Any
 
 import yaml
 
-from modelrollout.api import rules, spec, status
+from modelrollout.api import spec, status
 from modelrollout.api.names import GROUP, KIND, RESOURCE, VERSION
 from modelrollout.api.objects import CRD_API
-from modelrollout.api.rules import Rule
+from modelrollout.api.rules import analysis, model, strategy, traffic, whole
+from modelrollout.api.rules.formats import FORMATS
+from modelrollout.api.rules.rule import Rule, literal
 from modelrollout.api.schema import Fields, Override, Schema, SchemaError, changed, structural
 
 HEADER = (
@@ -45,6 +47,10 @@ WIDE_COLUMNS = (
     ("Model", "string", ".status.pinned.version", "The version or commit that model.uri stands for"),
     ("Message", "string", ".status.message", "What it waits for, or what it decided"),
 )
+
+PARTS = (model, traffic, strategy, analysis, whole)
+ON_MODELS = {key: group for part in PARTS for key, group in part.ON_MODELS.items()}
+ON_FIELDS = {key: group for part in (strategy, analysis) for key, group in part.ON_FIELDS.items()}
 
 OPEN: Schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 TEXTS: Schema = {"type": "object", "maxProperties": 64, "additionalProperties": {"type": "string"}}
@@ -111,7 +117,7 @@ FIELDS: Fields = {
                         "labels": TEXTS | {"description": "Beside the operator's own."},
                         "annotations": TEXTS | {"description": "Beside the operator's own."},
                     },
-                    "x-kubernetes-validations": [rules.POD_LABELS.to_schema()],
+                    "x-kubernetes-validations": [model.POD_LABELS.to_schema()],
                 },
                 "spec": OPEN | {"description": "A Kubernetes PodSpec, as much of it as is to be different."},
             },
@@ -172,7 +178,7 @@ def resource_schema() -> Schema:
         "type": "object",
         "description": "Rolls out a model, its server and its prompts in judged steps.",
         "required": ["spec"],
-        "x-kubernetes-validations": [rule.to_schema() for rule in rules.ON_RESOURCE],
+        "x-kubernetes-validations": [rule.to_schema() for rule in whole.ON_RESOURCE],
         "properties": {
             "apiVersion": {"type": "string", "description": f"{GROUP}/{VERSION}."},
             "kind": {"type": "string", "description": f"{KIND}."},
@@ -190,10 +196,10 @@ def resource_schema() -> Schema:
 
 def validations() -> dict[tuple[str, str], Override]:
     """The CEL rules by the place that they belong to."""
-    on_models = {(model.__name__, ""): ruled(group) for model, group in rules.ON_MODELS.items()}
+    on_models = {(part.__name__, ""): ruled(group) for part, group in ON_MODELS.items()}
     on_fields = {
-        (model.__name__, model.model_fields[name].alias or name): ruled(group)
-        for (model, name), group in rules.ON_FIELDS.items()
+        (part.__name__, part.model_fields[name].alias or name): ruled(group)
+        for (part, name), group in ON_FIELDS.items()
     }
     return on_models | on_fields
 
@@ -220,9 +226,9 @@ def in_words(schema: Schema) -> Schema:
         pattern = node.pop("pattern", None)
         if pattern is None:
             return node
-        if pattern not in rules.FORMATS:
-            raise SchemaError(f"{where} has the pattern {pattern}, for which rules.FORMATS has no sentence")
-        rule = Rule(f"self.matches({rules.literal(pattern)})", rules.FORMATS[pattern]).to_schema()
+        if pattern not in FORMATS:
+            raise SchemaError(f"{where} has the pattern {pattern}, for which formats.FORMATS has no sentence")
+        rule = Rule(f"self.matches({literal(pattern)})", FORMATS[pattern]).to_schema()
         return node | {"x-kubernetes-validations": [rule, *node.get("x-kubernetes-validations", [])]}
 
     return changed(schema, change, "spec")

@@ -7,8 +7,10 @@ import yaml
 from kubernetes.aio.client import V1JSONSchemaProps
 from pydantic import BaseModel, Field
 
-from modelrollout.api import rules, spec
-from modelrollout.api.crd import HEADER, columns, crd, in_words, main, resource_schema
+from modelrollout.api import spec
+from modelrollout.api.crd import HEADER, ON_FIELDS, ON_MODELS, columns, crd, in_words, main, resource_schema
+from modelrollout.api.rules.model import POD_LABELS
+from modelrollout.api.rules.whole import ON_RESOURCE
 from modelrollout.api.schema import SchemaError, structural
 from tests.bed.folders import REPOSITORY
 
@@ -172,7 +174,7 @@ def test_of_metadata_the_schema_says_nothing_but_of_its_names():
 
 def test_every_rule_fits_a_line():
     """The API server quotes rules and refuses messages with line breaks."""
-    groups = ((*rules.ON_RESOURCE, rules.POD_LABELS), *rules.ON_MODELS.values(), *rules.ON_FIELDS.values())
+    groups = ((*ON_RESOURCE, POD_LABELS), *ON_MODELS.values(), *ON_FIELDS.values())
     said = [text for group in groups for rule in group for text in rule.to_schema().values()]
     assert [text for text in said if "\n" in text] == []
 
