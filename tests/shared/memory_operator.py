@@ -16,10 +16,10 @@ from modelrollout.api.names import FINALIZER, PREFIX, ROLLOUTS, RolloutKey
 from modelrollout.api.objects import SERVICE, Body, Ref, kind_of, named
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.kinds import LABELS, children, owner_of, trim
-from modelrollout.engine.announce import Announcer
-from modelrollout.engine.looks import Looks
+from modelrollout.engine.judging.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.registries import Registries
+from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.sources.access import Credentials

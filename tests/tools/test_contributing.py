@@ -229,7 +229,7 @@ from modelrollout.analysis.packs.catalogue import arrivals, known_metrics, resol
 from modelrollout.api import crd, analysis, strategy, traffic
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.stages import stage_of
-from modelrollout.engine.announce import Announcer
+from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.cluster.kinds import children
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks

@@ -22,11 +22,11 @@ from modelrollout.cluster.client import ApiServer, connection
 from modelrollout.cluster.errors import NotLeader
 from modelrollout.cluster.kinds import owner_of, trim
 from modelrollout.cluster.lease import Lease, LeaseLost, Terms
-from modelrollout.engine.announce import Announcer
-from modelrollout.engine.looks import Looks
+from modelrollout.engine.judging.looks import Looks
 from modelrollout.engine.loop import Loop
 from modelrollout.engine.registries import Registries
 from modelrollout.engine.secrets import keys_of, secrets_of
+from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.settings import Settings, access_of, jobs_of, parse

@@ -26,8 +26,8 @@ from modelrollout.analysis.records.replay import judged
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
-from modelrollout.engine.case import Case, Stage, judgement_of, question_of
-from modelrollout.engine.trial import Trial
+from modelrollout.engine.judging.case import Case, Stage, judgement_of, question_of
+from modelrollout.engine.judging.trial import Trial
 from modelrollout.sources.learning import learn
 from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.provider import ProviderError

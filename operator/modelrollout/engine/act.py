@@ -26,13 +26,13 @@ from modelrollout.api.objects import (
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.errors import Conflict, Missing, Refused, RevisionRefused
 from modelrollout.cluster.port import Cluster
-from modelrollout.engine.evaluations import Evaluations
-from modelrollout.engine.leave import Leaver
-from modelrollout.engine.observe import Observer
-from modelrollout.engine.obstacles import is_ours
-from modelrollout.engine.rotation import Rotation
+from modelrollout.engine.evaluations.evaluations import Evaluations
+from modelrollout.engine.observing.observe import Observer
+from modelrollout.engine.observing.obstacles import is_ours
 from modelrollout.engine.snapshot import Snapshot, prompts_hash
-from modelrollout.engine.write import Writer
+from modelrollout.engine.writing.leave import Leaver
+from modelrollout.engine.writing.rotation import Rotation
+from modelrollout.engine.writing.write import Writer
 from modelrollout.rollout.difference import stored
 from modelrollout.rollout.model import (
     Action,

@@ -26,13 +26,13 @@ from modelrollout.cluster.errors import ClusterError, Conflict, Missing, NotLead
 from modelrollout.cluster.initial_list import list_everything, listed
 from modelrollout.cluster.port import Cluster
 from modelrollout.engine.act import Actor
-from modelrollout.engine.announce import Announcer
-from modelrollout.engine.evaluations import Evaluations
-from modelrollout.engine.looks import Looks
-from modelrollout.engine.observe import Observer
+from modelrollout.engine.evaluations.evaluations import Evaluations
+from modelrollout.engine.judging.looks import Looks
+from modelrollout.engine.observing.observe import Observer
 from modelrollout.engine.one_pass import AT_REST, Kept, OnePass, guarded
 from modelrollout.engine.registries import Registries
-from modelrollout.engine.status_writer import StatusWriter, not_understood, pass_failed, stalled
+from modelrollout.engine.sinks.announce import Announcer
+from modelrollout.engine.writing.status_writer import StatusWriter, not_understood, pass_failed, stalled
 from modelrollout.rollout.notes import Facts, Note
 from modelrollout.serving.evaluation import JobSettings
 from modelrollout.serving.policy import Policy

@@ -18,14 +18,14 @@ from modelrollout.api.reasons.others import REMADE, SCALED_BY_ANOTHER
 from modelrollout.api.status import Status
 from modelrollout.cluster.errors import ClusterError, Refused
 from modelrollout.engine.act import Actor
-from modelrollout.engine.announce import Announcer
-from modelrollout.engine.evaluations import Evaluations
-from modelrollout.engine.looks import Looks
-from modelrollout.engine.observe import Observer
-from modelrollout.engine.observed import observed_from
+from modelrollout.engine.evaluations.evaluations import Evaluations
+from modelrollout.engine.judging.looks import Looks
+from modelrollout.engine.observing.observe import Observer
+from modelrollout.engine.observing.observed import observed_from
 from modelrollout.engine.registries import Registries
+from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.status_writer import StatusWriter
+from modelrollout.engine.writing.status_writer import StatusWriter
 from modelrollout.rollout.decide import decide
 from modelrollout.rollout.model import Action, EnsureRevision, Plan, RestoreRevision, Scale, urgent_first
 from modelrollout.rollout.notes import Note

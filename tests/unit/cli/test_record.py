@@ -12,8 +12,8 @@ from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
 from modelrollout.cli import main
 from modelrollout.cli.recount import counted_again
-from modelrollout.engine.case import Case, Stage, judgement_of, question_of
-from modelrollout.engine.trial import Trial
+from modelrollout.engine.judging.case import Case, Stage, judgement_of, question_of
+from modelrollout.engine.judging.trial import Trial
 from modelrollout.sources.looks import Counted
 
 METRIC = {"use": "http/success-rate", "tolerate": {"absolute": "0.01"}}

@@ -13,7 +13,7 @@ from modelrollout.api.status import (
     StepStatus,
     WeightStatus,
 )
-from modelrollout.engine.status_writer import dumped
+from modelrollout.engine.writing.status_writer import dumped
 from modelrollout.rollout.revision import describe
 from tests.demo.report import evidence, revert, short, stage_of, steps, times, told_at
 from tests.demo.scene import Scene

@@ -9,8 +9,8 @@ import pytest
 from modelrollout.analysis.counters.series import Series
 from modelrollout.api.analysis import Analysis
 from modelrollout.api.names import ROLLOUTS, RolloutKey
-from modelrollout.engine.alarms import Alarms as Following
-from modelrollout.engine.case import Case
+from modelrollout.engine.judging.alarms import Alarms as Following
+from modelrollout.engine.judging.case import Case
 from modelrollout.rollout.model import Alarms
 from modelrollout.sources.provider import AlertRule, ProviderError
 from tests.shared.memory_operator import NAMESPACE, Died

@@ -6,8 +6,8 @@ import datetime
 import pytest
 
 from modelrollout.api.names import RolloutKey
-from modelrollout.engine import announce
-from modelrollout.engine.announce import Announcer
+from modelrollout.engine.sinks import announce
+from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.engine.sinks.kubernetes_events import KubernetesEvents
 from modelrollout.engine.sinks.sink import Announcement, Sink
 from modelrollout.rollout.notes import Note

@@ -7,7 +7,7 @@ import pytest
 from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.mistakes import Mistaken
 from modelrollout.api.objects import CONFIG_MAP, named
-from modelrollout.engine.evaluation_policy import dataset_of
+from modelrollout.engine.evaluations.policy import dataset_of
 from modelrollout.serving.evaluation import DatasetVolume
 from tests.shared.memory_cluster import MemoryCluster
 

@@ -9,8 +9,8 @@ from modelrollout.api.objects import JOB, named
 from modelrollout.api.times import unix
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.kinds import owner_of, trim
-from modelrollout.engine.evaluations import LONGEST_PAUSE, Evaluations, pause
-from modelrollout.engine.job_end import waiting, what_became
+from modelrollout.engine.evaluations.evaluations import LONGEST_PAUSE, Evaluations, pause
+from modelrollout.engine.evaluations.job_end import waiting, what_became
 from modelrollout.rollout.model import Gate
 from modelrollout.serving.evaluation import JobSettings
 

@@ -11,8 +11,8 @@ import pytest
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind, Ratio
-from modelrollout.engine.case import Stage
-from modelrollout.engine.trial import Trial
+from modelrollout.engine.judging.case import Stage
+from modelrollout.engine.judging.trial import Trial
 from modelrollout.rollout.exposure import UNKNOWN
 from modelrollout.sources.looks import Counted
 from tests.unit.analysis.given import latency_histogram

@@ -20,8 +20,8 @@ from modelrollout.analysis.records.replay import judged
 from modelrollout.api.analysis import Analysis
 from modelrollout.api.spec import Spec
 from modelrollout.cli.recount import step_starts
-from modelrollout.engine.case import Case, Stage, judgement_of, planned_looks
-from modelrollout.engine.trial import Trial
+from modelrollout.engine.judging.case import Case, Stage, judgement_of, planned_looks
+from modelrollout.engine.judging.trial import Trial
 from modelrollout.rollout.exposure import Exposure, exposure
 from modelrollout.rollout.steps import expand
 from modelrollout.sources.looks import Counted, Question

@@ -4,7 +4,7 @@ import asyncio
 
 from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.api.names import RolloutKey
-from modelrollout.engine.looks import Looks
+from modelrollout.engine.judging.looks import Looks
 from modelrollout.telemetry import Telemetry
 
 AT = RolloutKey("ns", "chat")

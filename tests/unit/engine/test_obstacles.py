@@ -7,7 +7,7 @@ import pytest
 from modelrollout.api.evaluations import Evaluation
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.problem import Problem
-from modelrollout.engine.obstacles import obstacle
+from modelrollout.engine.observing.obstacles import obstacle
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.revision import revision_of
 from modelrollout.traffic.registry import router_for

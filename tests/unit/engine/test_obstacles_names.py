@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.engine.obstacles import taken
+from modelrollout.engine.observing.obstacles import taken
 
 
 def test_a_service_that_users_are_on_can_be_handed_over_and_the_sentence_says_how():

@@ -8,8 +8,8 @@ import pytest
 from modelrollout.analysis.counters.series import Series
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
-from modelrollout.engine.case import Case, question_of
-from modelrollout.engine.outlooks import Outlooks
+from modelrollout.engine.judging.case import Case, question_of
+from modelrollout.engine.judging.outlooks import Outlooks
 from modelrollout.sources.looks import LookSource
 from tests.unit.sources.test_lasting import OURS, TIMES, UNTIL, UPS, Server
 

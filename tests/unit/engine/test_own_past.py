@@ -8,7 +8,7 @@ import pytest
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
-from modelrollout.engine.own_past import OwnPasts
+from modelrollout.engine.judging.own_past import OwnPasts
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.provider import ProviderError
 

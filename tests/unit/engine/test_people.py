@@ -7,8 +7,8 @@ import json
 import pytest
 
 from modelrollout.api.names import RolloutKey
-from modelrollout.engine.announce import Announcer
 from modelrollout.engine.sinks import people as module
+from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.engine.sinks.mailbox import PAUSES, WAITING
 from modelrollout.engine.sinks.people import People, Policy
 from modelrollout.engine.sinks.sink import Announcement

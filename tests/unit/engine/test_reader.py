@@ -8,7 +8,7 @@ import pytest
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.objects import Ref
 from modelrollout.api.stored import understood
-from modelrollout.engine.reader import Reader
+from modelrollout.engine.observing.reader import Reader
 from modelrollout.traffic.router import Site
 from tests.unit.serving import given
 

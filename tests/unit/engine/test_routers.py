@@ -13,8 +13,8 @@ from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.initial_list import listed
 from modelrollout.cluster.kinds import children, owner_of, trim
 from modelrollout.engine.act import Actor
-from modelrollout.engine.evaluations import Evaluations
-from modelrollout.engine.observe import Observer
+from modelrollout.engine.evaluations.evaluations import Evaluations
+from modelrollout.engine.observing.observe import Observer
 from modelrollout.engine.registries import Registries
 from modelrollout.rollout.model import SetTraffic
 from modelrollout.serving.evaluation import JobSettings

@@ -1,7 +1,7 @@
 """What a pass could not do stands in status, once and for as long as it is so."""
 
 from modelrollout.api.problem import Problem
-from modelrollout.engine.status_writer import stalled
+from modelrollout.engine.writing.status_writer import stalled
 
 REFUSED = Problem("Refused", "The API server answered 422 to create deployments in ml: no image")
 NOW, LATER = "2026-11-27T10:00:00Z", "2026-11-27T11:00:00Z"

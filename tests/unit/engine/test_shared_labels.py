@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.engine.observe import shared_labels
+from modelrollout.engine.observing.observe import shared_labels
 
 
 def deployment(**labels):

@@ -16,8 +16,8 @@ from modelrollout.analysis.packs.measures import measured, terms_of
 from modelrollout.api.analysis import Analysis
 from modelrollout.api.contest import Experiment as ContestExperiment
 from modelrollout.api.stages import Experiment
-from modelrollout.engine.case import Case, Goal, Stage, judgement_of
-from modelrollout.engine.trial import Trial
+from modelrollout.engine.judging.case import Case, Goal, Stage, judgement_of
+from modelrollout.engine.judging.trial import Trial
 from modelrollout.rollout.analysis_status import proven_at
 from modelrollout.rollout.model import Judgement
 from modelrollout.sources.looks import Counted, Question

@@ -11,7 +11,7 @@ To add a sink (a chat, a webhook, CloudEvents), write one file in this folder wi
             text = f"{news.key}: {news.note.message} ({facts.affected} % of users)"
             await self._send(text, undo=news.command(facts.go_back))
 
-`Announcer` (engine/announce.py) gives each sink a queue and a task of its own: `post` may take its time and
+`Announcer` (announce.py) gives each sink a queue and a task of its own: `post` may take its time and
 may raise; neither a pass nor another sink waits for it, and what it could not post is in the log.
 """
 

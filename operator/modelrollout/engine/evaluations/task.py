@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelrollout.api.mistakes import Mistaken
 from modelrollout.cluster.port import Cluster
-from modelrollout.engine.evaluation_policy import dataset_of
+from modelrollout.engine.evaluations.policy import dataset_of
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.model import RunEvaluation
 from modelrollout.serving.evaluation import JobSettings, Task, service_port

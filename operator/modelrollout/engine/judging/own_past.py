@@ -18,8 +18,8 @@ from modelrollout.analysis.packs.catalogue import resolve
 from modelrollout.api.analysis import Metric
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.quantities import seconds
-from modelrollout.engine.case import Case, question_of
-from modelrollout.engine.outlooks import AT_A_TIME, Identify
+from modelrollout.engine.judging.case import Case, question_of
+from modelrollout.engine.judging.outlooks import AT_A_TIME, Identify
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.model import Plan
 from modelrollout.sources.looks import LookSource, Question

@@ -12,7 +12,7 @@ from modelrollout.api.conditions import Finding
 from modelrollout.api.names import FORM_ANNOTATION, ROLLOUT_LABEL
 from modelrollout.api.objects import Object, annotations_of
 from modelrollout.api.problem import Problem
-from modelrollout.engine.obstacles import obstacle
+from modelrollout.engine.observing.obstacles import obstacle
 from modelrollout.engine.snapshot import Snapshot, prompts_hash
 from modelrollout.rollout.authors import authors
 from modelrollout.rollout.commands import given

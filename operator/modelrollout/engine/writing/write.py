@@ -10,7 +10,7 @@ from modelrollout.api.objects import Object, Ref
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.errors import Conflict, Refused
 from modelrollout.cluster.port import Cluster
-from modelrollout.engine.obstacles import is_ours, taken
+from modelrollout.engine.observing.obstacles import is_ours, taken
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.serving.labels import owner_reference
 from modelrollout.traffic.router import Create, Delete, Patch, Write

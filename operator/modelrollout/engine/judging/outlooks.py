@@ -16,7 +16,7 @@ import structlog
 
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.spec import Spec
-from modelrollout.engine.case import Case
+from modelrollout.engine.judging.case import Case
 from modelrollout.rollout.model import Outlook
 from modelrollout.sources.forecast import known_of, outlook
 from modelrollout.sources.looks import LookSource, Question

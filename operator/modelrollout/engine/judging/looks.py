@@ -21,8 +21,8 @@ from modelrollout.analysis.inputs.schedule import look_ending_by
 from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.api.names import RolloutKey
-from modelrollout.engine.alarms import Alarms
-from modelrollout.engine.case import (
+from modelrollout.engine.judging.alarms import Alarms
+from modelrollout.engine.judging.case import (
     Case,
     case_of,
     judgement_of,
@@ -31,11 +31,11 @@ from modelrollout.engine.case import (
     question_of,
     stage_of,
 )
-from modelrollout.engine.outlooks import Outlooks
-from modelrollout.engine.own_past import OwnPasts
+from modelrollout.engine.judging.outlooks import Outlooks
+from modelrollout.engine.judging.own_past import OwnPasts
+from modelrollout.engine.judging.trial import Trial, unjudged
 from modelrollout.engine.secrets import READ_AGAIN, ReadSecret
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.trial import Trial, unjudged
 from modelrollout.rollout.model import Alarms as AlarmsHeard
 from modelrollout.rollout.model import Judgement, Outlook, Plan
 from modelrollout.serving.accelerators import per_pod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelrollout.api.names import ATTEMPT_ANNOTATION, REVISION_LABEL, RUN_ANNOTATION
 from modelrollout.api.objects import Object
-from modelrollout.engine.job_end import condition
+from modelrollout.engine.evaluations.job_end import condition
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.gate import is_standing, run_of
 

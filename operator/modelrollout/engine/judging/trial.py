@@ -1,7 +1,7 @@
 """The evidence of one rollout in progress: which looks may be folded, and what has been folded.
 
-Nothing here waits or asks; `engine.looks` does. What a restart needs is in `to_state`, which is stored
-as status.evidence; the looks after its cursor are counted again at the same instants.
+Nothing here waits or asks; `looks` does. What a restart needs is in `to_state`, which is stored as
+status.evidence; the looks after its cursor are counted again at the same instants.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from modelrollout.analysis.kinds.checks import is_idle
 from modelrollout.analysis.packs.catalogue import remarks
 from modelrollout.analysis.packs.measures import COUNTED_AS
 from modelrollout.analysis.records.look_log import Looked
-from modelrollout.engine.case import GUARD, Case, Stage, judgement_of
+from modelrollout.engine.judging.case import GUARD, Case, Stage, judgement_of
 from modelrollout.rollout.analysis_status import metric_status, p95, proven_at, query_of
 from modelrollout.rollout.connections import COUNTED_OVER
 from modelrollout.rollout.model import Judgement

@@ -17,7 +17,7 @@ from modelrollout.analysis.counters.alerts import About
 from modelrollout.api.analysis import Alert
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.times import unix
-from modelrollout.engine.case import Case
+from modelrollout.engine.judging.case import Case
 from modelrollout.engine.secrets import READ_AGAIN
 from modelrollout.rollout.model import Alarms as Answer
 from modelrollout.sources.alertmanager import Alertmanager

@@ -21,11 +21,11 @@ from modelrollout.api.objects import JOB, POD, Object, labels_of, named
 from modelrollout.cluster.cache import Cache, See
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.port import Cluster
-from modelrollout.engine.evaluation_jobs import age, asked, awaited, left, owned
-from modelrollout.engine.evaluation_task import task_of
-from modelrollout.engine.job_end import Ended, condition, waiting, what_became
+from modelrollout.engine.evaluations.job_end import Ended, condition, waiting, what_became
+from modelrollout.engine.evaluations.jobs import age, asked, awaited, left, owned
+from modelrollout.engine.evaluations.task import task_of
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.write import Writer
+from modelrollout.engine.writing.write import Writer
 from modelrollout.evaluate.outcome import last_line
 from modelrollout.rollout.model import Gate, RunEvaluation
 from modelrollout.serving.evaluation import CONTAINER, JobSettings, evaluation_job

@@ -39,9 +39,9 @@ from modelrollout.api.status import Status
 from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.errors import ClusterError
 from modelrollout.cluster.port import Cluster
-from modelrollout.engine.fetch import Fetcher
-from modelrollout.engine.gateways import Gateways
-from modelrollout.engine.reader import Reader
+from modelrollout.engine.observing.fetch import Fetcher
+from modelrollout.engine.observing.gateways import Gateways
+from modelrollout.engine.observing.reader import Reader
 from modelrollout.engine.registries import Registries
 from modelrollout.engine.snapshot import Snapshot, prompts_hash, revision_behind
 from modelrollout.rollout.model import Fleet
