@@ -18,6 +18,7 @@ import httpx
 from modelrollout.api.mistakes import Mistaken, readable
 from modelrollout.cli import evaluate_reports as reports
 from modelrollout.cli.evaluate_progress import ProgressBar, write_atomically
+from modelrollout.evaluate import directions
 from modelrollout.evaluate.elo import ratings
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import Policy, read
@@ -127,6 +128,7 @@ async def _run(prepared: _Prepared, files: ExitStack, closing: AsyncExitStack) -
         "cases": len(golden),
         "versions": versions,
         "names": names,
+        "scores": directions.written(policy),
     }
     results = Results(file, header, len(golden))
     files.callback(results.close)
@@ -155,11 +157,7 @@ async def _run(prepared: _Prepared, files: ExitStack, closing: AsyncExitStack) -
             for name, panel in scoring.panels.items()
         },
         ratings(matches) if len({name for match in matches for name in match[:2]}) > 2 else {},
-        tuple(
-            f"Judge {name}: {panel.last_problem}"
-            for name, panel in scoring.panels.items()
-            if panel.last_problem
-        ),
+        _remarks(run),
     )
     results.finish({"verdict": verdict.kind.value, "message": verdict.message, "asked": verdict.asked})
     reports.write(report, options)
@@ -168,6 +166,13 @@ async def _run(prepared: _Prepared, files: ExitStack, closing: AsyncExitStack) -
         write_atomically(summary, document.summary(verdict, policy.digest))
     print(f"{verdict.kind.value}: {verdict.message}")
     return verdict.exit_code
+
+
+def _remarks(run: Run) -> tuple[str, ...]:
+    """What judges and scorers said instead of marks."""
+    panels = run.scoring.panels.items()
+    judges = [f"Judge {name}: {panel.last_problem}" for name, panel in panels if panel.last_problem]
+    return *judges, *(f"Scorer {name}: {said}" for name, said in run.findings.failures.items())
 
 
 def _own_matches(run: Run, options: Any) -> list[tuple[str, str, float]]:

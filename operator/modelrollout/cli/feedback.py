@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from modelrollout.api.mistakes import Mistaken
-from modelrollout.cli.records import records
-from modelrollout.evaluate.feedback import exported
+from modelrollout.cli.records import whole
+from modelrollout.evaluate.feedback import bad, exported
 from modelrollout.evaluate.scorers.scoring import library
 from modelrollout.sources.quality.golden import Golden
 
@@ -24,7 +24,12 @@ def main(argv: Sequence[str]) -> int:
     export = verbs.add_parser("export", help="write new golden cases")
     export.add_argument("records", metavar="RECORDS", nargs="+", help="feedback or results of runs, JSONL")
     export.add_argument("--golden", metavar="FILE", help="the golden set; what it asks already is left out")
-    export.add_argument("--below", type=float, default=0.5, help="ratings and scores below it are bad (0.5)")
+    export.add_argument(
+        "--below",
+        type=float,
+        default=0.5,
+        help="ratings and scores below it are bad; 0 is the worst, 1 the best (0.5)",
+    )
     export.add_argument(
         "--region", default="US", help="where telephone numbers without a country code are from"
     )
@@ -53,5 +58,5 @@ def _cases(options: Any) -> Iterator[dict[str, Any]]:
         golden = Golden(Path(options.golden))
         known = [case.fingerprint for case in golden]
         golden.close()
-    given = (pair for file in options.records for pair in records(Path(file)))
-    return exported(given, known, options.below, options.region)
+    given = (pair for file in options.records for pair in bad(whole(Path(file)), options.below))
+    return exported(given, known, options.region)

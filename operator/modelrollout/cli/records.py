@@ -12,13 +12,16 @@ from modelrollout.api.mistakes import Mistaken, readable
 
 def records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, record) pairs, without the header and the end of a run's results. Raises Mistaken."""
+    return ((place, each) for place, each in whole(path) if each.get("kind") not in ("header", "end"))
+
+
+def whole(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The same with them."""
     with readable(path), path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 place = f"{path.name}, line {number}"
-                record = parsed(line, place)
-                if record.get("kind") not in ("header", "end"):
-                    yield place, record
+                yield place, parsed(line, place)
 
 
 def parsed(line: str, place: str) -> dict[str, Any]:

@@ -7,14 +7,31 @@ from typing import Any
 
 from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.cases import Case, build
+from modelrollout.evaluate.directions import Direction, assumed, read
+from modelrollout.evaluate.measures import MEASURES
 from modelrollout.evaluate.personal_data import redacted
 
+Placed = tuple[str, Mapping[str, Any]]
+"""A record, and where it stands."""
 _BAD_WORDS = {"down", "bad", "thumbs_down", "thumbs-down", "negative", "dislike"}
 
 
-def is_bad(record: Mapping[str, Any], below: float) -> bool:
+def bad(records: Iterable[Placed], below: float) -> Iterator[Placed]:
+    """The bad records of one file. The head of a run's results says which way its scores point."""
+    directions: Mapping[str, Direction] | None = None
+    for place, record in records:
+        kind = record.get("kind")
+        if kind == "header":
+            directions = read(record)
+        elif kind != "end" and is_bad(record, below, directions):
+            yield place, record
+
+
+def is_bad(
+    record: Mapping[str, Any], below: float, directions: Mapping[str, Direction] | None = None
+) -> bool:
     """Whether a record is badly rated (`rating`: a number, or up and down), or whether one of a run's scores
-    of the candidate lies below `below`."""
+    of the candidate is worse than `below`, where 0 is the worst mark and 1 the best."""
     rating = record.get("rating")
     if isinstance(rating, str):
         return rating.strip().lower() in _BAD_WORDS
@@ -22,21 +39,17 @@ def is_bad(record: Mapping[str, Any], below: float) -> bool:
         return not rating
     if isinstance(rating, int | float):
         return rating < below
-    scores = record.get("scores") or {}
-    return any(
-        isinstance(pair, list) and pair and isinstance(pair[0], int | float) and pair[0] < below
-        for name, pair in scores.items()
-        if name not in _MEASURES
-    )
+    for name, pair in (record.get("scores") or {}).items():
+        direction = directions.get(name) if directions is not None else assumed(name)
+        if name in MEASURES or direction is None or not isinstance(pair, list) or not pair:
+            continue
+        if isinstance(pair[0], int | float) and direction.goodness(pair[0]) < below:
+            return True
+    return False
 
 
-_MEASURES = {"cost", "ttft", "tpot", "latency", "output-tokens", "prompt-tokens", "truncated"}
-
-
-def exported(
-    records: Iterable[tuple[str, Mapping[str, Any]]], known: Iterable[str], below: float, region: str = "US"
-) -> Iterator[dict[str, Any]]:
-    """New cases from (place, record) pairs, redacted and deduplicated against `known` fingerprints.
+def exported(records: Iterable[Placed], known: Iterable[str], region: str = "US") -> Iterator[dict[str, Any]]:
+    """New cases from bad records, redacted and deduplicated against `known` fingerprints.
 
     A record has `messages` or `prompt`, as a gateway logs them, or `case` and `question`, as a run stores
     them. The bad answer goes to the metadata; a person writes what would have been right. Raises Mistaken for
@@ -44,8 +57,6 @@ def exported(
     """
     seen = set(known)
     for place, record in records:
-        if not is_bad(record, below):
-            continue
         case = _case(record, place, region)
         if case.fingerprint in seen:
             continue

@@ -73,6 +73,8 @@ class Findings:
         """From a judge to (its mark, the person's mark)."""
         self.matches: list[tuple[str, float]] = []
         """Of the first pairwise judge: (case, the candidate's share of the win)."""
+        self.failures: dict[str, str] = {}
+        """From a scorer to what it first said instead of a score."""
 
     def add(self, record: Mapping[str, Any]) -> None:
         for side in ("candidate", "baseline"):
@@ -80,6 +82,8 @@ class Findings:
                 self.arms.setdefault(side, Arm()).add(answer, answer.get("cost"))
         for judge, (first, second) in (record.get("noise") or {}).items():
             self._noise.setdefault(judge, []).append((first, second))
+        for name in record.get("unscored") or ():
+            self.failures.setdefault(name, str((record.get("reasons") or {}).get(name, "")))
         scores = {name: (pair[0], pair[1]) for name, pair in (record.get("scores") or {}).items()}
         if wins := record.get("wins"):
             self.matches.append((str(record.get("case")), float(next(iter(wins.values())))))

@@ -25,7 +25,7 @@ class ScorerSpec(Written):
 
     @property
     def good(self) -> bool:
-        return self.kind not in _LOWER_IS_BETTER if self.better is None else self.better == "higher"
+        return self.kind not in LOWER_IS_BETTER if self.better is None else self.better == "higher"
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -46,7 +46,7 @@ class ScorerSpec(Written):
         return False
 
 
-_LOWER_IS_BETTER = {"phrases", "toxicity", "personal-data", "injection"}
+LOWER_IS_BETTER = {"phrases", "toxicity", "personal-data", "injection"}
 
 
 class Exact(ScorerSpec):
@@ -260,8 +260,11 @@ class Http(ScorerSpec):
 
 class Python(ScorerSpec):
     kind: Literal["python"]
-    entry_point: str = Field(pattern=r"^[\w.]+:[\w.]+$")
-    """`package.module:function`; the function takes a case and an answer and returns 0 to 1, or None."""
+    entry_point: str = Field(pattern=r"^[\w.-]+$|^[\w.]+:[\w.]+$")
+    """`package.module:function`, or the name of an installed entry point of the group modelrollout.scorers.
+    The function takes a case and an answer and returns 0 to 1, or None; it may be asynchronous."""
+    timeout: Seconds = 30.0
+    """For each answer."""
 
 
 _KINDS: dict[str, type[ScorerSpec]] = {

@@ -9,9 +9,7 @@ from modelrollout.analysis.betting.distance import (
     ks_critical,
     population_stability,
 )
-from modelrollout.api.mistakes import Mistaken
 from modelrollout.evaluate.drift import distance, drift
-from modelrollout.evaluate.feedback import exported, is_bad
 
 
 def sample(count, shift=0.0, seed=1):
@@ -52,45 +50,3 @@ def test_the_index_of_known_shares_and_its_critical_value():
 def test_too_few_values_are_refused():
     with pytest.raises(ValueError, match="at least 10"):
         drift("x", [1.0] * 9, [1.0] * 50)
-
-
-@pytest.mark.parametrize(
-    ("record", "bad"),
-    [
-        ({"rating": "down"}, True),
-        ({"rating": "up"}, False),
-        ({"rating": 0}, True),
-        ({"rating": True}, False),
-        ({"scores": {"correct": [0.0, 1.0]}}, True),
-        ({"scores": {"correct": [1.0, 1.0], "ttft": [0.1, 0.1]}}, False),
-        ({}, False),
-    ],
-)
-def test_bad_and_good_feedback_are_told_apart(record, bad):
-    assert is_bad(record, 0.5) is bad
-
-
-def test_bad_cases_are_exported_once_and_without_personal_data():
-    records = [
-        (
-            "f, line 1",
-            {"rating": "down", "prompt": "Mail me at anna@firma.de", "answer": "Dear anna@firma.de"},
-        ),
-        ("f, line 2", {"rating": "down", "prompt": "mail me  at anna@firma.de"}),
-        (
-            "f, line 3",
-            {"rating": "down", "messages": [{"role": "user", "content": "My card: 4111111111111111"}]},
-        ),
-        ("f, line 4", {"rating": "up", "prompt": "Good"}),
-    ]
-    first, second = exported(records, (), 0.5)
-    assert first["prompt"] == "Mail me at [mail]"
-    assert first["metadata"]["answer"] == "Dear [mail]"
-    assert second["messages"][0]["content"] == "My card: [card]"
-    known = [first["id"].removeprefix("feedback-")]
-    assert [case["id"] for case in exported(records, known, 0.5)] == [second["id"]]
-
-
-def test_a_record_that_asks_nothing_is_named():
-    with pytest.raises(Mistaken, match="f, line 1: The record has neither"):
-        list(exported([("f, line 1", {"rating": "down"})], (), 0.5))
