@@ -69,7 +69,7 @@ crd: $(VENV)/ready ## write the CRD from the models
 
 pages: $(VENV)/ready ## write docs/reasons.md, the tables of docs/metrics.md and the pictures of the command line
 	PYTHONPATH=operator $(PY) -m tests.reasons
-	PYTHONPATH=operator $(PY) -m modelrollout.analysis.packs.page docs/metrics.md
+	PYTHONPATH=operator $(PY) -m tests.packs_page docs/metrics.md
 	PYTHONPATH=operator $(PY) -m tests.screens
 
 rooms: $(VENV)/ready ## files, lines and imports of each room; ARGS=v0.1.0 for those of a commit

@@ -12,7 +12,8 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 
-from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Look, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan

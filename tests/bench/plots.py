@@ -14,12 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from modelrollout.analysis.betting.block import Margin
-from modelrollout.analysis.betting.information import units_to_pass, units_to_revert
+from modelrollout.analysis.betting.information import units_to_pass
 from modelrollout.analysis.betting.ladder import terms_of
 from tests.bench import many, peers
 from tests.bench.contest import DELTA, JUDGED, LOOKS, passed, plan_of, reverted, rules_of
 from tests.bench.serving_world import README
 from tests.bench.worlds import Size, steady
+from tests.shared.until_revert import units_to_revert
 
 SEED = 20261121
 OURS, GREY = "#0b6e4f", "#8a8a8a"

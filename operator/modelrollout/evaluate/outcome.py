@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.evaluate.trial import Trial
 from modelrollout.evaluate.verdict import EXIT_CODES
 

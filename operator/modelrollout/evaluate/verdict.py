@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.evidence.sentences import chance, names
-from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.evaluate.readings import Reading, read, tolerated
 from modelrollout.evaluate.trial import Line, Trial
 

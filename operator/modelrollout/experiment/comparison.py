@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -149,11 +149,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
-
-
-def mirrored(compared: Compared) -> Compared:
-    """The same with the sign of the effect turned, for metrics of which less is better."""
-    return replace(compared, effect=-compared.effect, low=-compared.high, high=-compared.low)
 
 
 def _placements(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -42,8 +42,3 @@ def pinned(spec: Spec, pin: Pin | None) -> Spec:
         }
     )
     return spec.model_copy(update={"model": model})
-
-
-def is_unresolved(spec: Spec) -> bool:
-    """Nobody knows yet where the weights of this spec lie."""
-    return question_of(spec) is not None

@@ -9,7 +9,8 @@ import math
 from collections.abc import Iterable, Sequence
 
 from modelrollout.analysis.counters.recipe import Resolved
-from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict, VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict
 from modelrollout.analysis.kinds.quantiles import LEVELS
 from modelrollout.analysis.kinds.reading import ArmTotals
 from modelrollout.api.status import AnalysisStatus, MetricStatus

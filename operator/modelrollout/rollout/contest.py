@@ -13,7 +13,7 @@ from functools import lru_cache
 from modelrollout.analysis.contest.shares import Difference
 from modelrollout.analysis.contest.strata import moved, target
 from modelrollout.analysis.contest.tally import Ending, Tally, Terms, ended
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.packs import measures
 from modelrollout.analysis.packs.limits import Unresolvable
 from modelrollout.api.contest import Bandit as WrittenBandit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.api.quantities import seconds
 from modelrollout.api.stages import Bandit, Evaluate, Experiment, Shift, Wait
 from modelrollout.api.times import unix

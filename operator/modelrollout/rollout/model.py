@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from modelrollout.analysis.contest.tally import Tally
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.api.conditions import Finding
 from modelrollout.api.names import Role

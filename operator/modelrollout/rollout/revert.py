@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.api.conditions import AVAILABLE
 from modelrollout.api.names import PREFIX
 from modelrollout.api.quantities import seconds

@@ -21,9 +21,6 @@ _LETTERS = "bcdfghjklmnpqrstvwxz"
 _ALPHABET = _LETTERS + "2456789"
 """Kubernetes' own alphabet for generated names: no vowels, nothing that looks like something else."""
 
-NOT_IN_REVISION = frozenset({"startup_deadline", "drain"})
-"""Runtime fields that change how pods come and go, not how they answer."""
-
 
 def revision_of(spec: Spec, prompts: str | None = None) -> str:
     """The revision that the spec asks for: ten characters, the first a letter, fit for names and labels.

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.evidence.quiet import is_quiet
-from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.metric import Consequence, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
 from modelrollout.analysis.inputs.plan import CATASTROPHIC_SHARE, Plan

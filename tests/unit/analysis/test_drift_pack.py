@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.analysis.betting.distance import ks_always, ks_of_counts, log_evidence, population_stability
-from modelrollout.analysis.evidence.verdict import Evidence, Verdict, VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.verdict import Evidence, Verdict
 from modelrollout.analysis.inputs.observation import Histogram, Observation, Problem
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks

@@ -3,8 +3,8 @@
 import pytest
 
 from modelrollout.analysis.packs.catalogue import known_metrics
-from modelrollout.analysis.packs.page import page
 from tests.bed.folders import REPOSITORY
+from tests.packs_page import page
 
 PAGE = REPOSITORY / "docs" / "metrics.md"
 

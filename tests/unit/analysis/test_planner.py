@@ -9,13 +9,15 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.analysis.betting.block import Margin
-from modelrollout.analysis.betting.information import detectable, kl, rate, units_to_pass, units_to_revert
+from modelrollout.analysis.betting.information import detectable, kl, rate, units_to_pass
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.evidence.split import RISK, SplitProof
-from modelrollout.analysis.evidence.verdict import Evidence, VerdictKind
+from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Look, Observation
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.planning.planner import Stage, StageForecast, demands, forecast, low_traffic
+from tests.shared.until_revert import units_to_revert
 from tests.unit.analysis.given import ERRORS, TTFT, latency_histogram
 
 LATENCY = Metric(

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.evidence.sentences import plain, summary
-from modelrollout.analysis.evidence.verdict import VerdictKind
 from modelrollout.analysis.inputs.metric import Direction, Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.analysis.counters.load import Arrivals
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.inputs.observation import Observation, Problem, ProblemKind, Ratio
 from modelrollout.engine.judging.case import Stage
 from modelrollout.engine.judging.trial import Trial

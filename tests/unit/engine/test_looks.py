@@ -2,7 +2,7 @@
 
 import asyncio
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.api.names import RolloutKey
 from modelrollout.engine.judging.looks import Looks
 from modelrollout.telemetry import Telemetry

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.evaluate.outcome import line
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import read

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.api.status import AnalysisStatus, MetricStatus
 from modelrollout.api.times import stamp, unix
 from modelrollout.rollout.analysis_status import analysis_status

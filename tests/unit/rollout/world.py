@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.contest.tally import Tally
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.kinds.own_past import Drifted
 from modelrollout.api.names import LAST_ORDER, Role

@@ -29,17 +29,6 @@ def rate(p1: float, p0: float, share: float, margin: Margin) -> float:
     return kl(p1, m1) + (n0 * kl(p0, m0) if margin.ratio > 0 else 0.0)
 
 
-def units_to_revert(
-    truth: tuple[float, float], share: float, margin: Margin, phi: float, risk: float
-) -> float:
-    """Canary units until a canary this bad is reverted, in the median, when the shares are `truth` (canary,
-    control); inf when it is within the margin."""
-    p1, p0 = truth
-    if p1 <= margin.limit(p0):
-        return math.inf
-    return (math.log(1 / risk) + math.log(SEARCH)) * phi / rate(p1, p0, share, margin)
-
-
 def units_to_pass(p0: float, share: float, margin: Margin, phi: float, risk: float) -> float:
     """Canary units until an equal canary is shown to be not worse, in the median; inf without a margin."""
     if p0 >= margin.limit(p0):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict, VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict
 
 QUIET_E = 3.0
 """Evidence against the canary below which it is called quiet."""

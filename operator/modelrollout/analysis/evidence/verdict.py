@@ -37,8 +37,6 @@ from modelrollout.analysis.kinds.reading import ArmTotals, Quantiles, Reading, T
 from modelrollout.analysis.kinds.shares import SharesTest
 from modelrollout.analysis.kinds.tests_by_kind import fresh_test, load_test
 
-__all__ = ["AlreadyFolded", "Evidence", "MetricEvidence", "StateMismatch", "Verdict", "VerdictKind"]
-
 _VERSION = 4
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.api.names import GROUP
 from modelrollout.evaluate.reports.report import Report
 

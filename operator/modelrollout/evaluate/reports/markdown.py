@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.evaluate.findings import Arm, WorstCase
 from modelrollout.evaluate.readings import Reading
 from modelrollout.evaluate.reports.report import Report

@@ -1,4 +1,4 @@
-"""The packs as Markdown; `python -m modelrollout.analysis.packs.page FILE` writes them into FILE."""
+"""The packs as Markdown; `python -m tests.packs_page FILE` writes them into FILE."""
 
 from __future__ import annotations
 
