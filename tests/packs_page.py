@@ -77,7 +77,8 @@ def _tolerated(metric: Metric) -> str:
 
 
 def _from(recipe: Recipe) -> str:
-    return "; ".join(f"{name}: {_part(part)}" for name, part in recipe.parts.items())
+    parts = [f"{name}: {_part(part)}" for name, part in recipe.parts.items()]
+    return "; ".join([*parts, f"running: {_part(recipe.running)}"] if recipe.running else parts)
 
 
 def _part(part: Part) -> str:

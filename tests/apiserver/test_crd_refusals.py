@@ -452,6 +452,10 @@ REFUSED = {
         metric(ratio={"bad": "sum(down{$arm})", "total": "sum(thumbs)"}),
         "write $arm where the label matchers of one arm belong, such as sum(requests_total{$arm})",
     ),
+    "running requests of both arms together": (
+        metric(ratio={"bad": "sum(down{$arm})", "total": "sum(all{$arm})", "running": "sum(now)"}),
+        "write $arm where the label matchers of one arm belong, such as sum(requests_running{$arm})",
+    ),
     "buckets of both arms together": (
         metric(ratio=REMOVE, histogram={"buckets": "sum by (le) (x_bucket)"}),
         "such as sum by (le) (latency_seconds_bucket{$arm})",

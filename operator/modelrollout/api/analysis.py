@@ -54,6 +54,9 @@ class RatioQuery(Wire):
     """PromQL that counts the bad ones of one arm, as a counter."""
     total: Annotated[str, Field(min_length=1, max_length=1024)]
     """PromQL that counts all of one arm, as a counter."""
+    running: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """PromQL that gives, as a gauge, how many requests run in the processes of one arm. What runs when a
+    process crashes counts as bad, since it is in neither counter."""
 
 
 class HistogramQuery(Wire):

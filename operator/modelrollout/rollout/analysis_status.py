@@ -98,7 +98,7 @@ def _short(unit: str) -> str:
 def query_of(resolved: Resolved) -> str:
     """What was asked: the expression, or the counters that were read at both ends of each look."""
     recipe = resolved.recipe
-    return (recipe.expression or ", ".join(sorted(recipe.families())))[:LONGEST_QUERY]
+    return (recipe.expression or ", ".join(sorted(recipe.counters())))[:LONGEST_QUERY]
 
 
 def _arm(totals: ArmTotals) -> str:

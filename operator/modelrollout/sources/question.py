@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from modelrollout.analysis.counters.cut_off import is_gone
 from modelrollout.analysis.counters.matchers import Arms, By, Scope, scope
 from modelrollout.analysis.counters.recipe import Moment, Recipe, Resolved
 from modelrollout.analysis.counters.series import Place
@@ -86,6 +88,14 @@ def reach_over_gaps(targets: Mapping[Place, Target], arms: Arms, look: Look) -> 
         if target.answered(look.start, look.end)
         and (last := target.last_answer(look.start)) is not None
         and last > look.start - HORIZON
+    ]
+    # of a process that has gone the last two answers are wanted
+    silences += [
+        look.start - target.scrapes[max(known - 2, 0)]
+        for target in mine(targets, arms)
+        if is_gone(target, targets.values(), look)
+        and (known := bisect_right(target.scrapes, look.end))
+        and target.scrapes[known - 1] > look.start - HORIZON
     ]
     return max(reach(targets, arms, look.end), _rounded(max(silences, default=0.0) + 1.0))
 

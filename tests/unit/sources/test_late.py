@@ -50,6 +50,8 @@ class Late:
         times = array("d", (n * self.interval for n in range(first, int(until // self.interval) + 1)))
         family = "up" if "process_start" in selector else "http_requests_total"
         found = []
+        if family not in FAMILIES and family not in selector:
+            return ()
         for pod, revision in (("a", "new"), ("b", "old")):
             labels = {"namespace": "ml", "rollout": "chat", "revision": revision, "pod": pod, "instance": pod}
             values = array("d", (1.0 if family in FAMILIES else t for t in times))

@@ -50,6 +50,8 @@ class Counted:
         self._idle = idle
         self._processes = processes = gathered.processes
         self._lost = gathered.lost
+        self.cut = gathered.cut
+        """Requests that ended with their process, and were not counted by it."""
         self._window = window
         self._accelerators = accelerators
         self._side = side
@@ -181,7 +183,7 @@ class Counted:
         return self.amount((wanted,))
 
     def missing(self, recipe: Recipe) -> Problem:
-        names = " or ".join(sorted(recipe.families() - self._live)) or "a counter"
+        names = " or ".join(sorted(recipe.counters() - self._live)) or "a counter"
         return Problem(
             ProblemKind.NO_DATA, f"The {self._side} was scraped during the look, and {names} is not there."
         )

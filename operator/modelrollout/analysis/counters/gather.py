@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelrollout.analysis.counters.cut_off import Scraped, cut_off
 from modelrollout.analysis.counters.growth import Window, growth, is_warming
 from modelrollout.analysis.counters.matchers import Arms, By, Side, matchers
 from modelrollout.analysis.counters.recipe import Recipe
@@ -29,6 +30,8 @@ class Gathered:
     processes: tuple[Process, ...]
     lost: frozenset[str]
     """Families that processes had which are not counted now: such a family is missing rather than 0."""
+    cut: float = 0.0
+    """Requests that ended with their process in the look, see `cut_off`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ def gather(
     only: Collection[str] | None = None,
 ) -> Gathered | Problem:
     """`only`: pods (`namespace/name`) to take, all when None. Raises ArmsNotNamed."""
-    wanted, families = matchers(recipe.by, arms, side), recipe.families()
+    wanted, families = matchers(recipe.by, arms, side), recipe.counters()
 
     def mine(labels: Mapping[str, str], place: Place) -> bool:
         if only is not None and place.pod not in only:
@@ -66,9 +69,11 @@ def gather(
 
     scraped = {place: t for place, t in facts.scraped.items() if mine(t.labels, place)}
     groups: dict[Place, list[Series]] = {}
+    gauges: dict[Place, list[Series]] = {}
     for series in facts.series if families else ():
-        if series.family in families and mine(series.labels, place := Place.of(series.labels)):
-            groups.setdefault(place, []).append(series)
+        kept = groups if series.family in families else gauges if series.family in recipe.gauges() else None
+        if kept is not None and mine(series.labels, place := Place.of(series.labels)):
+            kept.setdefault(place, []).append(series)
     if not families:
         groups = {place: [] for place in scraped}
     targets = {place: facts.scraped.get(place) or facts.implied[place] for place in groups}
@@ -83,14 +88,18 @@ def gather(
         )
     )
     told = _Told(side, wanted_text(recipe.by, arms, side), window)
+    known = [Scraped(scraped[p], groups.get(p, ()), gauges[p]) for p in _once(gauges) if p in scraped]
+    cut = cut_off(known, facts.scraped.values(), recipe, look)
     if problem := told.refusal(recipe, scraped, [targets[place] for place in live], families):
-        return problem
+        return Gathered((), frozenset(), cut) if cut and problem.kind is ProblemKind.NO_DATA else problem
     if recipe.warm_up:
         live = [place for place in live if place not in scraped or not is_warming(scraped[place], window)]
-        if not live:
+        if not live and not cut:
             return told.warming()
     lost = {series.family for place in groups.keys() - set(live) for series in groups[place]}
-    return Gathered(tuple(_process(targets[place], groups[place], window) for place in live), frozenset(lost))
+    return Gathered(
+        tuple(_process(targets[place], groups[place], window) for place in live), frozenset(lost), cut
+    )
 
 
 def _process(target: Target, group: Sequence[Series], window: Window) -> Process:

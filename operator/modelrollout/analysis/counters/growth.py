@@ -31,12 +31,12 @@ class Window:
 
 def growth(group: Sequence[Series], target: Target, window: Window) -> list[float]:
     """For each series of one process, by how much it grew in the look; NaN stays NaN."""
-    begun_again = _resets(group, target, window.look)
-    renamed = {each for each in _renamed(group, target) if each[1] not in begun_again}
-    return [_grown(series, target, begun_again, renamed, window) for series in group]
+    restarted = begun_again(group, target, window.look)
+    renamed = {each for each in _renamed(group, target) if each[1] not in restarted}
+    return [_grown(series, target, restarted, renamed, window) for series in group]
 
 
-def _resets(group: Sequence[Series], target: Target, look: Look) -> frozenset[float]:
+def begun_again(group: Sequence[Series], target: Target, look: Look) -> frozenset[float]:
     """Scrapes in the look before which all counters of the process had been at 0. If one counter fell, all
     began anew: another may have passed its old value already.
 
@@ -66,7 +66,7 @@ def _renamed(group: Sequence[Series], target: Target) -> set[tuple[str, float]]:
 def _grown(
     series: Series,
     target: Target,
-    begun_again: frozenset[float],
+    restarted: frozenset[float],
     renamed: Collection[tuple[str, float]],
     window: Window,
 ) -> float:
@@ -81,7 +81,7 @@ def _grown(
         previous, position = series.values[0], 1
     total = 0.0
     for moment, value in zip(series.times[position:last], series.values[position:last], strict=True):
-        total += value if moment in begun_again else value - previous
+        total += value if moment in restarted else value - previous
         previous = value
     if min(series.values[first:last]) < 0:
         return math.nan  # not a counter: what looks like a restart is a number that fell

@@ -12,7 +12,7 @@ from modelrollout.analysis.counters.matchers import Arms, ArmsNotNamed, Side
 from modelrollout.analysis.counters.patterns import TooLong
 from modelrollout.analysis.counters.recipe import PARTS, Recipe, Resolved
 from modelrollout.analysis.counters.vanished import vanished
-from modelrollout.analysis.inputs.metric import Kind, Metric
+from modelrollout.analysis.inputs.metric import Direction, Kind, Metric
 from modelrollout.analysis.inputs.observation import (
     Arm,
     Events,
@@ -91,6 +91,8 @@ def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
     if kind in (Kind.HISTOGRAM, Kind.DRIFT):
         return count.histogram(recipe)
     first, second = (count.amount(recipe.parts[part]) for part in PARTS[kind])
+    if second is None and count.cut:
+        return _with_cut(resolved.metric, Ratio(0.0, 0.0), count.cut)  # no process of it is left
     if second is None or (first is None and kind in (Kind.SCALAR, Kind.MEAN)):
         return count.missing(recipe)
     if recipe.whole:
@@ -103,11 +105,17 @@ def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
     scale = count.scale(recipe, second)
     match kind:
         case Kind.RATIO:
-            return Ratio(first * scale, second * scale)
+            return _with_cut(resolved.metric, Ratio(first * scale, second * scale), count.cut)
         case Kind.COUNTING:
             return Events(first, second)
         case _:
             return Sum(recipe.factor * first, second)
+
+
+def _with_cut(metric: Metric, counted: Ratio, cut: float) -> Ratio:
+    """With requests that were cut off, which are bad ones and not among those that were counted."""
+    bad = 0.0 if metric.direction is Direction.DECREASE_IS_BAD else cut
+    return Ratio(counted.bad + bad, counted.total + cut, cut)
 
 
 def counted_arm(

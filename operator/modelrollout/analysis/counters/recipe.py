@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -64,6 +64,9 @@ class Recipe:
     whole: bool = False
     """Every counter of the first part must be there: one that is missing is not 0, as where it is chosen by
     the edge of a bucket. Then the first part may count a unit twice, and is at most the second."""
+    running: tuple[Sum, ...] = ()
+    """ratio: gauges of the requests that run, or wait, in a process. What runs when it crashes is counted
+    nowhere, and counts as bad."""
     with_sum: bool = False
     """histogram: count the sum of the values, too; it is judged where the buckets are too coarse."""
     counts_at: Moment = Moment.ARRIVAL
@@ -87,10 +90,22 @@ class Recipe:
             if not isinstance(part, Known):
                 yield from part
 
-    def families(self) -> frozenset[str]:
+    def counters(self) -> frozenset[str]:
         """All names under which its counters may be found."""
-        named = frozenset(term.selector.family for terms in self.sums() for term in terms)
+        named = _named(self.sums())
         return named | frozenset(map(sum_of, named)) if self.with_sum else named
+
+    def gauges(self) -> frozenset[str]:
+        """All names under which it is found how many requests run."""
+        return _named(self.running)
+
+    def families(self) -> frozenset[str]:
+        """All names to fetch."""
+        return self.counters() | self.gauges()
+
+
+def _named(sums: Iterable[Sum]) -> frozenset[str]:
+    return frozenset(term.selector.family for terms in sums for term in terms)
 
 
 def sum_of(buckets: str) -> str:

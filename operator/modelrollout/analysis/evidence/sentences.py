@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from modelrollout.analysis.inputs.metric import Direction, Kind, Metric
+from modelrollout.analysis.inputs.observation import Observation, Ratio
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading
 
 _DECIDED = math.log(20)
@@ -140,6 +141,16 @@ def _percent(share: float) -> str:
 
 def _points(difference: float, absolute: bool) -> str:
     return _percent(difference) if absolute else f"{100 * difference:+.3g} pp"
+
+
+def cut_off(seen: Observation) -> str:
+    """What ended with its process in a look; empty where nothing did."""
+    if not isinstance(seen.canary, Ratio) or not seen.canary.cut:
+        return ""
+    return (
+        f"in this look a process of the canary ended while {_count(seen.canary.cut)} requests ran, which "
+        "count as failed"
+    )
 
 
 def names(metrics: list[str]) -> str:

@@ -28,6 +28,7 @@ from modelrollout.analysis.evidence.decision import (
     decide,
     log_combined,
 )
+from modelrollout.analysis.evidence.sentences import cut_off
 from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.inputs.observation import Arm, Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
@@ -145,7 +146,7 @@ class Evidence:
             entries[metric.name], problem = _fold(metric, self.entries[metric.name], seen, age)
             if problem is not None:
                 problems[metric.name] = problem
-            elif seen is not None and (remark := load.remark(metric, seen.load)):
+            elif seen is not None and (remark := load.remark(metric, seen.load) or cut_off(seen)):
                 remarks[metric.name] = remark
         after = replace(self, entries=entries, cursor=look.end, looks=self.looks + 1, step=step)
         silent = max((seen.silent for seen in observations.values()), default=0)

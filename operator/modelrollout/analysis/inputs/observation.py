@@ -29,14 +29,18 @@ class Ratio:
 
     bad: float
     total: float
+    cut: float = 0.0
+    """Of the total, requests that ended with their process: bad ones that failed together."""
 
     def fault(self) -> str | None:
-        if not _is_count(self.bad, self.total):
+        if not _is_count(self.bad, self.total, self.cut):
             return (
                 f"{self.bad:g} bad of {self.total:g} units are no counts: both must be finite and at least 0."
             )
         if self.bad > self.total:
             return f"{self.bad:g} bad units are more than the {self.total:g} units in total."
+        if self.cut > self.total:
+            return f"{self.cut:g} units were cut off, which is more than the {self.total:g} units in total."
         return None
 
 

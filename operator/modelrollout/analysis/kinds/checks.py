@@ -103,6 +103,15 @@ def _edges_differ(canary: Histogram, control: Histogram) -> str:
     )
 
 
+def without_cut(metric: Metric, arm: Arm | None) -> Arm | None:
+    """The arm without the requests that ended with their process. They failed together: one crash is no
+    breakdown of so many requests."""
+    if not isinstance(arm, Ratio) or not arm.cut:
+        return arm
+    bad = arm.bad if metric.direction is Direction.DECREASE_IS_BAD else arm.bad - arm.cut
+    return Ratio(max(bad, 0.0), arm.total - arm.cut)
+
+
 def block(metric: Metric, canary: Arm, control: Arm | None) -> Block:
     """Ratio, Levels or Sum arms as units and bad units in 0..1."""
     n1, x1, levels1 = _units(metric, canary)

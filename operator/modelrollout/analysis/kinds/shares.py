@@ -79,7 +79,7 @@ class SharesTest:
     def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> SharesTest | Problem:
         block = checks.block(self.metric, canary, control)
         fixed, p0 = self.judged, self.evidence.control.share
-        breakdown = self._broken(block) if blames else self.breakdown
+        breakdown = self._broken(self._uncut(canary, control)) if blames else self.breakdown
         alone = fixed.margin.ratio == 0
         pair = Pair(block.n1, block.x1, block.n0, block.x0, alone)
         phi = self._phi(pair.information)
@@ -101,8 +101,12 @@ class SharesTest:
     def fold_breakdown(self, canary: Arm, control: Arm | None, begun: float) -> SharesTest:
         """Fold a look in which most of the `begun` requests of the canary have not ended, while those that
         fail at once have. It shows only whether so many failed that the canary has broken down."""
-        block = checks.block(self.metric, canary, control)
+        block = self._uncut(canary, control)
         return replace(self, breakdown=self._broken(block._replace(n1=max(block.n1, begun + block.x1))))
+
+    def _uncut(self, canary: Arm, control: Arm | None) -> Block:
+        alone = checks.without_cut(self.metric, canary)
+        return checks.block(self.metric, alone or canary, checks.without_cut(self.metric, control))
 
     def _broken(self, block: Block) -> Breakdown:
         fixed, p0 = self.judged, self.evidence.control.share

@@ -40,7 +40,18 @@ def resolve(metrics: Iterable[spec.Metric]) -> tuple[Resolved, ...]:
         Unresolvable: an unknown name, an expression that is no sum of counters, or a tolerance that the kind
             cannot have.
     """
-    return tuple(_resolve(metric) for metric in metrics)
+    metrics = tuple(metrics)
+    found = tuple(map(_resolve, metrics))
+    if not any(map(_sees_all_failures, metrics)):
+        return found
+    return tuple(replace(each, recipe=replace(each.recipe, running=())) for each in found)
+
+
+def _sees_all_failures(metric: spec.Metric) -> bool:
+    """Whether a proxy counts what becomes of each request, also of one whose server crashed. Then nothing has
+    to be concluded from what ran there."""
+    pack = _pack_of(metric)
+    return pack is not None and pack.vantage == "proxy" and (metric.use or "").endswith("/success-rate")
 
 
 def problems(metrics: Iterable[spec.Metric]) -> tuple[Problem, ...]:

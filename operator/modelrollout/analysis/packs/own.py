@@ -47,7 +47,8 @@ def _own_recipe(metric: spec.Metric) -> tuple[Kind, Recipe]:
 
     if metric.ratio:
         parts = {"bad": counters(metric.ratio.bad), "total": counters(metric.ratio.total)}
-        return Kind.RATIO, Recipe(parts=parts, counts_at=Moment.END)
+        running = (read(metric.ratio.running, per_arm=True),) if metric.ratio.running else ()
+        return Kind.RATIO, Recipe(parts=parts, running=running, counts_at=Moment.END)
     if metric.histogram:
         buckets = {"buckets": counters(metric.histogram.buckets)}
         return Kind.HISTOGRAM, Recipe(parts=buckets, counts_at=Moment.END)

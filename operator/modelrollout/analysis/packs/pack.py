@@ -57,7 +57,7 @@ def packs() -> Mapping[str, Pack]:
 
 _METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "load"}
 _METRIC_KEYS |= {"notes", "also", "implies"}
-_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "whole", "countsAt"}
+_RECIPE_KEYS = {PER, "factor", "warmUp", "lazy", "whole", "countsAt", "running"}
 
 
 def parse_pack(name: str, data: Mapping[str, Any]) -> Pack:
@@ -114,6 +114,7 @@ def _entry(name: str, by: By, data: Mapping[str, Any], *, of_pods: bool) -> Entr
         warm_up=bool(data.get("warmUp", of_pods)),
         lazy=bool(data.get("lazy", True)),
         whole=bool(data.get("whole", False)),
+        running=tuple(read(text) for text in data.get("running", ())),
         counts_at=Moment(data["countsAt"]),
     )
     return Entry(metric, recipe, data.get("notes", ""), tuple(data.get("also", ())))

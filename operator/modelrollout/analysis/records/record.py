@@ -17,7 +17,8 @@ has the operator's default.
 
 An arm of a look is, by kind:
 
-    ratio      {"bad": 3, "total": 100}
+    ratio      {"bad": 3, "total": 100}; "cut": 2, those of them that ended with their process, are left out
+               where a breakdown is judged
     counting   {"count": 1, "exposure": 1800}
     histogram  {"edges": [0.1, 0.5], "counts": [60, 30, 10]}, one count more than edges, not cumulative;
                "sum": 61.5, the sum of the values, is judged where the buckets are too coarse

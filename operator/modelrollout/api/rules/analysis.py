@@ -92,6 +92,7 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
 ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
     (analysis.RatioQuery, "bad"): (placed('sum(errors_total{$arm,code="500"})'),),
     (analysis.RatioQuery, "total"): (placed("sum(requests_total{$arm})"),),
+    (analysis.RatioQuery, "running"): (placed("sum(requests_running{$arm})"),),
     (analysis.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),
     (analysis.ScalarQuery, "value"): (placed("sum(rate(cost_dollars_total{$arm}[1m]))"),),
     (analysis.Metric, "weight"): (
