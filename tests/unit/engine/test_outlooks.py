@@ -46,9 +46,9 @@ async def outlook(per_scrape):
     case = Case("2026-11-28T09:00:00Z", "old", "new", SPEC.analysis)
     question = question_of(AT, SPEC, case, (1.0, 1.0))
     outlooks.follow(AT, SPEC, case, question)
-    first = outlooks._asked[AT].task
+    first = outlooks._followed[AT].task
     outlooks.follow(AT, SPEC, case, question)
-    assert outlooks._asked[AT].task is first  # each case is asked about once
+    assert outlooks._followed[AT].task is first  # each case is asked about once
     await asyncio.wait_for(told.wait(), 10)
     found = outlooks.of(AT)
     outlooks.forget(AT)

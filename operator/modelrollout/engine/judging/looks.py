@@ -85,6 +85,8 @@ class Looks:
         self._learning: dict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(LEARNERS))
         """By address, so that a server which hangs delays its own rollouts only."""
         self.on_news: Callable[[RolloutKey], None] = lambda _: None
+        for each in (self._outlooks, self._alarms, self._own_pasts):
+            each.on_news = self._wake
 
     # ── what a pass asks and tells ──────────────────────────────────────────────────────────────
 
@@ -132,20 +134,17 @@ class Looks:
 
     def follow(self, key: RolloutKey, view: Snapshot, plan: Plan) -> None:
         """Take up, go on with or end the judgement that the plan asks for."""
-        self._own_pasts.on_news = self.on_news
         self._own_pasts.follow(key, view, plan)
         case = case_of(view, plan)
         trial = self._trials.get(key)
         if trial is not None and trial.case != case:
             self.forget(key)
             trial = None
-        self._alarms.on_news = self.on_news
         asked = _question(view, case, moved=False) if case is not None else None
         self._alarms.follow(key, case, asked)
         if case is None or asked is None or plan.status.canary is None:
             self._outlooks.forget(key)
         else:
-            self._outlooks.on_news = self.on_news
             self._outlooks.follow(key, view.spec, case, asked)
         if case is None or (trial is None and not plan.collect):
             return
@@ -185,6 +184,10 @@ class Looks:
         await self._alarms.close()
         await self._own_pasts.close()
         await self._source.close()
+
+    def _wake(self, key: RolloutKey) -> None:
+        """`on_news` is looked up at each call, because it is set after this object is made."""
+        self.on_news(key)
 
     def _end(self, key: RolloutKey) -> None:
         task = self._tasks.pop(key, None)
