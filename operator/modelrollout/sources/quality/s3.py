@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
+
+_MESSAGE = re.compile(r"<Message>([^<]+)</Message>")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +45,9 @@ def signed(
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     credential = f"Credential={keys.access}/{scope},SignedHeaders={names},Signature={signature}"
     return {**headers, "authorization": f"AWS4-HMAC-SHA256 {credential}"}
+
+
+def said(text: str) -> str:
+    """The sentence in the body of a refusal."""
+    found = _MESSAGE.search(text)
+    return " ".join((found[1] if found else text).split())[:200]

@@ -12,7 +12,7 @@ from modelrollout.evaluate.report_stores import MlflowStore, PutStore, S3Store, 
 from modelrollout.evaluate.reports.bundle import Bundle
 from modelrollout.sources.quality.mlflow_runs import keep_run
 from modelrollout.sources.quality.not_kept import NotKept, shown
-from modelrollout.sources.quality.s3 import Keys, signed
+from modelrollout.sources.quality.s3 import Keys, said, signed
 
 TIMEOUT = 60.0
 """Seconds for each file."""
@@ -36,8 +36,8 @@ async def _keep_files(
         address = f"{_base(store)}/{quote(f'{bundle.name}/{name}')}"
         answer = await http.put(address, content=body, headers=_headers(store, address, body, now))
         if not answer.is_success:
-            said = " ".join(answer.text.split())[:200]
-            raise NotKept(f"{shown(address)} answered {answer.status_code} to the report: {said}")
+            status = answer.status_code
+            raise NotKept(f"{shown(address)} answered {status} to the report: {said(answer.text)}")
     return f"{_place(store)}/{bundle.name}"
 
 
