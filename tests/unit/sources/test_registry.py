@@ -1,6 +1,7 @@
 """A registry may be anybody's server: what it answers is bounded, and its faults become sentences."""
 
 import asyncio
+import contextlib
 import http.server
 import json
 import threading
@@ -83,6 +84,42 @@ async def test_metadata_services_are_never_asked(host):
 
 async def test_a_port_that_nobody_listens_at_is_a_sentence():
     assert "cannot be reached" in str(await refused(Api("http://127.0.0.1:1")))
+
+
+@contextlib.asynccontextmanager
+async def saying(answer, asked):
+    """A server that answers each request with these bytes and hangs up."""
+
+    async def serve(reader, writer):
+        asked.append((await reader.readline()).decode().strip())
+        writer.write(answer)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{}"],
+    ids=["silence", "no-http", "half"],
+)
+async def test_an_answer_that_breaks_off_is_a_sentence(answer):
+    async with saying(answer, []) as address:
+        assert "cannot be reached (" in str(await refused(Api(address)))
+
+
+async def test_the_proxy_of_the_environment_carries_the_request(monkeypatch):
+    asked = []
+    async with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", asked) as proxy:
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        api = Api(ADDRESS)
+        assert await api.ask("GET", "/x") == {}
+        await api.close()
+    assert asked == ["GET http://registry:5000/x HTTP/1.1"]
 
 
 async def test_credentials_are_sent_and_never_shown():

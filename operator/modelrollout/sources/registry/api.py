@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpcore
 import httpx
 
 from modelrollout.api.printable import printable
-from modelrollout.sources.access import NOBODY, Credentials, is_forbidden, shown
+from modelrollout.sources.access import NOBODY, Credentials, shown
+from modelrollout.sources.registry.connecting import Forbidden, Guarded
 
 LONGEST = 10.0
 """Seconds for one request, from the name's lookup to the last byte."""
@@ -51,7 +49,7 @@ class Api:
         self.address = address
         self._name = shown(address)
         self._client = httpx.AsyncClient(
-            transport=transport or Guarded(address, who.ca),
+            transport=transport or Guarded(address, _trusted(address, who.ca)),
             headers=who.headers(),
             auth=who.basic,
             follow_redirects=False,
@@ -124,68 +122,16 @@ def _words(found: Any) -> str:
 def _cause(error: BaseException) -> str:
     deepest = error
     while (inner := deepest.__cause__ or deepest.__context__) is not None:
-        if isinstance(inner, _Forbidden):
+        if isinstance(inner, Forbidden):
             return str(inner)
         deepest = inner
     return type(error).__name__
 
 
-# ── connecting ──────────────────────────────────────────────────────────────────────────────────
-
-
-class _Forbidden(httpcore.ConnectError):
-    """The address leads where the operator never asks; the message says where."""
-
-
-class _Network(httpcore.AsyncNetworkBackend):
-    """Connections that do not lead to metadata services."""
-
-    def __init__(self) -> None:
-        self._inner = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 (the method is httpcore's)
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """To the addresses that were looked at, so that a second answer of DNS changes nothing."""
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=1)
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError(str(error)) from error
-        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-        if forbidden := next((ip for ip in addresses if is_forbidden(ip)), None):
-            raise _Forbidden(f"{host} is {forbidden}, an address that is never asked")
-        failure: Exception | None = None
-        for ip in addresses:
-            try:
-                return await self._inner.connect_tcp(ip, port, timeout, local_address, socket_options)
-            except httpcore.ConnectError as error:
-                failure = failure or error
-        raise failure or httpcore.ConnectError(f"{host} has no address")
-
-    async def sleep(self, seconds: float) -> None:
-        await self._inner.sleep(seconds)
-
-
-class Guarded(httpx.AsyncHTTPTransport):
-    """httpx's own transport over such connections, through the proxy of the environment if there is one."""
-
-    def __init__(self, address: str, ca: str = "") -> None:
-        super().__init__(trust_env=False)
-        parts, network = urlsplit(address), _Network()
-        context = _trusted(ca) if parts.scheme == "https" else None
-        proxy = urllib.request.getproxies().get(parts.scheme)
-        if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):
-            self._pool = httpcore.AsyncHTTPProxy(proxy, ssl_context=context, network_backend=network)
-        else:
-            self._pool = httpcore.AsyncConnectionPool(ssl_context=context, network_backend=network)
-
-
-def _trusted(ca: str) -> ssl.SSLContext:
+def _trusted(address: str, ca: str) -> ssl.SSLContext | None:
+    """Whose certificates are believed; None where none is shown."""
+    if not address.startswith("https://"):
+        return None
     context = httpx.create_ssl_context()
     if ca:
         try:
