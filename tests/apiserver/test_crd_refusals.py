@@ -397,6 +397,10 @@ REFUSED = {
         but(analysis__metrics=[{"use": "vllm/errors", "limits": LIMITS}]),
         "limits belong to vllm/goodput: leave them out, or write use: vllm/goodput",
     ),
+    "prices of a metric that costs nothing": (
+        but(analysis__metrics=[{"use": "vllm/errors", "prices": {"nvidia.com/gpu": "2"}}]),
+        "prices belong to vllm/cost-per-1k-tokens: leave them out, or write use: vllm/cost-per-1k-tokens",
+    ),
     "a pack without a metric": (but(analysis__metrics=[{"use": "vllm"}]), "write pack/metric, such as"),
     "the same pack metric twice": (
         but(analysis__metrics=[{"use": "vllm/errors"}, {"use": "vllm/errors"}]),

@@ -125,6 +125,10 @@ class Metric(Wire):
     """Any one number, such as cost for each token."""
     limits: Limits | None = None
     """For vllm/goodput: what a good request keeps."""
+    prices: Annotated[dict[str, Fraction], Field(min_length=1, max_length=16)] | None = None
+    """For vllm/cost-per-1k-tokens: what an accelerator costs in an hour, by the value of a label of nodes
+    that the pods ask for (nodeSelector or required node affinity), such as NVIDIA-L4, or by its resource,
+    such as nvidia.com/gpu. Default: all cost the same."""
     tolerate: Tolerance | None = None
     """How much worse than stable is still good enough."""
     slo: Fraction | None = None

@@ -89,7 +89,9 @@ def _trial_of(resource: Mapping[str, Any], prometheus: str | None) -> Trial:
     key = RolloutKey(resource["metadata"].get("namespace", "default"), resource["metadata"]["name"])
     try:
         case = Case.named(state["case"], analysis)
-        question = question_of(key, spec, case, tuple(state["accelerators"]))
+        canary, control = map(tuple, state.get("hardware", ((), ())))
+        accelerators = tuple(state["accelerators"])
+        question = question_of(key, spec, case, accelerators, hardware=(canary, control))
     except (KeyError, TypeError, ValueError) as error:
         raise Unrecorded("Its status was written by another version of the operator.") from error
     trial = Trial(case, question, Stage("", 0.0, 0.0, judged=True, countable=False), planned_looks=0)

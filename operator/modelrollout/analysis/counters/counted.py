@@ -33,7 +33,15 @@ def counted(
     if isinstance(gathered, Problem):
         return gathered
     _refuse_many_values(recipe, gathered)
-    return Counted(gathered, window, arms.accelerators_of(side), side, idle)
+    price = recipe.price_of(arms.hardware_of(side))
+    if price is None:
+        names = ", ".join(arms.hardware_of(side)) or "neither a node's label nor an accelerator"
+        return Problem(
+            ProblemKind.NOT_COMPARABLE,
+            f"There is no price for what the {side} runs on. Its pods ask for {names}: name one of these in "
+            "prices.",
+        )
+    return Counted(gathered, window, arms.accelerators_of(side) * price / 3600, side, idle)
 
 
 class Counted:

@@ -44,6 +44,8 @@ class Arms:
     """Whether the names have moved: since promotion the stable Service leads to the canary's revision."""
     accelerators: tuple[float, float] = (1.0, 1.0)
     """Per pod, of (canary, control)."""
+    hardware: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    """What the pods of (canary, control) run on, by names that can have a price."""
 
     def revision(self, side: Side) -> str:
         return self.canary if side == "canary" else self.stable
@@ -54,6 +56,9 @@ class Arms:
 
     def accelerators_of(self, side: Side) -> float:
         return self.accelerators[0 if side == "canary" else 1]
+
+    def hardware_of(self, side: Side) -> tuple[str, ...]:
+        return self.hardware[0 if side == "canary" else 1]
 
 
 class ArmsNotNamed(ValueError):

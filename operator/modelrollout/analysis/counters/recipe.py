@@ -55,6 +55,8 @@ class Recipe:
     parts: Mapping[str, Part] = field(default_factory=dict)
     factor: float = 1.0
     """scalar: what the sum is multiplied by."""
+    prices: Mapping[str, float] = field(default_factory=dict)
+    """Of an hour of one accelerator, by what pods run on; empty: all cost the same."""
     warm_up: bool = True
     """Leave young processes out."""
     lazy: bool = True
@@ -79,6 +81,13 @@ class Recipe:
     def of_scrapes(self) -> bool:
         """Whether processes that do not answer are counted, too."""
         return Known.SCRAPES in self.parts.values()
+
+    def price_of(self, hardware: Iterable[str]) -> float | None:
+        """Of an hour of one accelerator: 3600, one a second, where none have a price; None: this one has
+        none."""
+        if not self.prices:
+            return 3600.0
+        return next((self.prices[name] for name in hardware if name in self.prices), None)
 
     def precedes(self, other: Recipe) -> bool:
         """Whether it counts a request sooner than the other one does."""

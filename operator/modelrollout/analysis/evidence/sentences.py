@@ -122,7 +122,7 @@ def _scalar(metric: Metric, reading: Reading) -> str:
     if reading.limit is not None:
         falls = metric.direction is Direction.DECREASE_IS_BAD
         text += f"; tolerated {'down' if falls else 'up'} to {reading.limit:.4g}"
-    return text
+    return f"{text}; {metric.remark}" if metric.remark else text
 
 
 def _share(totals: ArmTotals) -> str:

@@ -114,6 +114,8 @@ class Metric:
     unit: str = ""
     sentence: str = ""
     """What the metric is, for people: "time to the first token"."""
+    remark: str = ""
+    """scalar: what is said with the numbers, as a part of a sentence."""
     implies: str = ""
     """drift: what it means when the arms differ, as a sentence without its full stop."""
 

@@ -15,6 +15,7 @@ from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Me
 from modelrollout.analysis.packs.limits import Unresolvable, breakdown_of, edges_of, tolerated
 from modelrollout.analysis.packs.own import own, total_of
 from modelrollout.analysis.packs.pack import Pack, packs
+from modelrollout.analysis.packs.prices import priced
 from modelrollout.api import analysis as spec
 from modelrollout.api.problem import Problem
 from modelrollout.api.quantities import fraction
@@ -156,7 +157,7 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             sentence=default.sentence,
             implies=default.implies,
         ),
-        _limited(entry.recipe, metric.limits),
+        priced(_limited(entry.recipe, metric.limits), metric),
     )
 
 

@@ -6,6 +6,7 @@ from modelrollout.analysis.counters.expression import ARM, Matcher, Selector, Te
 from modelrollout.analysis.counters.recipe import Moment, Part, Recipe, Resolved
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Metric, Tolerance
 from modelrollout.analysis.packs.limits import Unresolvable, breakdown_of, edges_of, tolerated
+from modelrollout.analysis.packs.prices import priced
 from modelrollout.api import analysis as spec
 from modelrollout.api.quantities import fraction
 
@@ -14,6 +15,7 @@ def own(metric: spec.Metric) -> Resolved:
     name = metric.effective_name
     try:
         kind, recipe = _own_recipe(metric)
+        recipe = priced(recipe, metric)
     except Unreadable as error:
         raise Unresolvable(f"Metric {name}: {error}") from error
     tolerance = tolerated(metric, kind)

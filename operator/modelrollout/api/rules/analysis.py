@@ -56,6 +56,10 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "limits belong to vllm/goodput: leave them out, or write use: vllm/goodput",
         ),
         Rule(
+            "!has(self.prices) || has(self.use) && self.use == 'vllm/cost-per-1k-tokens'",
+            "prices belong to vllm/cost-per-1k-tokens: leave them out, or write use: vllm/cost-per-1k-tokens",
+        ),
+        Rule(
             f"has(self.scalar) || {optional_number('self.slo', 'x > 0.0 && x < 1.0')}",
             'slo limits a share of requests: write a number between 0 and 1, such as "0.01"',
         ),

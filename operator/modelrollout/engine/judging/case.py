@@ -12,6 +12,7 @@ from modelrollout.analysis.inputs.plan import Plan as EvidencePlan
 from modelrollout.analysis.packs.catalogue import arrivals, durations, resolve, served
 from modelrollout.analysis.packs.defaults import analysis_of
 from modelrollout.analysis.packs.measures import measured
+from modelrollout.analysis.packs.prices import with_prices_said
 from modelrollout.api.analysis import Analysis
 from modelrollout.api.names import REVISION_LABEL, RolloutKey
 from modelrollout.api.quantities import fraction, seconds
@@ -157,9 +158,16 @@ def names_moved(view: Snapshot, case: Case) -> bool:
 
 
 def question_of(
-    key: RolloutKey, spec: Spec, case: Case, accelerators: tuple[float, float], *, moved: bool = False
+    key: RolloutKey,
+    spec: Spec,
+    case: Case,
+    accelerators: tuple[float, float],
+    *,
+    hardware: tuple[tuple[str, ...], tuple[str, ...]] = ((), ()),
+    moved: bool = False,
 ) -> Question:
-    """What is asked about the case at each look; `accelerators` per pod of (canary, control)."""
+    """What is asked about the case at each look; `accelerators` per pod, and `hardware`, of (canary,
+    control)."""
     traffic, analysis = spec.traffic, case.analysis
     arms = Arms(
         namespace=key.namespace,
@@ -170,11 +178,12 @@ def question_of(
         split=Split(capabilities_of(traffic).counted_as),
         moved=moved,
         accelerators=accelerators,
+        hardware=hardware,
     )
     return Question(
         address=analysis.prometheus.address,
         timeout=float(seconds(analysis.prometheus.timeout)),
-        metrics=resolve(analysis.metrics),
+        metrics=tuple(with_prices_said(each, arms) for each in resolve(analysis.metrics)),
         arms=arms,
         warm_up=float(seconds(analysis.warm_up)),
         arrivals=arrivals(analysis.metrics),

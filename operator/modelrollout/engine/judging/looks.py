@@ -38,7 +38,7 @@ from modelrollout.engine.secrets import READ_AGAIN, ReadSecret
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout.model import Alarms as AlarmsHeard
 from modelrollout.rollout.model import Judgement, Outlook, Plan
-from modelrollout.serving.accelerators import per_pod
+from modelrollout.serving.accelerators import hardware, per_pod
 from modelrollout.sources.access import Access
 from modelrollout.sources.alertmanager import Alertmanager
 from modelrollout.sources.learning import learn
@@ -271,4 +271,5 @@ class Looks:
 
 def _question(view: Snapshot, case: Case, moved: bool) -> Question:
     canary, control = view.deployments.get(case.canary), view.deployments.get(case.control)
-    return question_of(view.key, view.spec, case, (per_pod(canary), per_pod(control)), moved=moved)
+    accelerators, runs_on = (per_pod(canary), per_pod(control)), (hardware(canary), hardware(control))
+    return question_of(view.key, view.spec, case, accelerators, hardware=runs_on, moved=moved)

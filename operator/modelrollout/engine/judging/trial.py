@@ -124,6 +124,7 @@ class Trial:
             "perPod": self.stage.exposure.per_pod,
             "plannedLooks": self.planned_looks,
             "accelerators": list(self.question.arms.accelerators),
+            "hardware": [list(names) for names in self.question.arms.hardware],
             "evidence": self.evidence.to_state(),
             "pasts": {name: past.to_state() for name, past in self.pasts.items()},
             "guard": self.guard.to_state() if self.guard is not None else None,
