@@ -12,6 +12,7 @@ from tests.cluster.e2e.chat import since, unharmed
 from tests.load.tally import shares
 
 every_route = pytest.mark.parametrize("chat", ["HTTPRoute", "hosts", "subsets"], indirect=True)
+http_route = pytest.mark.parametrize("chat", ["HTTPRoute"], indirect=True)
 both_apis = pytest.mark.parametrize("chat", ["HTTPRoute", "hosts"], indirect=True)
 HALF = {"weight": 50, "for": "1h"}
 
@@ -91,6 +92,44 @@ def test_inside_the_window_a_rollback_needs_no_loading(chat):
         assert chat.ask() == {"one": 40}
     assert unharmed(users), users.tally.table()
     assert {pod["metadata"]["uid"] for pod in chat.pods(previous)} == warm
+
+
+@http_route
+def test_beside_the_users_who_were_held_back_a_promoted_revision_that_fails_goes_home(chat):
+    """Nobody else is harmed: each failure is an answer of the model's own."""
+    window = {"rollbackWindow": "10m", "holdback": 10, **chat.judged("http/success-rate")}
+    with chat.users(100) as users:
+        chat.change("two", {"weight": 50}, spec=window)
+        chat.wait(lambda status: status["phase"] == "Watching" and status["weight"]["desired"] == 10, 90)
+        time.sleep(0.5)
+        users.phase = "held back"
+        chat.until(lambda: "control" in judged(chat.status()) and len(during(users, "held back")) > 500)
+        before = chat.status()
+        users.phase = "failing"
+        chat.turn(before["stable"]["revision"], error_rate=1.0)
+        status = chat.wait("Reverted", 60)
+        time.sleep(0.5)
+        back = time.time()
+        users.phase = "back"
+        time.sleep(1)
+    looks = status["analysis"]["looks"] - before["analysis"]["looks"]
+    print(f"\n{looks} looks ended from the first failure to the revert")
+    assert shares(during(users, "held back"))["one"] == pytest.approx(0.1, abs=0.05)
+    assert status["revertReason"] == "AnalysisFailed"
+    assert "http/success-rate" in status["revertMessage"]
+    assert set(users.tally.failures) <= {"HTTP 500"}, users.tally.table()
+    assert {answer.phase for answer in users.tally.answers if answer.failure} == {"failing"}
+    assert since(users, back) == []
+    assert chat.ask() == {"one": 40}
+
+
+def during(users, phase):
+    return [answer for answer in users.tally.answers if answer.phase == phase]
+
+
+def judged(status):
+    """What the looks say of the first metric."""
+    return str((status.get("analysis") or {}).get("metrics"))
 
 
 @both_apis
