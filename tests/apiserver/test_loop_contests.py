@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelrollout.rollout.contest_report import reports
 from tests.apiserver.judged import METRIC, judging
 from tests.apiserver.scene import wait_until
 
@@ -39,6 +40,8 @@ def test_an_experiment_hides_what_it_counts_until_its_users_are_there_and_promot
         return any("the new revision is better (" in each["message"] for each in judged.scene.list("Event"))
 
     wait_until(decided)
+    (told,) = reports(judged.scene.get("ModelRollout")["status"]["evidence"])
+    assert told.markdown.startswith("# experiment tone: The new revision is better")
 
 
 def test_a_bandit_moves_users_to_the_revision_that_earns_more_also_after_a_restart(judged):

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.random import Generator
 
-from modelrollout.experiment import anytime, comparison, plan
+from modelrollout.analysis.contest import anytime
+from modelrollout.experiment import comparison, plan
 from modelrollout.experiment.comparison import Arms, Compared
 from modelrollout.experiment.plan import Experiment
 
@@ -200,7 +201,7 @@ def _stopped(design: Design, arms: Arms, risk: float) -> float | None:
     for look in range(1, 21):
         some = beginning(arms, look / 20)
         if min(some.counts) >= anytime.FEWEST:
-            found = anytime.of(design.test(some, risk), look / 20, risk)
+            found = comparison.at_any_time(design.test(some, risk), look / 20, risk)
             if found.p_value <= risk:
                 return look / 20
     return None

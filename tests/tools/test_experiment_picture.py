@@ -10,3 +10,4 @@ def test_the_effect_is_drawn_once_the_experiment_has_ended(tmp_path):
         path = tmp_path / f"effect.{ending}"
         picture.draw(found, path)
         assert path.read_bytes().startswith(start)
+    assert picture.svg(found).startswith("<?xml")

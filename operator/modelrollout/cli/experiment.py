@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from modelrollout.analysis.records import record
 from modelrollout.api.mistakes import Mistaken, readable
 from modelrollout.cli.outcome_log import rows
 from modelrollout.experiment import plan
 from modelrollout.experiment.plan import Experiment
+
+if TYPE_CHECKING:
+    from modelrollout.experiment import report
 
 BETTER, NOT_BETTER, NOT_YET, UNUSABLE = range(4)
 
@@ -50,6 +56,11 @@ def main(argv: Sequence[str]) -> int:
     reporting.add_argument("--lock", metavar="FILE", required=True, help="what `plan --lock` wrote")
     reporting.add_argument("--output", metavar="FILE", help="write the report there as well, as Markdown")
     reporting.add_argument("--picture", metavar="FILE", help="draw the effect, as .png or .svg")
+    reporting.add_argument(
+        "--record",
+        metavar="FILE",
+        help="put the report and its picture into what `modelrollout record` wrote",
+    )
     options = parser.parse_args(argv)
     try:
         experiment = _experiment(Path(options.experiment))
@@ -115,9 +126,26 @@ def _report(experiment: Experiment, options: argparse.Namespace) -> int:
     text = markdown.render(made, options.picture)
     if options.output is not None:
         Path(options.output).write_text(text)
+    if options.record is not None:
+        _into_record(Path(options.record), made)
     print(text, end="")
     codes = {report.Result.BETTER: BETTER, report.Result.EARLY: NOT_YET, report.Result.INVALID: NOT_YET}
     return codes.get(made.result, NOT_BETTER)
+
+
+def _into_record(path: Path, made: report.Report) -> None:
+    """In the place of an earlier report of the same log. Raises Mistaken where the file is no record."""
+    from modelrollout.experiment import markdown
+
+    kept = record.read(_text(path), path.name)
+    name = f"{made.experiment.name}-log"
+    found = {"name": name, "markdown": markdown.render(made, f"{name}.svg")}
+    if made.course:
+        from modelrollout.experiment import picture
+
+        found["picture"] = picture.svg(made)
+    others = (each for each in kept.reports if each["name"] != name)
+    path.write_text(record.write(replace(kept, reports=(*others, found))) + "\n", encoding="utf-8")
 
 
 def _above_0(text: str) -> float:

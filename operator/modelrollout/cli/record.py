@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from kubernetes.aio.config import ConfigException
@@ -15,6 +16,7 @@ from modelrollout.cli.manifest import Unreadable, read
 from modelrollout.cli.reach import Absent, add_flags, reached
 from modelrollout.cli.recount import Recounted, Unrecorded, recount
 from modelrollout.cluster.errors import ClusterError
+from modelrollout.rollout.contest_report import reports
 from modelrollout.sources.provider import ProviderError
 
 ELSEWHERE = (
@@ -35,6 +37,12 @@ def main(argv: Sequence[str]) -> int:
     what.add_argument("name", metavar="NAME", nargs="?", help="a ModelRollout in the cluster")
     what.add_argument("-f", "--file", help='or its manifest with its status; "-" reads from standard input')
     parser.add_argument("--prometheus", metavar="URL", help="another address than the manifest's, from here")
+    parser.add_argument(
+        "--reports",
+        metavar="DIR",
+        help="write the reports of its experiments and bandits there as well, NAME.md and NAME.svg; "
+        "Prometheus is not needed for these",
+    )
     add_flags(parser)
     options = parser.parse_args(argv)
     try:
@@ -51,7 +59,23 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _recounted(options: argparse.Namespace) -> Recounted:
-    return await recount(read(options.file) if options.file else await _fetched(options), options.prometheus)
+    resource = read(options.file) if options.file else await _fetched(options)
+    if options.reports is not None:
+        _write_reports(resource, Path(options.reports))
+    return await recount(resource, options.prometheus)
+
+
+def _write_reports(resource: Mapping[str, Any], folder: Path) -> None:
+    found = reports((resource.get("status") or {}).get("evidence"))
+    if not found:
+        print("modelrollout record: it counted the users of no experiment and no bandit.", file=sys.stderr)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for report in found:
+        (folder / f"{report.name}.md").write_text(report.markdown, encoding="utf-8")
+        if report.picture:
+            (folder / f"{report.name}.svg").write_text(report.picture, encoding="utf-8")
+        print(f"{folder / report.name}.md: {report.markdown.partition(chr(10))[0][2:]}", file=sys.stderr)
 
 
 async def _fetched(options: argparse.Namespace) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.engine.judging.case import Case, Stage, judgement_of, question_of
 from modelrollout.engine.judging.trial import Trial
+from modelrollout.rollout.contest_report import reports
 from modelrollout.sources.learning import learn
 from modelrollout.sources.looks import LookSource, Question
 from modelrollout.sources.provider import ProviderError
@@ -69,7 +70,9 @@ async def recount(resource: Mapping[str, Any], prometheus: str | None = None) ->
     finally:
         await source.close()
     looks = tuple(look for run in kept.looked.runs for look in run.looks())
-    record = Record(learned.evidence.plan, looks, rows, step_starts(kept.looked), about=_about(kept))
+    told = tuple(report.kept for report in reports(resource["status"]["evidence"]))
+    steps = step_starts(kept.looked)
+    record = Record(learned.evidence.plan, looks, rows, steps, about=_about(kept), reports=told)
     return Recounted(record, tuple(_differences(judged(record), kept.evidence)))
 
 

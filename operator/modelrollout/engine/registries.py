@@ -35,6 +35,7 @@ from modelrollout.engine.secrets import ReadKeys
 from modelrollout.registry.address import Question, question_of
 from modelrollout.registry.pinning import pin_for
 from modelrollout.registry.wishes import Wishes, wishes
+from modelrollout.rollout.contest_report import reports
 from modelrollout.rollout.notes import Note, note
 from modelrollout.sources.access import NOBODY, Credentials, credentials_from, is_within, shown
 from modelrollout.sources.provider import NotAsked
@@ -183,7 +184,7 @@ class Registries:
         if case is None or case.question != question:
             self.forget(key)
             case = self._cases[key] = _Case(question)
-        woken, case.wished = case.wished, wishes(key, *known)
+        woken, case.wished = case.wished, _wishes(key, *known)
         if key not in self._tasks:
             if not self._to_do(key, case):
                 return
@@ -218,7 +219,7 @@ class Registries:
         known = self.known(key)
         if known is None:
             return False
-        return case.question.moves or self.pin(key, *known) is None or wishes(key, *known) != Wishes()
+        return case.question.moves or self.pin(key, *known) is None or _wishes(key, *known) != Wishes()
 
     async def _run(self, key: RolloutKey, case: _Case) -> None:
         try:
@@ -262,7 +263,7 @@ class Registries:
             if found != case.found:
                 case.found, case.at = found, stamp(self._clock())
                 self.on_news(key)
-        wanted = wishes(key, *known)
+        wanted = _wishes(key, *known)
         if wanted == Wishes():
             return
         await case.teller.tell(Mlflow(api), wanted, time.monotonic())
@@ -297,6 +298,10 @@ class Registries:
         api, case.api = case.api, None
         if api is not None:
             await api.close()
+
+
+def _wishes(key: RolloutKey, spec: Spec, status: Status) -> Wishes:
+    return wishes(key, spec, status, lambda evidence: [report.kept for report in reports(evidence)])
 
 
 def _slot(slots: dict[str, asyncio.Semaphore], name: str) -> asyncio.Semaphore:

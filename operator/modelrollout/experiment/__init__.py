@@ -6,7 +6,6 @@ The way of the data:
     plan.py         the experiment as people write it, the users it needs, and the lock on both
     outcomes.py     rows of an outcome log -> one outcome per user
     comparison.py   one metric in both arms -> effect, interval, p-value
-    anytime.py      the same, as it may be looked at at any time
     report.py       all of it -> a result, with a sentence for people
     markdown.py     the report as Markdown
     picture.py      the effect over the users so far, drawn

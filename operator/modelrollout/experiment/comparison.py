@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from modelrollout.analysis.contest.anytime import widened
 from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.contest.shares import compared as of_shares
 
@@ -149,6 +150,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
         adjusted[index] = highest
     return adjusted
+
+
+def at_any_time(found: Compared, part: float, risk: float) -> Compared:
+    """The same effect, as it may be looked at at any time; `part` of the planned users are there."""
+    wide = widened(found.effect, found.low, found.high, part, risk)
+    return found if wide is None else replace(found, test=f"{found.test}, at any time", **wide._asdict())
 
 
 def _placements(values: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ best.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,16 @@ from modelrollout.experiment.report import Report, lift
 
 def draw(report: Report, path: Path) -> None:
     """Write the picture; the ending of `path`, such as .png or .svg, says in which format."""
+    _figure(report).savefig(path)
+
+
+def svg(report: Report) -> str:
+    text = io.StringIO()
+    _figure(report).savefig(text, format="svg")
+    return text.getvalue()
+
+
+def _figure(report: Report) -> Figure:
     metric = report.experiment.metric
     scale = 100.0 if metric.kind == "share" else 1.0
     users = [end for end, _ in report.course]
@@ -33,7 +44,7 @@ def draw(report: Report, path: Path) -> None:
         _panel(axes, users, [lift(found) for _, found in report.course])
         axes.set_ylabel(f"{metric.name} more, in all")
     (others or [first])[-1].set_xlabel("users")
-    figure.savefig(path)
+    return figure
 
 
 def _panel(axes: Axes, users: Sequence[int], values: Sequence[tuple[float, float, float]]) -> None:

@@ -16,11 +16,11 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from modelrollout.analysis.contest import anytime
 from modelrollout.analysis.contest.shares import users_needed
 from modelrollout.api.mistakes import Mistaken, sentences
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
 from modelrollout.evaluate.wire import Written
-from modelrollout.experiment import anytime
 
 DAY = 86_400.0
 LEAST_EFFICIENCY = 0.864

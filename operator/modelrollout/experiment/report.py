@@ -17,8 +17,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from modelrollout.analysis.contest import anytime
 from modelrollout.analysis.contest.shares import log_uneven
-from modelrollout.experiment import anytime, comparison
+from modelrollout.experiment import comparison
 from modelrollout.experiment.comparison import Arms, Compared
 from modelrollout.experiment.outcomes import Outcomes, User
 from modelrollout.experiment.plan import Experiment, Guardrail, Metric, Size
@@ -128,7 +129,7 @@ def _mismatch(experiment: Experiment, counts: tuple[int, int]) -> float:
 
 
 def _at_once(experiment: Experiment, found: Compared, part: float) -> Compared:
-    return found if experiment.until == "fixed" else anytime.of(found, part, experiment.risk)
+    return found if experiment.until == "fixed" else comparison.at_any_time(found, part, experiment.risk)
 
 
 def _undecided(

@@ -8,7 +8,7 @@ again.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +50,11 @@ class Wishes:
     accounts: tuple[Account, ...] = ()
 
 
-def wishes(key: RolloutKey, spec: Spec, status: Status) -> Wishes:
+Reports = Callable[[Mapping[str, Any] | None], Sequence[Mapping[str, str]]]
+"""The evidence in status -> what its experiments and bandits came to, for people."""
+
+
+def wishes(key: RolloutKey, spec: Spec, status: Status, reports: Reports = lambda _: ()) -> Wishes:
     """What this rollout wishes of the registry that its spec names. Versions of another registry are left
     alone."""
     registry = spec.registry
@@ -61,7 +65,7 @@ def wishes(key: RolloutKey, spec: Spec, status: Status) -> Wishes:
         known = outcome.registered
         if known is not None and known.registry == address and (version := version_of(known.version)):
             newest[version] = outcome
-    told = tuple(_account(key, version, outcome, status) for version, outcome in newest.items())
+    told = tuple(_account(key, version, outcome, status, reports) for version, outcome in newest.items())
     return Wishes(_name(registry.champion_alias, address, status), told)
 
 
@@ -73,7 +77,9 @@ def _name(alias: str, address: str, status: Status) -> Name | None:
     return Name(alias, version) if version is not None else None
 
 
-def _account(key: RolloutKey, version: Version, outcome: Outcome, status: Status) -> Account:
+def _account(
+    key: RolloutKey, version: Version, outcome: Outcome, status: Status, reports: Reports
+) -> Account:
     prefix = f"{GROUP}/{key.namespace}/{key.name}"
     kept = outcome == status.history[-1] and status.canary is None
     evaluations = [each for each in status.evaluations if each.revision == outcome.revision]
@@ -92,6 +98,7 @@ def _account(key: RolloutKey, version: Version, outcome: Outcome, status: Status
         **_wire(outcome),
         "analysis": analysis,
         "evaluations": [_wire(each) for each in evaluations],
+        "reports": [dict(each) for each in reports(status.evidence)] if kept else [],
     }
     return Account(
         version=version,

@@ -7,7 +7,7 @@ their order) → converge (the acts that follow from the status reached) → rep
     revert, carry, farewell            the way out, and what keeps users served meanwhile
     alarms                             alerts that hold steps and send revisions home
     judge, gate, standing              what passes a step, and what a served revision must go on passing
-    contest                            experiments and bandits
+    contest, contest_report            experiments and bandits, and what they came to
     handover, drain, capacity, fit     how users move, and how many pods that takes
     equal_load, rotation, unequal      whether the pods of both arms carry the same load
     drift, named, relocate             other writers, and other routes

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from modelrollout.analysis.records.record import read
 from modelrollout.cli.experiment import main
 from tests.unit.experiment.given import log
 
@@ -70,3 +71,27 @@ def test_a_changed_experiment_is_refused(planned, capsys):
 def test_a_missing_file_is_named(tmp_path, capsys):
     assert main(["plan", f"{tmp_path}/nowhere.yaml"]) == 3
     assert "nowhere.yaml: It cannot be read: No such file or directory." in capsys.readouterr().err
+
+
+def test_the_report_of_a_log_is_put_into_the_record_of_the_rollout_once(planned, capsys):
+    rows = [row for _, row in log(600, {"stable": 0.1, "canary": 0.1}, seed=3)]
+    (planned / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    step = {"name": "tone", "markdown": "# of the step"}
+    metric = {"name": "errors", "kind": "ratio", "looks": []}
+    (planned / "record.json").write_text(json.dumps({"metrics": [metric], "reports": [step]}))
+    report = ["report", f"{planned}/experiment.yaml", f"{planned}/log.jsonl", "--lock", f"{planned}/lock"]
+    for _ in range(2):
+        main([*report, "--record", f"{planned}/record.json"])
+    printed = capsys.readouterr().out
+    kept = read((planned / "record.json").read_text()).reports
+    assert [each["name"] for each in kept] == ["tone", "tone-log"]
+    assert printed == 2 * kept[1]["markdown"]
+
+
+def test_a_file_that_is_no_record_is_left_as_it_is(planned, capsys):
+    (planned / "log.jsonl").write_text("")
+    report = ["report", f"{planned}/experiment.yaml", f"{planned}/log.jsonl", "--lock", f"{planned}/lock"]
+    (planned / "other.json").write_text("{}")
+    assert main([*report, "--record", f"{planned}/other.json"]) == 3
+    assert "other.json: " in capsys.readouterr().err
+    assert (planned / "other.json").read_text() == "{}"

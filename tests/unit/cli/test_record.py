@@ -14,7 +14,9 @@ from modelrollout.cli import main
 from modelrollout.cli.recount import counted_again
 from modelrollout.engine.judging.case import Case, Stage, judgement_of, question_of
 from modelrollout.engine.judging.trial import Trial
+from modelrollout.rollout.contest_report import reports
 from modelrollout.sources.looks import Counted
+from tests.unit.rollout.test_contest_report import TONE, counted
 
 METRIC = {"use": "http/success-rate", "tolerate": {"absolute": "0.01"}}
 SPEC = {
@@ -94,6 +96,27 @@ def test_without_a_cluster_it_says_what_to_do(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert main(["record", "chat"]) == 2
     assert "kubectl get mr NAME -o yaml | modelrollout record --file -" in capsys.readouterr().err
+
+
+def test_the_reports_of_its_experiments_are_written_without_prometheus(tmp_path, capsys):
+    step = {"experiment": {**TONE, "baseline": "0.10", "smallestEffect": "0.05"}}
+    tally = counted(step, *[((10, 100), (16, 100))] * 7)
+    resource = {"kind": "ModelRollout", "metadata": {"name": "chat"}, "spec": SPEC}
+    resource["status"] = {"evidence": judged() | {"tallies": [tally.to_state()]}}
+    (tmp_path / "chat.json").write_text(json.dumps(resource))
+    assert main(["record", "--file", f"{tmp_path}/chat.json", "--reports", f"{tmp_path}/out"]) == 2
+    assert "out/tone.md: experiment tone: The new revision is better" in capsys.readouterr().err
+    (told,) = reports(resource["status"]["evidence"])
+    assert (tmp_path / "out" / "tone.md").read_text() == told.markdown
+    assert (tmp_path / "out" / "tone.svg").read_text() == told.picture
+
+
+def test_a_rollout_without_an_experiment_has_no_reports(tmp_path, capsys):
+    resource = {"kind": "ModelRollout", "metadata": {"name": "chat"}, "spec": SPEC}
+    (tmp_path / "chat.json").write_text(json.dumps(resource | {"status": {"evidence": judged()}}))
+    main(["record", "--file", f"{tmp_path}/chat.json", "--reports", f"{tmp_path}/out"])
+    assert "it counted the users of no experiment and no bandit" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 async def test_looks_from_after_the_names_moved_are_counted_under_the_new_names():

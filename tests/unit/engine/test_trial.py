@@ -17,6 +17,7 @@ from modelrollout.analysis.packs.measures import measured, terms_of
 from modelrollout.api.analysis import Analysis
 from modelrollout.api.contest import Experiment as ContestExperiment
 from modelrollout.api.stages import Experiment
+from modelrollout.api.strategy import Step
 from modelrollout.engine.judging.case import Case, Goal, Stage, judgement_of
 from modelrollout.engine.judging.trial import Trial
 from modelrollout.rollout.analysis_status import proven_at
@@ -197,7 +198,7 @@ TONE = ContestExperiment.model_validate(
     {"name": "tone", "metric": COUNTERS, "baseline": "0.10", "smallestEffect": "0.05"}
 )
 PLANNED = Experiment(TONE)
-GOAL = Goal("0@a", measured(PLANNED).resolved, terms_of(PLANNED))
+GOAL = Goal("0@a", Step(experiment=TONE), measured(PLANNED).resolved, terms_of(PLANNED))
 CONTEST = replace(FIRST, goal=GOAL)
 
 
@@ -238,6 +239,7 @@ def test_a_changed_experiment_counts_anew_and_the_same_one_goes_on_at_another_we
     assert trial.tally.canary.of == 200
     trial.enter(replace(CONTEST, name="0@c", since=3000.0, goal=replace(GOAL, key="0@c")))
     assert trial.tally.canary.of == 0
+    assert [each.canary.of for each in trial.tallies] == [200, 0], "the record tells of both"
 
 
 def test_users_who_cannot_be_counted_in_a_look_are_left_out_of_the_tally():

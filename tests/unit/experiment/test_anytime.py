@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from modelrollout.experiment import anytime, comparison, markdown, plan
+from modelrollout.analysis.contest import anytime
+from modelrollout.experiment import comparison, markdown, plan
 from modelrollout.experiment.comparison import Arms
 from modelrollout.experiment.report import Result
 from tests.unit.experiment.given import experiment, log, reported
@@ -33,7 +34,9 @@ def test_many_looks_at_the_same_arms_call_a_difference_no_more_often_than_the_ri
         stable, canary = (random.exponential(1, 2500) for _ in range(2))
         found = [comparison.means(Arms(stable[:end], canary[:end]), 0.05) for end in range(100, 2501, 160)]
         alone += any(each.p_value <= 0.05 for each in found)
-        called += any(anytime.of(each, each.users[0] / 2500, 0.05).p_value <= 0.05 for each in found)
+        called += any(
+            comparison.at_any_time(each, each.users[0] / 2500, 0.05).p_value <= 0.05 for each in found
+        )
     assert called / 60 <= 0.05 < alone / 60
 
 
@@ -78,5 +81,5 @@ def test_ranks_are_looked_at_once() -> None:
 
 def test_an_effect_without_an_error_is_left_as_it_is() -> None:
     same = comparison.means(Arms(np.ones(5), np.ones(5)), 0.05)
-    assert anytime.of(same, 0.5, 0.05) == same
+    assert comparison.at_any_time(same, 0.5, 0.05) == same
     assert not math.isnan(same.p_value)

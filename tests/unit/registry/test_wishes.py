@@ -24,10 +24,10 @@ def outcome(number, outcome="Promoted", at="2026-11-28T01:00:00Z", **more):
     return {**given, "registered": registered(number), **more}
 
 
-def wished(status, registry=None, **spec):
+def wished(status, registry=None, reports=lambda _: (), **spec):
     given = {"address": ADDRESS} if registry is None else registry
     body = rollout(model={"uri": "mlflow://chatbot@challenger"}, registry=given, **spec)["spec"]
-    return wishes(AT, Spec.model_validate(body), Status.model_validate(status))
+    return wishes(AT, Spec.model_validate(body), Status.model_validate(status), reports)
 
 
 def serving(number, **more):
@@ -114,3 +114,15 @@ def test_no_tag_is_longer_than_older_servers_take():
 
 def test_nothing_is_wished_of_a_registry_without_an_address():
     assert wished(serving(2), {"follow": False}) == Wishes()
+
+
+def test_the_record_of_the_last_trial_has_the_reports_of_its_experiments():
+    tone = {"name": "tone", "markdown": "# tone"}
+    status = serving(3, history=[outcome(3)], evidence={"tallies": ["one"]})
+    (told,) = wished(
+        status, reports=lambda evidence: [{**tone, "picture": str(evidence["tallies"])}]
+    ).accounts
+    assert json.loads(told.record)["reports"] == [{**tone, "picture": "['one']"}]
+    on_trial = {**status, "canary": {"revision": "r4"}}
+    (told,) = wished(on_trial, reports=lambda _: [tone]).accounts
+    assert json.loads(told.record)["reports"] == [], "the evidence is that of the next trial"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from modelrollout.analysis.betting.mixture import Mixture
 from modelrollout.analysis.contest import sequential, shares
@@ -18,7 +18,10 @@ from modelrollout.analysis.contest.shares import Count, Difference
 from modelrollout.analysis.contest.strata import Strata
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.packing import pack, unpack
+from modelrollout.api.strategy import Step
 
+MOST_POINTS = 24
+"""Moments of the course that are kept, evenly over the looks; what is stored must stay small."""
 UNEVEN = 0.001
 """Risk of saying that users are not dealt out as planned though they are."""
 
@@ -50,10 +53,23 @@ class Ending:
     difference: Difference | None = None
 
 
+class Point(NamedTuple):
+    """What had been counted after so many looks."""
+
+    looks: int
+    until: float
+    """End of the last of these looks, unix seconds."""
+    stable: Count
+    canary: Count
+    strata: Strata
+
+
 @dataclass(frozen=True, slots=True)
 class Tally:
     key: str
     """Which experiment or bandit it is of."""
+    step: Step | None = None
+    """The same as the plan had it, so that it can be reported on when the plan is another one."""
     stable: Count = field(default_factory=Count)
     canary: Count = field(default_factory=Count)
     looks: int = 0
@@ -64,6 +80,12 @@ class Tally:
     """Looks in a row in which the canary (above 0) or stable (below 0) was the surer one."""
     both: tuple[Mixture, Mixture] = field(default_factory=sequential.fresh)
     """The evidence that the canary has more, and fewer; see `sequential`."""
+    course: tuple[Point, ...] = ()
+    """How it came so far."""
+
+    @property
+    def now(self) -> Point:
+        return Point(self.looks, self.until, self.stable, self.canary, self.strata)
 
     def fold(self, look: Look, stable: Count, canary: Count, terms: Terms) -> Tally:
         """With one more look. A look that was folded before and a look after the end change
@@ -74,7 +96,7 @@ class Tally:
         if terms.until == "sequential":
             before = sequential.expected(terms.baseline, self.stable)
             both = sequential.fold(both, stable, canary, before, terms.effect)
-        return replace(
+        after = replace(
             self,
             stable=self.stable.plus(stable),
             canary=self.canary.plus(canary),
@@ -84,6 +106,7 @@ class Tally:
             run=_run(self.run, strata.chance, terms.sure),
             both=both,
         )
+        return replace(after, course=_thinned((*self.course, after.now)))
 
     def chance(self, terms: Terms) -> float:
         """How probable it is that the canary is the better arm."""
@@ -93,7 +116,10 @@ class Tally:
         numbers = [*self.stable, *self.canary, float(self.looks), self.until, *self.strata, float(self.run)]
         for each in self.both:
             numbers += [*each.log_a, each.rest, float(each.looks)]
-        return {"key": self.key, "d": pack(numbers, "d")}
+        for looks, until, stable, canary, strata in self.course:
+            numbers += [float(looks), until, *stable, *canary, *strata]
+        step = {"step": self.step.model_dump(by_alias=True, exclude_none=True)} if self.step else {}
+        return {"key": self.key, **step, "points": len(self.course), "d": pack(numbers, "d")}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Tally:
@@ -107,10 +133,32 @@ class Tally:
             log_a = tuple(next(numbers) for _ in STAKES)
             return Mixture(log_a, next(numbers), int(next(numbers)))
 
-        stable, canary, looks, until = count(), count(), int(next(numbers)), next(numbers)
-        strata = Strata(*(next(numbers) for _ in Strata._fields))
-        run = int(next(numbers))
-        return cls(str(state["key"]), stable, canary, looks, until, strata, run, (mixture(), mixture()))
+        def strata() -> Strata:
+            return Strata(*(next(numbers) for _ in Strata._fields))
+
+        def point() -> Point:
+            return Point(int(next(numbers)), next(numbers), count(), count(), strata())
+
+        return cls(
+            key=str(state["key"]),
+            step=Step.model_validate(state["step"]) if "step" in state else None,
+            stable=count(),
+            canary=count(),
+            looks=int(next(numbers)),
+            until=next(numbers),
+            strata=strata(),
+            run=int(next(numbers)),
+            both=(mixture(), mixture()),
+            course=tuple(point() for _ in range(state["points"])),
+        )
+
+
+def _thinned(course: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Of all points those after each so many looks, a power of two, and never too many."""
+    every = 1
+    while course[-1].looks > MOST_POINTS * every:
+        every *= 2
+    return tuple(point for point in course if point.looks % every == 0)
 
 
 def _run(before: int, chance: float, sure: float) -> int:

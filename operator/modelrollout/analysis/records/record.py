@@ -7,7 +7,8 @@
                   "prior": {"rate": 0.005, "weight": 200}, "weight": 1.0, "phi": 1.0,
                   "looks": [{"canary": {"bad": 3, "total": 100}, "control": {"bad": 0, "total": 100}}]}]}
 
-Optional at the top: `about` (a line for people), `interval` (seconds per look, 30) or `times` ([[start, end],
+Optional at the top: `about` (a line for people), `reports` (of experiments and bandits, for people: a list of
+name, markdown and, as SVG, picture), `interval` (seconds per look, 30) or `times` ([[start, end],
 ...], unix seconds), and `steps` ([{"look": 21, "margin": 2, "carry": true, "alike": true},
 ...]): a step begins before that look, with the terms of `ladder.StepTerms`; promotion evidence begins anew
 unless it is carried. Optional per metric: what `Metric` has, in camelCase, where its `tolerance` is named
@@ -77,6 +78,8 @@ class Record:
     """The terms of the steps, each by the look before which it begins, counted from 1."""
     about: str = ""
     """Which rollout, for people."""
+    reports: tuple[Mapping[str, str], ...] = ()
+    """Of its experiments and bandits, for people: name, markdown and, as SVG, picture."""
 
 
 def read(text: str, name: str = "the record") -> Record:
@@ -94,6 +97,7 @@ def read(text: str, name: str = "the record") -> Record:
         observations=tuple({name: looks[i] for name, looks in columns.items()} for i in range(file.length)),
         steps={step.look: StepTerms(step.margin, step.carry, step.alike) for step in file.steps},
         about=file.about,
+        reports=file.reports,
     )
 
 
@@ -102,6 +106,7 @@ def write(record: Record) -> str:
     plan = record.plan
     file = _File(
         about=record.about,
+        reports=tuple(dict(report) for report in record.reports),
         false_revert_risk=plan.false_revert_risk,
         miss_risk=plan.miss_risk,
         planned_looks=plan.planned_looks,
@@ -217,6 +222,7 @@ class _File(BaseModel):
         alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True, allow_inf_nan=False
     )
     about: str = ""
+    reports: tuple[dict[str, str], ...] = ()
     false_revert_risk: float = 0.01
     miss_risk: float = 0.05
     planned_looks: int | None = None

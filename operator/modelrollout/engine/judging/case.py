@@ -72,6 +72,7 @@ class Goal:
     """What an experiment or a bandit counts beside the metrics, until it ends by its terms."""
 
     key: str
+    step: Step
     counters: Resolved
     terms: Terms
 
@@ -144,11 +145,12 @@ def goal_of(status: Status) -> Goal | None:
     step = status.step
     if step is None or step.contest is None or step.index >= len(status.plan):
         return None
-    stage, key = step_of(status.plan[step.index]), contest.key(step)
+    written, key = status.plan[step.index], contest.key(step)
+    stage = step_of(written)
     if not isinstance(stage, Experiment | Bandit) or key is None:
         return None
     terms = contest.terms_of(stage)
-    return Goal(key, measured(stage).resolved, terms) if terms is not None else None
+    return Goal(key, written, measured(stage).resolved, terms) if terms is not None else None
 
 
 def names_moved(view: Snapshot, case: Case) -> bool:

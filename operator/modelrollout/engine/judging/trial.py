@@ -33,6 +33,8 @@ from modelrollout.sources.looks import Counted, Question
 
 SHORTEST = 1 / 3
 """The part of a whole look that a stage's first look must last."""
+MOST_TALLIES = 8
+"""Experiments and bandits of one rollout whose counts are kept for the record."""
 
 
 _BESIDE = Problem(
@@ -85,12 +87,17 @@ class Trial:
     """What is judged after promotion, when the control has no users."""
     guard: Evidence | None = None
     """The evidence on it; None before promotion, and where nothing can be guarded."""
-    tally: Tally | None = None
-    """What was counted of the latest experiment or bandit."""
+    tallies: tuple[Tally, ...] = ()
+    """What was counted of each experiment and bandit, the latest last."""
     left: Left = field(default_factory=Left)
     """Requests on the revision before, after promotion."""
     valid_from: float = 0.0
     """Looks that began before are dropped: the weight moved, or somebody else wrote the route."""
+
+    @property
+    def tally(self) -> Tally | None:
+        """What was counted of the latest experiment or bandit."""
+        return self.tallies[-1] if self.tallies else None
 
     def restore(self, state: Mapping[str, Any] | None) -> bool:
         """Take up evidence stored for this very case; False when nothing is stored and the past must be
@@ -106,9 +113,10 @@ class Trial:
             self.proof = SplitProof.from_state(state["proof"])
             self.pasts = {name: Past.from_state(kept) for name, kept in state.get("pasts", {}).items()}
             self._restore_guard(state.get("guard"), planned)
-            self.tally = Tally.from_state(state["tally"]) if state.get("tally") else None
+            self.tallies = tuple(Tally.from_state(kept) for kept in state.get("tallies", ()))
         except (StateMismatch, KeyError, StopIteration, TypeError, ValueError):
-            self.evidence = self.guard = self.tally = None
+            self.evidence = self.guard = None
+            self.tallies = ()
             return False
         self.planned_looks = planned
         carried = replace(self.stage.exposure, per_pod=state.get("perPod"))
@@ -131,7 +139,7 @@ class Trial:
             "looked": self.looked.to_state(),
             "warnings": dict(self.warnings),
             "proof": self.proof.to_state(),
-            **({"tally": self.tally.to_state()} if self.tally is not None else {}),
+            **({"tallies": [each.to_state() for each in self.tallies]} if self.tallies else {}),
         }
 
     def begin(self, evidence: Evidence, warnings: Mapping[str, str]) -> None:
@@ -156,7 +164,7 @@ class Trial:
         self.stage = stage
         self.valid_from = max(self.valid_from, stage.since)
         if stage.goal is not None and (self.tally is None or self.tally.key != stage.goal.key):
-            self.tally = Tally(stage.goal.key)
+            self.tallies = (*self.tallies, Tally(stage.goal.key, stage.goal.step))[-MOST_TALLIES:]
 
     def _stand_guard(self) -> bool:
         """Whether the promoted revision is judged against what the control was; begun at the first pass."""
@@ -258,7 +266,8 @@ class Trial:
             match seen.canary, seen.control:
                 case Ratio(hits, of), Ratio(control_hits, control_of):
                     stable, canary = Count(control_hits, control_of), Count(hits, of)
-                    self.tally = self.tally.fold(counted.look, stable, canary, goal.terms)
+                    tally = self.tally.fold(counted.look, stable, canary, goal.terms)
+                    self.tallies = (*self.tallies[:-1], tally)
         return replace(counted, observations=others)
 
     def _warnings(self) -> dict[str, str]:

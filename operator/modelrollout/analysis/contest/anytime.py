@@ -8,12 +8,8 @@ same for shares, means and ratios. Early on the error itself is not known: see `
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from modelrollout.experiment.comparison import Compared
+from typing import NamedTuple
 
 FEWEST = 100
 """Users of each arm before which nothing is said."""
@@ -37,16 +33,17 @@ def p_value(errors: float, part: float, risk: float) -> float:
     return min(1.0, math.sqrt(grown + 1) * math.exp(-(errors**2) / 2 * grown / (grown + 1)))
 
 
-def of(found: Compared, part: float, risk: float) -> Compared:
-    """The same effect, as it may be looked at at any time."""
-    error = (found.high - found.low) / (2 * NormalDist().inv_cdf(1 - risk / 2))
+class Wide(NamedTuple):
+    low: float
+    high: float
+    p_value: float
+
+
+def widened(effect: float, low: float, high: float, part: float, risk: float) -> Wide | None:
+    """The interval of one look (`low` to `high`), as it may be looked at at any time; None where it has no
+    length."""
+    error = (high - low) / (2 * NormalDist().inv_cdf(1 - risk / 2))
     if not error > 0:
-        return found
+        return None
     wide = reach(part, risk) * error
-    return replace(
-        found,
-        test=f"{found.test}, at any time",
-        low=found.effect - wide,
-        high=found.effect + wide,
-        p_value=p_value(found.effect / error, part, risk),
-    )
+    return Wide(effect - wide, effect + wide, p_value(effect / error, part, risk))
