@@ -33,8 +33,7 @@ from modelrollout.engine.snapshot import Snapshot, prompts_hash
 from modelrollout.engine.writing.leave import Leaver
 from modelrollout.engine.writing.rotation import Rotation
 from modelrollout.engine.writing.write import Writer
-from modelrollout.rollout.difference import stored
-from modelrollout.rollout.model import (
+from modelrollout.rollout.actions import (
     Action,
     Adopt,
     DeleteRevision,
@@ -53,6 +52,7 @@ from modelrollout.rollout.model import (
     TakeOff,
     Widen,
 )
+from modelrollout.rollout.difference import stored
 from modelrollout.rollout.revision import form_of
 from modelrollout.serving.deployment import deployment
 from modelrollout.serving.kept import deployment_of, kept_copy

@@ -26,8 +26,8 @@ from modelrollout.engine.registries import Registries
 from modelrollout.engine.sinks.announce import Announcer
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.writing.status_writer import StatusWriter
+from modelrollout.rollout.actions import Action, EnsureRevision, Plan, RestoreRevision, Scale, urgent_first
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import Action, EnsureRevision, Plan, RestoreRevision, Scale, urgent_first
 from modelrollout.rollout.notes import Note
 from modelrollout.serving.policy import Policy
 from modelrollout.telemetry import Telemetry

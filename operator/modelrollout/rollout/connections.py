@@ -15,8 +15,8 @@ from modelrollout.api.reasons.serving import (
 )
 from modelrollout.api.status import RevisionStatus
 from modelrollout.api.times import stamp, unix
+from modelrollout.rollout.actions import RestartPods
 from modelrollout.rollout.changes import but
-from modelrollout.rollout.model import RestartPods
 from modelrollout.rollout.notes import note
 from modelrollout.rollout.steps import splits_by_pods
 from modelrollout.rollout.view import Change, View

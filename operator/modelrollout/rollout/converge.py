@@ -8,14 +8,7 @@ from __future__ import annotations
 
 from modelrollout.api.names import Role
 from modelrollout.rollout import steps
-from modelrollout.rollout.capacity import holds
-from modelrollout.rollout.carry import carrying
-from modelrollout.rollout.connections import restarts
-from modelrollout.rollout.drain import drained, removals
-from modelrollout.rollout.drift import waits
-from modelrollout.rollout.handover import course
-from modelrollout.rollout.kill import withheld
-from modelrollout.rollout.model import (
+from modelrollout.rollout.actions import (
     Action,
     Adopt,
     EnsureRevision,
@@ -24,6 +17,13 @@ from modelrollout.rollout.model import (
     Scale,
     SetTraffic,
 )
+from modelrollout.rollout.capacity import holds
+from modelrollout.rollout.carry import carrying
+from modelrollout.rollout.connections import restarts
+from modelrollout.rollout.drain import drained, removals
+from modelrollout.rollout.drift import waits
+from modelrollout.rollout.handover import course
+from modelrollout.rollout.kill import withheld
 from modelrollout.rollout.named import named
 from modelrollout.rollout.promote import taking_over
 from modelrollout.rollout.rotation import sent_to_rest

@@ -34,13 +34,14 @@ from modelrollout.rollout import (
     revert,
     unequal,
 )
+from modelrollout.rollout.actions import Action, Plan, PointNamed, SetTraffic, urgent_first
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.converge import actions
 from modelrollout.rollout.deadlines import orders_due, requeue
 from modelrollout.rollout.facts import described
 from modelrollout.rollout.farewell import farewell
 from modelrollout.rollout.gate import runs
-from modelrollout.rollout.model import Action, Observed, Plan, PointNamed, SetTraffic, urgent_first
+from modelrollout.rollout.model import Observed
 from modelrollout.rollout.notes import Facts, Note
 from modelrollout.rollout.phase import PhaseReport, current_phase
 from modelrollout.rollout.report import report, worth_writing

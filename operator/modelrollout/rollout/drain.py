@@ -6,8 +6,8 @@ A pod's preStop hook waits for its streams to end, at most `runtime.drain.timeou
 from __future__ import annotations
 
 from modelrollout.api.times import unix
+from modelrollout.rollout.actions import DeleteRevision
 from modelrollout.rollout.changes import DrainChanges
-from modelrollout.rollout.model import DeleteRevision
 from modelrollout.rollout.view import Change, View
 
 ROUTE_LAG = 5.0

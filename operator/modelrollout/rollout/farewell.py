@@ -8,9 +8,7 @@ with the resource. Everything follows from what is observed, so a death in betwe
 from __future__ import annotations
 
 from modelrollout.api.times import unix
-from modelrollout.rollout.changes import but
-from modelrollout.rollout.drain import ROUTE_LAG
-from modelrollout.rollout.model import (
+from modelrollout.rollout.actions import (
     Action,
     HandBack,
     Plan,
@@ -20,6 +18,8 @@ from modelrollout.rollout.model import (
     Rest,
     SetTraffic,
 )
+from modelrollout.rollout.changes import but
+from modelrollout.rollout.drain import ROUTE_LAG
 from modelrollout.rollout.rotation import all_back
 from modelrollout.rollout.view import View
 from modelrollout.traffic.router import Split

@@ -15,7 +15,8 @@ from modelrollout.api.evaluations import EvaluationStatus, Found, ValidResult
 from modelrollout.api.printable import printable
 from modelrollout.api.stages import Evaluate
 from modelrollout.api.status import StepStatus
-from modelrollout.rollout.model import Gate, RunEvaluation
+from modelrollout.rollout.actions import RunEvaluation
+from modelrollout.rollout.model import Gate
 from modelrollout.rollout.view import Change, View
 
 State = Literal["running", "passed", "failed", "error", "insufficient"]

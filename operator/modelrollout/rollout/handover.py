@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modelrollout.rollout.actions import PointService
 from modelrollout.rollout.capacity import carries, holds, most
-from modelrollout.rollout.model import PointService
 from modelrollout.rollout.view import View
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from modelrollout.api.reasons.others import SERVICE_DRIFTED
 from modelrollout.api.times import unix
+from modelrollout.rollout.actions import PointNamed
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.carry import carrying
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.drift import AT_ONCE, BACKOFF
 from modelrollout.rollout.kill import withheld
-from modelrollout.rollout.model import PointNamed
 from modelrollout.rollout.notes import note
 from modelrollout.rollout.view import Change, View
 

@@ -9,6 +9,7 @@ from modelrollout.api.names import PREFIX
 from modelrollout.api.reasons.order import COMMAND_IGNORED, COMMAND_STALE, COMMAND_TAKEN, PAUSE_OVER
 from modelrollout.api.status import CommandStatus
 from modelrollout.api.times import unix
+from modelrollout.rollout.actions import TakeOff
 from modelrollout.rollout.commands import (
     ORDERS,
     Said,
@@ -21,7 +22,7 @@ from modelrollout.rollout.commands import (
     understand,
 )
 from modelrollout.rollout.insistence import insisted, times_in_a_row, tolerated
-from modelrollout.rollout.model import Author, TakeOff
+from modelrollout.rollout.model import Author
 from modelrollout.rollout.notes import Note, note
 from modelrollout.rollout.view import Change, View
 

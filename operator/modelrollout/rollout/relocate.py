@@ -10,9 +10,9 @@ from typing import Any
 from modelrollout.api.reasons.others import TRAFFIC_MOVED, TRAFFIC_MOVES
 from modelrollout.api.status import OriginalService, Status, TakenTraffic
 from modelrollout.api.traffic import Traffic
+from modelrollout.rollout.actions import HandBack
 from modelrollout.rollout.capacity import holds
 from modelrollout.rollout.changes import but
-from modelrollout.rollout.model import HandBack
 from modelrollout.rollout.notes import note
 from modelrollout.rollout.view import Change, View
 from modelrollout.traffic.registry import capabilities_of

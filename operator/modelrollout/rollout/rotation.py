@@ -7,10 +7,10 @@ makes the Service select all of them again. Nothing is remembered: what is obser
 
 from __future__ import annotations
 
+from modelrollout.rollout.actions import Action, Narrow, Rest, Widen
 from modelrollout.rollout.capacity import needed
 from modelrollout.rollout.equal_load import keeps_equal, serving_at
 from modelrollout.rollout.fit import fit
-from modelrollout.rollout.model import Action, Narrow, Rest, Widen
 from modelrollout.rollout.view import View
 
 

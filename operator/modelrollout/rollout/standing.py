@@ -21,8 +21,8 @@ from modelrollout.api.reasons.serving import (
     WARNED_BY_STALE,
 )
 from modelrollout.api.times import stamp, unix
+from modelrollout.rollout.actions import RunEvaluation
 from modelrollout.rollout.gate import DRIFTED, PROMOTED, SCHEDULED, answer_to, started
-from modelrollout.rollout.model import RunEvaluation
 from modelrollout.rollout.steady import drifted_since
 from modelrollout.rollout.view import View
 

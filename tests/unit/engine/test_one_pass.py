@@ -7,7 +7,7 @@ import pytest
 
 from modelrollout.cluster.errors import ClusterError, Conflict
 from modelrollout.engine.one_pass import Kept, OnePass, remade, scaled
-from modelrollout.rollout.model import EnsureRevision, RestoreRevision, Scale, SetTraffic, Widen
+from modelrollout.rollout.actions import EnsureRevision, RestoreRevision, Scale, SetTraffic, Widen
 from modelrollout.rollout.notes import Note
 from modelrollout.traffic.router import Split
 

@@ -16,7 +16,7 @@ from modelrollout.engine.act import Actor
 from modelrollout.engine.evaluations.evaluations import Evaluations
 from modelrollout.engine.observing.observe import Observer
 from modelrollout.engine.registries import Registries
-from modelrollout.rollout.model import SetTraffic
+from modelrollout.rollout.actions import SetTraffic
 from modelrollout.serving.evaluation import JobSettings
 from modelrollout.telemetry import Telemetry
 from modelrollout.traffic import registry

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from modelrollout.api.status import Status
 from modelrollout.rollout import steps
-from modelrollout.rollout.capacity import holds, needed
-from modelrollout.rollout.commands import given
-from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import (
+from modelrollout.rollout.actions import (
     DeleteRevision,
     EnsureRevision,
     Narrow,
@@ -20,6 +17,9 @@ from modelrollout.rollout.model import (
     SetTraffic,
     Widen,
 )
+from modelrollout.rollout.capacity import holds, needed
+from modelrollout.rollout.commands import given
+from modelrollout.rollout.decide import decide
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.world import World, fresh_copy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.rollout.model import SetTraffic
+from modelrollout.rollout.actions import SetTraffic
 from tests.unit.rollout.world import Operator
 
 

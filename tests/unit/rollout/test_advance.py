@@ -11,7 +11,7 @@ import pytest
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.times import stamp, unix
-from modelrollout.rollout.model import SetTraffic
+from modelrollout.rollout.actions import SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, moves, weights
 from tests.unit.rollout.world import (

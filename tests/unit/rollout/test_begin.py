@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, Scale, SetTraffic
+from modelrollout.rollout.actions import DeleteRevision, EnsureRevision, PointService, Scale, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, weights
 from tests.unit.rollout.world import LOADING, installed, on_trial, revision_named, spec_of, with_steps

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from modelrollout.rollout.actions import PointNamed, SetTraffic
 from modelrollout.rollout.carry import GRACE
-from modelrollout.rollout.model import PointNamed, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition
 from tests.unit.rollout.world import LOADING, Operator, Pods, on_trial, revision_named, with_steps

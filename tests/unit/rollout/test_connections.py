@@ -9,7 +9,7 @@ import pytest
 
 from modelrollout.api.spec import Spec
 from modelrollout.api.times import stamp, unix
-from modelrollout.rollout.model import RestartPods
+from modelrollout.rollout.actions import RestartPods
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command
 from tests.unit.rollout.world import (

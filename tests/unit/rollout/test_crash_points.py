@@ -10,8 +10,8 @@ from functools import cache
 import pytest
 
 from modelrollout.api.spec import Spec
+from modelrollout.rollout.actions import Action
 from modelrollout.rollout.contest import running
-from modelrollout.rollout.model import Action
 from tests.unit.rollout.order import view_of
 from tests.unit.rollout.world import (
     LOADING,

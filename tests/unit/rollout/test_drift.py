@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modelrollout.rollout.model import PointService, SetTraffic
+from modelrollout.rollout.actions import PointService, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, moves
 from tests.unit.rollout.world import (

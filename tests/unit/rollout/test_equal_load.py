@@ -7,10 +7,10 @@ import pytest
 from modelrollout.analysis.betting.ladder import is_alike
 from modelrollout.api.spec import Spec
 from modelrollout.rollout import steps
+from modelrollout.rollout.actions import Narrow, PointService, Rest, Scale, SetTraffic, Widen
 from modelrollout.rollout.capacity import needed
 from modelrollout.rollout.equal_load import serving, serving_at
 from modelrollout.rollout.exposure import exposure
-from modelrollout.rollout.model import Narrow, PointService, Rest, Scale, SetTraffic, Widen
 from modelrollout.traffic.router import Problem, Split
 from tests.unit.rollout.reading import condition, said
 from tests.unit.rollout.world import (

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from modelrollout.rollout.actions import HandBack, PointNamed, Release, SetTraffic
 from modelrollout.rollout.drain import ROUTE_LAG
-from modelrollout.rollout.model import HandBack, PointNamed, Release, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.world import (
     SERVICE_ONLY,

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from modelrollout.api.problem import Problem
-from modelrollout.rollout.model import Gate, RunEvaluation, SetTraffic
+from modelrollout.rollout.actions import RunEvaluation, SetTraffic
+from modelrollout.rollout.model import Gate
 from modelrollout.rollout.steps import expand
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelrollout.api.spec import Spec
-from modelrollout.rollout.model import DeleteRevision
+from modelrollout.rollout.actions import DeleteRevision
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition
 from tests.unit.rollout.world import LOADING, SERVICE_ONLY, Operator, on_trial, revision_named, spec_of

@@ -7,7 +7,7 @@ import pytest
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
-from modelrollout.rollout.model import DeleteRevision, EnsureRevision, PointService, SetTraffic
+from modelrollout.rollout.actions import DeleteRevision, EnsureRevision, PointService, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import condition, moves
 from tests.unit.rollout.world import (

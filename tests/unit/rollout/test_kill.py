@@ -8,7 +8,7 @@ import pytest
 
 from modelrollout.api.problem import Problem
 from modelrollout.api.status import Status
-from modelrollout.rollout.model import PointNamed, PointService, SetTraffic
+from modelrollout.rollout.actions import PointNamed, PointService, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, moves, said
 from tests.unit.rollout.test_revert import at_a_step, paused, promoting, starting

@@ -6,7 +6,7 @@ import pytest
 
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import OriginalService
-from modelrollout.rollout.model import PointNamed
+from modelrollout.rollout.actions import PointNamed
 from tests.unit.rollout.reading import command
 from tests.unit.rollout.world import (
     LOADING,

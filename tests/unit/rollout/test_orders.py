@@ -8,9 +8,10 @@ import pytest
 
 from modelrollout.api.problem import Problem
 from modelrollout.api.status import CommandStatus, Status
+from modelrollout.rollout.actions import TakeOff
 from modelrollout.rollout.changes import but
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import Author, TakeOff
+from modelrollout.rollout.model import Author
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command
 from tests.unit.rollout.world import LOADING, Operator, World, installed, on_trial, revision_named, with_steps

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelrollout.api.times import unix
-from modelrollout.rollout.model import (
+from modelrollout.rollout.actions import (
     DeleteRevision,
     EnsureRevision,
     PointNamed,

@@ -8,7 +8,7 @@ import pytest
 
 from modelrollout.api.problem import Problem
 from modelrollout.api.traffic import Traffic
-from modelrollout.rollout.model import HandBack, SetTraffic
+from modelrollout.rollout.actions import HandBack, SetTraffic
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition
 from tests.unit.rollout.world import (

@@ -13,8 +13,9 @@ from modelrollout.api.reasons.coming import STABLE
 from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status
 from modelrollout.api.times import stamp
+from modelrollout.rollout.actions import HandBack, Rest
 from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import HandBack, Outlook, Rest
+from modelrollout.rollout.model import Outlook
 from modelrollout.rollout.report import worth_writing
 from tests.reasons import spoken
 from tests.unit.rollout.reading import command, condition, said

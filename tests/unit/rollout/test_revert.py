@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from modelrollout.api.problem import Problem
-from modelrollout.rollout.model import RestoreRevision, Scale, SetTraffic, Trouble
+from modelrollout.rollout.actions import RestoreRevision, Scale, SetTraffic
+from modelrollout.rollout.model import Trouble
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition, moves, said, weights
 from tests.unit.rollout.world import (

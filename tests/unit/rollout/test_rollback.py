@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelrollout.api.spec import Spec
-from modelrollout.rollout.model import DeleteRevision, PointNamed, PointService, Scale, SetTraffic, TakeOff
+from modelrollout.rollout.actions import DeleteRevision, PointNamed, PointService, Scale, SetTraffic, TakeOff
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.reading import command, condition
 from tests.unit.rollout.world import (

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelrollout.api.times import stamp, unix
-from modelrollout.rollout.model import RunEvaluation
+from modelrollout.rollout.actions import RunEvaluation
 from tests.unit.rollout.reading import command, condition, said
 from tests.unit.rollout.world import LOADING, Operator, installed, revision_named, spec_of
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from modelrollout.api.problem import Problem
 from modelrollout.api.spec import Spec
 from modelrollout.api.traffic import GatewayTraffic
+from modelrollout.rollout.actions import Plan
 from modelrollout.rollout.contest import running
-from modelrollout.rollout.model import Plan
 from modelrollout.traffic.router import Split
 from tests.unit.rollout.invariants import check_plan, check_rest, check_rotation
 from tests.unit.rollout.order import check_order_inside_groups, view_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from modelrollout.analysis.kinds.own_past import Drifted
-from modelrollout.rollout.model import RunEvaluation
+from modelrollout.rollout.actions import RunEvaluation
 from tests.unit.rollout.reading import condition
 from tests.unit.rollout.world import Operator, installed, revision_named, spec_of
 

@@ -24,22 +24,13 @@ from modelrollout.api.spec import Spec
 from modelrollout.api.status import Status, TakenTraffic, named_by
 from modelrollout.api.traffic import Traffic
 from modelrollout.rollout import contest
-from modelrollout.rollout.decide import decide
-from modelrollout.rollout.model import (
+from modelrollout.rollout.actions import (
     Action,
     Adopt,
-    Alarms,
-    Author,
     DeleteRevision,
     EnsureRevision,
-    Fleet,
-    Gate,
     HandBack,
-    Judgement,
-    Named,
     Narrow,
-    Observed,
-    Outlook,
     Plan,
     PointNamed,
     PointService,
@@ -51,8 +42,19 @@ from modelrollout.rollout.model import (
     Scale,
     SetTraffic,
     TakeOff,
-    Trouble,
     Widen,
+)
+from modelrollout.rollout.decide import decide
+from modelrollout.rollout.model import (
+    Alarms,
+    Author,
+    Fleet,
+    Gate,
+    Judgement,
+    Named,
+    Observed,
+    Outlook,
+    Trouble,
 )
 from modelrollout.rollout.revision import describe, revision_of
 from modelrollout.rollout.view import View

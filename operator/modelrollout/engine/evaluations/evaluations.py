@@ -27,7 +27,8 @@ from modelrollout.engine.evaluations.task import task_of
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.writing.write import Writer
 from modelrollout.evaluate.outcome import last_line
-from modelrollout.rollout.model import Gate, RunEvaluation
+from modelrollout.rollout.actions import RunEvaluation
+from modelrollout.rollout.model import Gate
 from modelrollout.serving.evaluation import CONTAINER, JobSettings, evaluation_job
 
 FIRST_LOOK, POLL = 3.0, 15.0

@@ -6,7 +6,7 @@ from modelrollout.api.mistakes import Mistaken
 from modelrollout.cluster.port import Cluster
 from modelrollout.engine.evaluations.policy import dataset_of
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.rollout.model import RunEvaluation
+from modelrollout.rollout.actions import RunEvaluation
 from modelrollout.serving.evaluation import JobSettings, Task, service_port
 
 

@@ -24,8 +24,8 @@ from modelrollout.api.strategy import Step
 from modelrollout.api.times import unix
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.rollout import contest
+from modelrollout.rollout.actions import Plan
 from modelrollout.rollout.exposure import UNKNOWN, Exposure, exposure
-from modelrollout.rollout.model import Plan
 from modelrollout.rollout.steps import in_progress
 from modelrollout.sources.question import Question
 from modelrollout.traffic.registry import capabilities_of

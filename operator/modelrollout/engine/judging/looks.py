@@ -36,8 +36,9 @@ from modelrollout.engine.judging.own_past import OwnPasts
 from modelrollout.engine.judging.trial import Trial, unjudged
 from modelrollout.engine.secrets import READ_AGAIN, ReadSecret
 from modelrollout.engine.snapshot import Snapshot
+from modelrollout.rollout.actions import Plan
 from modelrollout.rollout.model import Alarms as AlarmsHeard
-from modelrollout.rollout.model import Judgement, Outlook, Plan
+from modelrollout.rollout.model import Judgement, Outlook
 from modelrollout.serving.accelerators import hardware, per_pod
 from modelrollout.sources.access import Access
 from modelrollout.sources.alertmanager import Alertmanager

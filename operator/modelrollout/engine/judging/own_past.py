@@ -21,7 +21,7 @@ from modelrollout.engine.judging.case import Case, question_of
 from modelrollout.engine.judging.following import Followed, Following, Identify
 from modelrollout.engine.judging.outlooks import AT_A_TIME
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.rollout.model import Plan
+from modelrollout.rollout.actions import Plan
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.provider import ProviderError
 

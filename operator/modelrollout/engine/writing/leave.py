@@ -21,7 +21,7 @@ from modelrollout.cluster.cache import Cache
 from modelrollout.cluster.port import Cluster
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.writing.write import Writer
-from modelrollout.rollout.model import Adopt, HandBack, Release
+from modelrollout.rollout.actions import Adopt, HandBack, Release
 from modelrollout.serving.labels import owner_reference, revision_name
 from modelrollout.traffic import selector
 

@@ -12,7 +12,7 @@ from modelrollout.cluster.errors import Missing
 from modelrollout.cluster.port import Cluster
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.writing.write import Writer
-from modelrollout.rollout.model import Narrow, Rest, Widen
+from modelrollout.rollout.actions import Narrow, Rest, Widen
 from modelrollout.serving.labels import identity
 from modelrollout.serving.rotation import Marked, marks, selecting
 
