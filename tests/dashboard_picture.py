@@ -21,7 +21,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from prometheus_client import generate_latest
 
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Look, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from modelrollout.analysis.counters.matchers import Split
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Kind
 from modelrollout.analysis.inputs.observation import Look, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.observation import Events, Histogram, Look, ProblemKind, Ratio, Sum
 from modelrollout.analysis.inputs.plan import Plan
 from tests.apiserver.exporters import (

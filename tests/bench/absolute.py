@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Look, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan

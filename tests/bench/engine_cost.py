@@ -11,7 +11,7 @@ import random
 import statistics
 import time
 
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Look, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan

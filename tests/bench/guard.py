@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.evidence.guard import Guarded, guard_of, guard_plan
 from modelrollout.analysis.evidence.past import Past
-from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Arm, Histogram, Look, Observation, Ratio
 from tests.bench.worlds import TTFT

@@ -32,7 +32,8 @@ from typing import Any
 import numpy as np
 
 from modelrollout.analysis.betting.ladder import terms_of
-from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.evidence.evidence import Evidence
+from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.inputs.metric import Metric
 from modelrollout.analysis.inputs.observation import Histogram, Look, Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan

@@ -2,7 +2,7 @@
 
 Nothing between the servers and the verdict is a model: the lanes' counters are scraped, the scrapes are
 counted as `analysis.counters` counts them (`swift`), and what comes out is folded by
-`analysis.evidence.verdict.Evidence` as the operator does.
+`analysis.evidence.evidence.Evidence` as the operator does.
 All rollouts of a table's cell go on side by side, each at its own step.
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from modelrollout.analysis.betting.ladder import StepTerms
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind
 from modelrollout.analysis.kinds.reading import Reading
 from modelrollout.analysis.packs.defaults import analysis_of

@@ -1,4 +1,4 @@
-"""What the brain is told: the cluster and the evidence at one moment, as far as one rollout is concerned.
+"""What the brain decides from: the cluster and the evidence at one moment, as they concern one rollout.
 
 `decide(spec, status, observed, now) -> Plan` is the whole brain. Times are unix seconds (UTC).
 """

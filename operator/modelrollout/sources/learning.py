@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.planning.calibration import calibrate
 from modelrollout.analysis.planning.settling import settling, unknown

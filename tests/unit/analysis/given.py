@@ -6,7 +6,8 @@ import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.evidence.evidence import Evidence
+from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import (
     Events,

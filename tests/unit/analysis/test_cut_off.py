@@ -3,7 +3,7 @@
 import pytest
 
 from modelrollout.analysis.counters.targets import targets_of
-from modelrollout.analysis.evidence.verdict import VerdictKind
+from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.inputs.metric import Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Observation, Ratio
 from modelrollout.analysis.inputs.plan import Plan

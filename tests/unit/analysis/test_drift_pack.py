@@ -10,7 +10,8 @@ import pytest
 
 from modelrollout.analysis.betting.distance import ks_always, ks_of_counts, log_evidence, population_stability
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.evidence.evidence import Evidence
+from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.inputs.observation import Histogram, Observation, Problem
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks

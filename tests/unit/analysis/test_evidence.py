@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import AlreadyFolded, Evidence, StateMismatch
+from modelrollout.analysis.evidence.evidence import AlreadyFolded, Evidence, StateMismatch
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import (
     Arm,

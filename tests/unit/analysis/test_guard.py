@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.evidence.guard import Guarded, guard_of, guard_plan
 from modelrollout.analysis.evidence.past import BLOCK, MOST_BLOCKS, MOST_EDGES, Past
-from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Observation, Ratio
 from tests.unit.analysis.given import TTFT, latency_histogram, look

@@ -9,7 +9,7 @@ import pytest
 
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.ladder import StepTerms, terms_of, widened, widened_edge
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Observation
 from modelrollout.analysis.inputs.plan import Plan

@@ -15,7 +15,8 @@ import pytest
 from modelrollout.analysis.betting.edges import FLOOR, coarseness, edge_margins, exceedances
 from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.evidence.evidence import Evidence
+from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Histogram, Observation
 from modelrollout.analysis.inputs.plan import Plan

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.evidence.load import APART, shown
-from modelrollout.analysis.evidence.verdict import Evidence, Verdict
+from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Observation
 from modelrollout.analysis.inputs.plan import Plan

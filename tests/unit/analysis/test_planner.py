@@ -11,8 +11,8 @@ import pytest
 from modelrollout.analysis.betting.block import Margin
 from modelrollout.analysis.betting.information import detectable, kl, rate, units_to_pass
 from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.evidence.split import RISK, SplitProof
-from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import Events, Histogram, Look, Observation
 from modelrollout.analysis.inputs.plan import Plan

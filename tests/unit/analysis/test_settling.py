@@ -11,7 +11,7 @@ import pytest
 
 from modelrollout.analysis.counters.recipe import Moment
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Histogram, Look, Observation, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan

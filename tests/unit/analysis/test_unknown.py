@@ -7,7 +7,7 @@ import pytest
 
 from modelrollout.analysis.counters.silence import explained, silent_pods
 from modelrollout.analysis.counters.targets import targets_of
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Tolerance
 from modelrollout.analysis.inputs.observation import (
     Events,

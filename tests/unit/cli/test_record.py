@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.observation import Look, Observation, Ratio
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.api.names import RolloutKey

@@ -12,7 +12,7 @@ import pytest
 from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Prior
 from modelrollout.analysis.inputs.observation import Histogram, Observation, Ratio
 from modelrollout.analysis.packs.catalogue import arrivals, resolve

@@ -10,7 +10,7 @@ from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.packs.catalogue import arrivals, resolve
 from modelrollout.analysis.packs.measures import measured, terms_of

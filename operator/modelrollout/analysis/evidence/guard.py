@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from modelrollout.analysis.betting.edges import exceedances
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.evidence.past import Past, Pasts
-from modelrollout.analysis.evidence.verdict import Evidence
 from modelrollout.analysis.inputs.metric import Direction, Kind, Metric, Prior, Tolerance
 from modelrollout.analysis.inputs.observation import Histogram, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.inputs.plan import Plan

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from modelrollout.analysis.betting.information import units_to_pass
 from modelrollout.analysis.evidence.decision import VerdictKind
-from modelrollout.analysis.evidence.verdict import Evidence
+from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.inputs.metric import Kind, Metric, Prior
 from modelrollout.analysis.inputs.observation import Arm, Events, Histogram, Look, Observation, Problem
 from modelrollout.analysis.inputs.plan import Plan

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from modelrollout.analysis.evidence.verdict import Evidence, MetricEvidence, Verdict
+from modelrollout.analysis.evidence.evidence import Evidence
+from modelrollout.analysis.evidence.verdict import MetricEvidence, Verdict
 from modelrollout.analysis.records.record import Record
 
 

@@ -14,11 +14,12 @@ from typing import Any
 from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.analysis.evidence.evidence import Evidence, StateMismatch
 from modelrollout.analysis.evidence.guard import Guarded, guard_plan, guards
 from modelrollout.analysis.evidence.past import Past, Pasts, with_look
 from modelrollout.analysis.evidence.quiet import is_quiet
 from modelrollout.analysis.evidence.split import SplitProof
-from modelrollout.analysis.evidence.verdict import Evidence, StateMismatch, Verdict
+from modelrollout.analysis.evidence.verdict import Verdict
 from modelrollout.analysis.inputs.observation import Look, Observation, Problem, ProblemKind, Ratio
 from modelrollout.analysis.inputs.schedule import first_look, next_look
 from modelrollout.analysis.kinds.checks import is_idle
