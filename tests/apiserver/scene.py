@@ -108,7 +108,7 @@ PATHS = {
 
 
 PATIENCE = 4
-"""Times as long as an idle machine needs: how fast it is, is for the benches to say."""
+"""Timeouts are so many times what an idle machine needs; tests/bench measures speed."""
 
 
 class Scene:

@@ -42,7 +42,7 @@ SWITCH = 0.0005
 """Seconds after which a counting thread lets the event loop go on; Python's 5 ms would be felt by an abort,
 which crosses the loop a dozen times."""
 HEAD_START = 2.0
-"""Seconds in which rollouts that waited for a leader go on, before kopf's own start takes the processor."""
+"""Seconds for the first passes before kopf starts, because its start keeps one core busy."""
 FAREWELL = 0.5
 """Seconds that passes under way have to end when the process must end. The sinks then have as long, and
 giving up the Lease twice as long. A standby waits for all three."""

@@ -54,7 +54,16 @@ class Stop(Protocol):
 
 
 class Loop:
-    """All rollouts of one operator process."""
+    """All rollouts of one operator process.
+
+    | What happens | Method | What it does |
+    |---|---|---|
+    | a list or a watch shows an object | `see` | stores it, and wakes the rollouts that depend on it |
+    | a person changes spec or an annotation | `see` | the next pass of that rollout has priority |
+    | a child or a named object is deleted | `gone` | forgets it, and wakes the rollouts that depend on it |
+    | a ModelRollout is deleted for good | `forget_rollout` | forgets all of it, and wakes its rivals |
+    | a look closes, an answer arrives | `wake` | the next pass begins |
+    """
 
     def __init__(
         self,
@@ -134,7 +143,7 @@ class Loop:
         rollout's."""
         known = self._cache.get(key.ref, key.namespace)
         if known is not None and _asked(known["metadata"]) != _asked(body["metadata"]):
-            self._kept[key].called = True
+            self._kept[key].has_priority = True
             if _way_back(known["metadata"]) != _way_back(body["metadata"]):
                 self._kept[key].urgent.set()
 
@@ -170,8 +179,8 @@ class Loop:
 
         def found(ref: Ref, namespace: str, body: Mapping[str, Any]) -> None:
             self.see(ref, namespace, body)
-            if ref == (at := RolloutKey(namespace, ref.name)).ref:
-                self._observer.expect(at, body, kinds)
+            if ref == (key := RolloutKey(namespace, ref.name)).ref:
+                self._observer.expect(key, body, kinds)
 
         await list_everything(self._cluster, namespaces, found)
         log.info("saw what there is", rollouts=len(list(self._cache.all(GROUP, RESOURCE))))
@@ -185,7 +194,7 @@ class Loop:
             for namespace, name, body in self._cache.all(GROUP, RESOURCE)
             if (body.get("status") or {}).get("phase") not in AT_REST
         ]
-        await asyncio.gather(*(self._pass_and_pause(at, Backoff()) for at in busy))
+        await asyncio.gather(*(self._pass_and_pause(key, Backoff()) for key in busy))
 
     async def drive(self, key: RolloutKey, stopped: Stop) -> None:
         """The daemon of one rollout: passes until stopped, as often as events and time ask for."""

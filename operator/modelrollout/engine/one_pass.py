@@ -55,8 +55,8 @@ class Kept:
     gone: bool = False
     """The resource is gone from the API."""
     passed: bool = False
-    called: bool = False
-    """A person spoke to it."""
+    has_priority: bool = False
+    """A person changed its spec or an annotation: its next pass waits for no other rollout's."""
     complaint: str | None = None
     """The last message about something that only a person can put right."""
     setback: Problem | None = None
@@ -119,10 +119,10 @@ class OnePass:
         await self._observer.fetch(key)
         await self._recount(key, kept)
         await self._registries.fetch(key, kept.urgent)
-        if not kept.called:
+        if not kept.has_priority:
             await self._evaluations.fetch(key)
-        async with contextlib.nullcontext() if kept.called else self._turn:
-            kept.called = False
+        async with contextlib.nullcontext() if kept.has_priority else self._turn:
+            kept.has_priority = False
             view = self._observer.snapshot(key)
             if view is None or not guarded(view.resource) or view.deleting is not deleting:
                 return None  # gone, not ours to touch before the finalizer is on it, or the hand-back has it
@@ -163,7 +163,7 @@ class OnePass:
 
     async def _recount(self, key: RolloutKey, kept: Kept) -> None:
         """List the pods that are waited for, when it is time; a person who spoke does not wait for that."""
-        if kept.recount_after is None or kept.called:
+        if kept.recount_after is None or kept.has_priority:
             return
         if time.monotonic() < kept.counted_at + kept.recount_after:
             return

@@ -208,8 +208,8 @@ class Registries:
     async def close(self) -> None:
         """Ask nothing any more."""
         tasks = list(self._tasks.values())
-        for at in list(self._tasks):
-            self.forget(at)
+        for key in list(self._tasks):
+            self.forget(key)
         await asyncio.gather(*tasks, return_exceptions=True)
 
     # ── asking ──────────────────────────────────────────────────────────────────────────────────

@@ -263,7 +263,7 @@ def _why(response: requests.Response, line: Line) -> str:
     status = response.status_code
     if status in (401, 403):
         return (
-            f"HTTP status {status}: it wants to know who asks. Give credentials in analysis.prometheus.auth, "
+            f"HTTP status {status}: it asks for credentials. Give them in analysis.prometheus.auth, "
             "or ask the operator's administrator"
         )
     if 300 <= status < 400:

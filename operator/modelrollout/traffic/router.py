@@ -225,5 +225,5 @@ class Router(Protocol):
         ...
 
     def keeps(self, original: Mapping[str, Any], site: Site) -> frozenset[str]:
-        """Operator-made Services that the route names again once it is handed back: they must stay."""
+        """Our Services that the restored route still names: they stay when the rollout is deleted."""
         ...

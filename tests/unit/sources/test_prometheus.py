@@ -171,7 +171,7 @@ async def test_a_password_is_sent_and_never_shown(serve):
     guarded = serve(http(b"who?", "401 Unauthorized"))
     bob = Credentials(username="bob", password="hunter2", tenant="ml")
     said = await refused(guarded.url, credentials=bob)
-    assert "wants to know who asks" in said
+    assert "it asks for credentials" in said
     assert "Authorization: Basic Ym9iOmh1bnRlcjI=" in guarded.requests[0]
     assert "X-Scope-OrgID: ml" in guarded.requests[0]
     for address in (f"http://bob:hunter2@{guarded.host}", "http://bob:hunter2@127.0.0.1:1"):

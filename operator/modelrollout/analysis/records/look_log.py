@@ -1,4 +1,4 @@
-"""Which looks the evidence was folded from, in a few numbers: what a record of them is counted from again.
+"""A short log of the looks that were folded: `modelrollout record` asks for the same intervals again.
 
 Raw counters at stated times are repeatable, so the times are all that has to be kept.
 """

@@ -213,8 +213,8 @@ def _usable(metric: Metric, seen: Observation | None) -> _Look:
     checked = checks.check(metric, seen)
     if seen is None or isinstance(checked, Problem):
         return _Look(problem=checked if isinstance(checked, Problem) else None)
-    canary, control = checked
-    return _Look(canary, control, load=seen.load, begun=seen.begun, silent=seen.silent)
+    values = {each.name: getattr(seen, each.name) for each in fields(Observation)}
+    return _Look(**values | dict(zip(("canary", "control"), checked, strict=True)))
 
 
 class _File(BaseModel):

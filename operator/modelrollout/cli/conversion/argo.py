@@ -54,7 +54,7 @@ def _template(spec: Body, documents: Sequence[Body]) -> Body:
 
 
 def _blue_green(made: Converted, given: Body) -> None:
-    at = "spec.strategy.blueGreen"
+    place = "spec.strategy.blueGreen"
     made.spec["traffic"] = {"service": given.get("activeService") or made.name}
     plan: dict[str, Any] = {}
     if given.get("previewService"):
@@ -68,40 +68,42 @@ def _blue_green(made: Converted, given: Body) -> None:
     made.spec["strategy"] = {"blueGreen": plan}
     for name in ("prePromotionAnalysis", "postPromotionAnalysis"):
         if name in given:
-            made.note(f"{at}.{name}", "has no equal in blueGreen without a route; evaluations judge answers.")
-    made.no_equal(at, given, _BLUE_GREEN)
+            made.note(
+                f"{place}.{name}", "has no equal in blueGreen without a route; evaluations judge answers."
+            )
+    made.no_equal(place, given, _BLUE_GREEN)
 
 
 def _canary(made: Converted, given: Body, documents: Sequence[Body], wishes: Wishes) -> None:
-    at = "spec.strategy.canary"
+    place = "spec.strategy.canary"
     service = given.get("stableService")
     made.spec["traffic"] = {"service": service or made.name}
     if not service:
         text = f"is not given, so the Service is taken to be {made.name}; write the one that clients call."
-        made.note(f"{at}.stableService", text)
+        made.note(f"{place}.stableService", text)
     if given.get("canaryService"):
         own = f"{made.spec['traffic']['service']}-canary"
-        made.note(f"{at}.canaryService", f"the operator makes {own} itself; this one is needed no longer.")
-    made.spec["traffic"] |= _route(made, given.get("trafficRouting") or {}, f"{at}.trafficRouting")
-    steps = list(_steps(made, given.get("steps") or (), f"{at}.steps"))
+        made.note(f"{place}.canaryService", f"the operator makes {own} itself; this one is needed no longer.")
+    made.spec["traffic"] |= _route(made, given.get("trafficRouting") or {}, f"{place}.trafficRouting")
+    steps = list(_steps(made, given.get("steps") or (), f"{place}.steps"))
     analyses = [given["analysis"]] if given.get("analysis") else []
     analyses += [step["analysis"] for step in given.get("steps") or () if step.get("analysis")]
-    address = _metrics(made, analyses, documents, at) or wishes.prometheus
+    address = _metrics(made, analyses, documents, place) or wishes.prometheus
     if address:
         made.spec["analysis"] = {"prometheus": {"address": address.rstrip("/")}}
     elif analyses:
         text = (
             "nothing in it names a Prometheus, so nothing is judged yet: give --prometheus http://host:port."
         )
-        made.note(f"{at}.analysis", text)
-    plan = tidied(made, steps, f"{at}.steps", judged=address is not None)
+        made.note(f"{place}.analysis", text)
+    plan = tidied(made, steps, f"{place}.steps", judged=address is not None)
     made.spec["strategy"] = {"canary": {"steps": plan or [{"weight": 100}]}}
     if given.get("scaleDownDelaySeconds") is not None:
         made.spec["rollbackWindow"] = written(int(given["scaleDownDelaySeconds"]))
-    made.no_equal(at, given, _CANARY)
+    made.no_equal(place, given, _CANARY)
 
 
-def _route(made: Converted, given: Body, at: str) -> dict[str, Any]:
+def _route(made: Converted, given: Body, place: str) -> dict[str, Any]:
     """The part of spec.traffic that names the route. Routers that have no equal become notes."""
     traffic: dict[str, Any] = {}
     for name, value in given.items():
@@ -111,33 +113,33 @@ def _route(made: Converted, given: Body, at: str) -> dict[str, Any]:
             traffic["istio"] = {"virtualService": service["name"], "route": routes[0]}
             if "destinationRule" in value:
                 traffic["istio"]["destinationRule"] = value["destinationRule"]["name"]
-                made.note(f"{at}.istio.destinationRule", "its subsets are to be called stable and canary.")
+                made.note(f"{place}.istio.destinationRule", "its subsets are to be called stable and canary.")
             if len(routes) > 1 or not service.get("routes"):
-                made.note(f"{at}.istio.virtualService", f"one named route is split: {routes[0]}.")
+                made.note(f"{place}.istio.virtualService", f"one named route is split: {routes[0]}.")
         elif name == "plugins" and GATEWAY_PLUGIN in value:
-            traffic["gateway"] = _gateway(made, value[GATEWAY_PLUGIN], f"{at}.plugins")
+            traffic["gateway"] = _gateway(made, value[GATEWAY_PLUGIN], f"{place}.plugins")
         elif name not in ("managedRoutes",):
             text = "this router has no equal; the Service splits by pod counts until you name a route."
-            made.note(f"{at}.{name}", text)
+            made.note(f"{place}.{name}", text)
     return traffic
 
 
-def _gateway(made: Converted, given: Body, at: str) -> dict[str, Any]:
+def _gateway(made: Converted, given: Body, place: str) -> dict[str, Any]:
     many = given.get("httpRoutes") or given.get("grpcRoutes") or [{}]
     route = given.get("httpRoute") or given.get("grpcRoute") or many[0].get("name") or made.name
     kind = "grpcRoute" if "grpcRoute" in given or "grpcRoutes" in given else "httpRoute"
-    made.note(at, f"one named rule is split: give it the name {made.name} in the route {route}.")
+    made.note(place, f"one named rule is split: give it the name {made.name} in the route {route}.")
     return {kind: route, "rule": made.name}
 
 
 # ── the plan and what judges it ─────────────────────────────────────────────────────────────────────
 
 
-def _steps(made: Converted, given: Sequence[Body], at: str) -> Iterator[dict[str, Any]]:
+def _steps(made: Converted, given: Sequence[Body], place: str) -> Iterator[dict[str, Any]]:
     """A weight and the pause behind it are one step here."""
     last: dict[str, Any] | None = None
     for index, step in enumerate(given):
-        where = f"{at}[{index}]"
+        where = f"{place}[{index}]"
         ours = _step(made, step, where)
         if last is not None and ours is not None and (stay := _stay(ours)) and "weight" in last:
             yield last | {"for": stay}
@@ -189,7 +191,7 @@ def _match(made: Converted, matches: Sequence[Body], where: str) -> dict[str, An
     return {"match": exact} if exact else None
 
 
-def _metrics(made: Converted, analyses: Sequence[Body], documents: Sequence[Body], at: str) -> str | None:
+def _metrics(made: Converted, analyses: Sequence[Body], documents: Sequence[Body], place: str) -> str | None:
     """The address of Prometheus in the templates; each metric becomes a note on what judges instead."""
     address: str | None = None
     named = [each for analysis in analyses for each in analysis.get("templates") or ()]
@@ -201,7 +203,7 @@ def _metrics(made: Converted, analyses: Sequence[Body], documents: Sequence[Body
         )
         if template is None:
             made.note(
-                f"{at}.analysis", f"the template {name} is not in the files, so its metrics are not known."
+                f"{place}.analysis", f"the template {name} is not in the files, so its metrics are not known."
             )
             continue
         for metric in template["spec"].get("metrics") or ():

@@ -68,7 +68,7 @@ def _traffic(made: Converted, spec: Body, target: str) -> dict[str, Any]:
 
 
 def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body], wishes: Wishes) -> None:
-    at = "spec.analysis"
+    place = "spec.analysis"
     interval = seconds_of(given.get("interval", "1m")) or 60
     address = _metrics(made, given, spec, documents) or wishes.prometheus
     if address:
@@ -76,17 +76,19 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
         if "istio" in made.spec["traffic"]:
             made.spec["analysis"]["metrics"] = _built_in(made, given) or []
     else:
-        made.note(at, "Flagger knows its Prometheus itself, so nothing is judged yet: give --prometheus URL.")
+        made.note(
+            place, "Flagger knows its Prometheus itself, so nothing is judged yet: give --prometheus URL."
+        )
     if "threshold" in given:
         text = "one verdict over all looks decides, and not a number of failed checks."
-        made.note(f"{at}.threshold", text)
+        made.note(f"{place}.threshold", text)
     steps = [*_gates(made, given, ("confirm-rollout",)), *_steps(made, given, interval)]
     steps += _gates(made, given, ("confirm-promotion",))
     if any("weight" in step or "mirror" in step or "match" in step for step in steps):
-        plan = tidied(made, steps, f"{at}.{_source(given)}", judged=bool(address))
+        plan = tidied(made, steps, f"{place}.{_source(given)}", judged=bool(address))
         if not plan:
             raise Unconvertible(
-                f"{at}.{_source(given)}: without a route there is nothing that matches or copies."
+                f"{place}.{_source(given)}: without a route there is nothing that matches or copies."
             )
         made.spec["strategy"] = {"canary": {"steps": plan}}
     else:
@@ -95,9 +97,9 @@ def _judged(made: Converted, given: Body, spec: Body, documents: Sequence[Body],
         made.spec["strategy"] = {"blueGreen": pauses | ({"warmFor": warm} if warm != "0s" else {})}
     if "sessionAffinity" in given:
         made.note(
-            f"{at}.sessionAffinity", "write traffic.sticky, which needs a header with the user's cohort."
+            f"{place}.sessionAffinity", "write traffic.sticky, which needs a header with the user's cohort."
         )
-    made.no_equal(at, given, _ANALYSIS)
+    made.no_equal(place, given, _ANALYSIS)
 
 
 def _source(given: Body) -> str:

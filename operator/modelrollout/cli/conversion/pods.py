@@ -29,13 +29,13 @@ def take_pods(made: Converted, template: Body, where: str, wishes: Wishes) -> No
     if not containers:
         raise Unconvertible(f"{where}.spec.containers: there is no container that could serve a model.")
     container, *others = containers
-    at = f"{where}.spec.containers[0]"
+    place = f"{where}.spec.containers[0]"
     image = wishes.image or container.get("image")
     if not image:
-        raise Unconvertible(f"{at}.image: it names no image; give --image.")
+        raise Unconvertible(f"{place}.image: it names no image; give --image.")
     server = server_of(str(image))
     words, flags = _without_model([*map(str, container.get("args") or ())], server)
-    model = _model(flags, wishes, at)
+    model = _model(flags, wishes, place)
     runtime: dict[str, Any] = {"server": server} if server != "vllm" else {}
     runtime["image"] = image
     if container.get("command"):
@@ -53,10 +53,10 @@ def take_pods(made: Converted, template: Body, where: str, wishes: Wishes) -> No
         }
     made.spec |= {"model": model, "runtime": runtime}
     if container.get("readinessProbe") or container.get("startupProbe"):
-        made.note(f"{at}.readinessProbe", "a pod is ready here once it has answered a completion.")
+        made.note(f"{place}.readinessProbe", "a pod is ready here once it has answered a completion.")
     if container.get("command") and server == "vllm":
         made.note(
-            f"{at}.command", "it is kept; where it names a model itself, write that as model.uri alone."
+            f"{place}.command", "it is kept; where it names a model itself, write that as model.uri alone."
         )
 
 
@@ -85,11 +85,11 @@ def _without_model(args: Sequence[str], server: str) -> tuple[list[str], dict[st
     return rest, taken
 
 
-def _model(flags: Mapping[str, str], wishes: Wishes, at: str) -> dict[str, Any]:
+def _model(flags: Mapping[str, str], wishes: Wishes, place: str) -> dict[str, Any]:
     given = wishes.model or flags.get("uri")
     if not given:
         raise Unconvertible(
-            f"{at}.args: they name no model, and a ModelRollout rolls one out; "
+            f"{place}.args: they name no model, and a ModelRollout rolls one out; "
             "say which: --model hf://org/name."
         )
     model = {"uri": address_of(given)}

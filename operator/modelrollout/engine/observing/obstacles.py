@@ -25,7 +25,7 @@ from modelrollout.traffic.requirements import refusal
 def obstacle(view: Snapshot, policy: Policy = "any") -> Problem | None:
     """The first reason why this rollout cannot be; None when nothing stands against it.
 
-    Never raises: an obstacle holds everything but the way back, and a pass that fails would hold that too.
+    Never raises: while there is an obstacle a rollout can still go back, and a pass that fails could not.
     """
     try:
         return _obstacle(view, policy)
