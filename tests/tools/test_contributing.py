@@ -207,7 +207,7 @@ ROWS = {
             "rollout/phase.py",
             "        case Wait():\n",
             "        case Rest():\n"
-            '            return _do("Progressing", say.TIMED_PAUSE, step=view.progress, until=until)\n'
+            '            return _do("Progressing", TIMED_PAUSE, step=view.progress, until=until)\n'
             "        case Wait():\n",
         ),
         (
