@@ -53,7 +53,7 @@ unit: $(VENV)/ready ## the pure rooms, no I/O
 
 sweep: $(VENV)/ready ## the property tests with many examples, new ones each time: minutes
 	HYPOTHESIS_PROFILE=sweep $(PY) -m pytest -n logical $(SLOWEST) \
-		$$(grep -rlE '@given|RuleBasedStateMachine|HYPOTHESIS_PROFILE' tests/unit --include='test_*.py')
+		$$(grep -rlE '@given|RuleBasedStateMachine|tests.shared.sweep' tests/unit --include='test_*.py')
 
 tools: $(VENV)/ready ## what the tests stand on, and the scripts that run in pods, as processes
 	$(PY) -m pytest $(SLOWEST) tests/tools

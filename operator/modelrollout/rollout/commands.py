@@ -98,7 +98,7 @@ def given(annotations: Mapping[str, str]) -> dict[str, Said]:
     return {
         name: Said(name, printable(raw.strip())[:LONGEST], raw)
         for name in NAMES
-        if _meant(name, raw := annotations.get(PREFIX + name, ""))
+        if (raw := annotations.get(PREFIX + name)) and _meant(name, raw)
     }
 
 

@@ -97,19 +97,27 @@ def split_at(plan: Steps, index: int) -> Split:
     A weight that outgrows the share of those who match is theirs too. A mirror ends with the next step that
     moves traffic; a pause and an evaluation change nothing.
     """
+    until_then = splits(plan[: index + 1])
+    return until_then[-1] if until_then else Split()
+
+
+def splits(plan: Steps) -> list[Split]:
+    """The split of each step."""
+    found: list[Split] = []
     split, given = Split(), 100
-    for step in plan[: index + 1]:
+    for step in plan:
         if (shift := stage_of(step).shift) is not None:
             canary = split.canary if shift.weight is None else shift.weight
             given = shift.share if shift.matches else given
             matches = as_matches(shift.matches) or split.matches
             split = Split(canary, shift.mirror, matches, max(given, canary) if matches else 100)
-    return Split(100) if split.canary == 100 else split
+        found.append(Split(100) if split.canary == 100 else split)
+    return found
 
 
 def pods(plan: Steps, index: int, spec: Spec) -> int:
     """The canary pods that this step needs. Those of earlier steps are kept, because a model loads slowly."""
-    return max(pods_for(split_at(plan, i), plan, spec) for i in range(min(index, len(plan) - 1) + 1))
+    return max(pods_for(split, plan, spec) for split in dict.fromkeys(splits(plan[: index + 1])))
 
 
 def pods_for(split: Split, plan: Steps, spec: Spec) -> int:
@@ -124,9 +132,10 @@ def pods_for(split: Split, plan: Steps, spec: Spec) -> int:
 
 def _for_matches(split: Split, plan: Steps) -> int:
     """Pods that the plan gives to those who match in this split."""
+    if not split.matches:
+        return 0
     shifts = (shift for step in plan if (shift := stage_of(step).shift) is not None)
-    given = (each.pods or 0 for each in shifts if as_matches(each.matches) == split.matches)
-    return max(given, default=0) if split.matches else 0
+    return max((each.pods or 0 for each in shifts if as_matches(each.matches) == split.matches), default=0)
 
 
 def splits_by_pods(spec: Spec) -> bool:

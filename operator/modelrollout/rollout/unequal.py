@@ -25,8 +25,7 @@ def warnings(view: View) -> tuple[Problem, ...]:
     analysis = view.spec.analysis
     if analysis is None or not view.rolling or view.final or not needs_verdict(view):
         return ()
-    load = exposure(view.plan, view.index, view.spec).load
-    if is_alike(load) or keeps_equal(view.spec):
+    if keeps_equal(view.spec) or is_alike(load := exposure(view.plan, view.index, view.spec).load):
         return ()
     facts = {"step": view.progress, "revision": view.canary, "stable": view.stable, "load": f"{load:.2g}"}
     why = NOT_BY_SERVICES if analysis.equal_load else TURNED_OFF

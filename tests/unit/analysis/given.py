@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 from modelrollout.analysis.evidence.evidence import Evidence
 from modelrollout.analysis.evidence.verdict import Verdict
@@ -38,6 +39,7 @@ def latency_histogram(
     return Histogram(edges, tuple(counts))
 
 
+@cache
 def every_kind() -> Plan:
     baseline = latency_histogram(random.Random(7), 5000)
     return Plan(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +19,9 @@ from modelrollout.analysis.noise.design_effect import design_effect, jump_effect
 from modelrollout.analysis.noise.dispersion import Pair
 from tests.bench import many
 from tests.bench.worlds import logit_noise
+from tests.shared.sweep import SWEEP, some
 from tests.unit.analysis.given import judge, ratios
 
-SWEEP = os.environ.get("HYPOTHESIS_PROFILE") == "sweep"
 ROLLOUTS, LOOKS = (3, 25) if SWEEP else (1, 25)
 
 
@@ -33,21 +33,21 @@ def drawn(rng: np.random.Generator, p1: float, p0: float, low: int = 0, busy: in
     return many.Counts(n1, x1.astype(float), n0, x0.astype(float))
 
 
-@pytest.mark.parametrize("restart", [True, False])
-@pytest.mark.parametrize("capped", [True, False])
-@pytest.mark.parametrize(
-    ("margin", "phi", "watch"),
-    [
-        ((1.0, 0.005), 1.0, False),
-        ((1.3, 0.002), 2.5, True),
-        ((1.0, 0.01), 1.2, True),
-        ((0.0, 0.04), 1.0, True),
-        ((0.8, 0.05), 1.0, True),
-    ],
-)
+MARGINS = [
+    ((1.0, 0.005), 1.0, False),
+    ((1.3, 0.002), 2.5, True),
+    ((1.0, 0.01), 1.2, True),
+    ((0.0, 0.04), 1.0, True),
+    ((0.8, 0.05), 1.0, True),
+]
+WAYS = list(itertools.product(MARGINS, (True, False), (True, False)))
+
+
+@pytest.mark.parametrize(("judged", "capped", "restart"), some(WAYS, 3))
 def test_shares_are_judged_as_by_the_engine(
-    margin: tuple[float, float], phi: float | None, watch: bool, capped: bool, restart: bool
+    judged: tuple[tuple[float, float], float, bool], capped: bool, restart: bool
 ) -> None:
+    margin, phi, watch = judged
     counts = drawn(np.random.default_rng(3), 0.08, 0.03)
     short = 1.4 if phi == 2.5 else None
     ways = {"phi": phi, "phi_short": short, "watch_noise": watch, "cap": capped, "restart": restart}

@@ -81,7 +81,7 @@ def test_an_alert_that_goes_on_sends_users_home_after_its_time():
         assert operator.weights[-2:] == [50, 0]
         assert operator.status["history"][-1]["reason"] == "AlertFired"
         asked = server.asked
-        await asyncio.sleep(3600)
+        await asyncio.sleep(600)
         assert server.asked == asked, "nobody asks about a trial that is over"
 
     scene(play)
@@ -90,7 +90,7 @@ def test_an_alert_that_goes_on_sends_users_home_after_its_time():
 def test_a_silent_server_holds_the_rollout_until_it_answers_again():
     async def play(operator, server):
         server.silent = True
-        await asyncio.sleep(1500)
+        await asyncio.sleep(900)
         assert progress(operator.status) == "AlertsSilent"
         assert operator.weights[-1] == 0
         server.silent = False
@@ -108,7 +108,7 @@ def test_an_operator_that_dies_over_and_over_counts_the_time_of_an_alert_on(numb
         def die(request):
             nonlocal writes
             writes += request.writes
-            if request.writes and writes < 30 and writes % number == 0:
+            if request.writes and writes < 16 and writes % number == 0:
                 raise Died
 
         operator.after, server.since = die, operator.store.now()
@@ -157,7 +157,7 @@ def died(request, deaths):
 
 def test_an_alertmanager_that_never_posts_opens_no_step():
     async def play(operator, server):
-        await asyncio.sleep(1500)
+        await asyncio.sleep(900)
         assert progress(operator.status) == "AlertsSilent"
         assert operator.weights[-1] == 0
 

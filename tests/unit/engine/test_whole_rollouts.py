@@ -441,10 +441,10 @@ def test_a_setback_that_lasts_is_one_event_and_one_condition(dies):
         operator.before = refuse
         await operator.ask(model={"uri": "hf://test/two"})
         await operator.until(lambda status: operator.condition("Stalled"))
-        await asyncio.sleep(1800)
+        await asyncio.sleep(600)
         if dies:
             operator._life.dead.set()
-            await asyncio.sleep(1800)
+            await asyncio.sleep(600)
         said = [each for each in operator.store.of_kind(EVENT) if each["reason"] == "Refused"]
         assert [each["count"] for each in said] == [1]
         assert operator.condition("Stalled")[1] == "Refused"

@@ -156,7 +156,7 @@ def test_a_split_that_is_not_as_planned_holds_and_no_result_is_believed() -> Non
     assert (operator.status.phase, contest(operator).result) == ("Paused", "Invalid")
     assert "the canary has 58.3 % of the counted users and should have 50 %" in operator.status.message
     operator.count((0, 9000), (9000, 9000))
-    operator.judged(3600)
+    operator.judged(3600, every=300)
     assert contest(operator).result == "Invalid"
     assert at(operator) == "1/3"
 
@@ -230,10 +230,18 @@ def test_a_sequential_one_ends_as_soon_as_it_is_clear_and_shows_no_interval() ->
 # ── a bandit ────────────────────────────────────────────────────────────────────────────────────
 
 
-def earn(operator: Operator, seconds: float, stable: int, canary: int, verdict: str = "Insufficient") -> None:
+def earn(
+    operator: Operator,
+    seconds: float,
+    stable: int,
+    canary: int,
+    verdict: str = "Insufficient",
+    *,
+    every: int = 30,
+) -> None:
     """Looks go by, in which so many of a hundred users of each arm did it."""
-    for _ in range(int(seconds // 30)):
-        plan = operator.wait(30)
+    for _ in range(int(seconds // every)):
+        plan = operator.wait(every)
         step = operator.status.step
         if plan.collect and step is not None and step.contest is not None:
             operator.count((stable, 100), (canary, 100))
@@ -243,16 +251,16 @@ def earn(operator: Operator, seconds: float, stable: int, canary: int, verdict: 
 
 def test_the_weight_follows_what_users_do_by_the_pace_and_stays_within_the_floors() -> None:
     operator = bandit(looks=10_000)
-    earn(operator, 3600, 10, 20)
+    earn(operator, 3600, 10, 20, every=150)
     assert weights(operator) == [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]
     assert operator.notes.count("BanditMoved") == 8
 
 
 def test_a_bad_arm_is_left_with_its_floor() -> None:
     operator = bandit(looks=10_000)
-    earn(operator, 1800, 10, 10)
+    earn(operator, 1800, 10, 10, every=150)
     assert operator.world.route == Split(50)
-    earn(operator, 4800, 20, 10)
+    earn(operator, 4800, 20, 10, every=150)
     assert operator.world.route == Split(10)
 
 
@@ -280,7 +288,7 @@ def test_a_bandit_that_sees_nothing_moves_nothing(verdict: str | None) -> None:
 
 def test_alerts_that_say_nothing_hold_a_bandit_too() -> None:
     operator = on_trial(plan({"bandit": EARNS}, alerts=[{"name": "ChatIsSlow"}]))
-    earn(operator, 3600, 10, 12)
+    earn(operator, 3600, 10, 12, every=150)
     assert operator.world.route == Split(10)
 
 
@@ -303,7 +311,7 @@ def test_it_ends_when_one_revision_is_surely_the_better_one(
 
 def test_a_bandit_without_an_end_waits_for_a_person_at_its_limit() -> None:
     operator = bandit(limit="1h", looks=10_000)
-    earn(operator, 4200, 10, 10, "Pass")
+    earn(operator, 4200, 10, 10, "Pass", every=150)
     assert condition(operator, "Paused") == ("True", "ContestHolds")
     assert "no revision was surely the better one within 1h" in operator.status.message
 
@@ -326,5 +334,5 @@ def test_a_bandit_begins_with_the_weight_that_the_canary_has(before: int | None,
 def test_a_paused_bandit_does_not_move() -> None:
     operator = bandit()
     command(operator, "pause")
-    earn(operator, 3600, 10, 60)
+    earn(operator, 3600, 10, 60, every=150)
     assert operator.world.route == Split(10)

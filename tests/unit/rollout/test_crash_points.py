@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -12,6 +11,7 @@ import pytest
 from modelrollout.api.spec import Spec
 from modelrollout.rollout.actions import Action
 from modelrollout.rollout.contest import running
+from tests.shared.sweep import some
 from tests.unit.rollout.order import view_of
 from tests.unit.rollout.world import (
     LOADING,
@@ -219,17 +219,12 @@ def survived(name: str) -> Watched:
     return operator
 
 
-EACH = 1 if os.environ.get("HYPOTHESIS_PROFILE") == "sweep" else 4
-"""The quick tier tries every fourth death of a run, another fourth in each; `make sweep` tries all."""
-
-
 @pytest.mark.parametrize("name", RUNS)
 def test_a_death_before_any_call_ends_where_no_death_ends(name: str) -> None:
     _, events, _ = RUNS[name]
     alive = survived(name)
     assert len(alive.deaths) == alive.writes
-    first = list(RUNS).index(name) % EACH
-    for calls, (event, successor) in list(enumerate(alive.deaths))[first::EACH]:
+    for calls, (event, successor) in some(list(enumerate(alive.deaths)), 10, list(RUNS).index(name)):
         play(successor, events, event)
         where = f"death after {calls} calls, the last of them {successor.world.calls[-1:]}"
         assert successor.status == alive.status, where

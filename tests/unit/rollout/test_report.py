@@ -40,7 +40,7 @@ def test_a_whole_rollout_of_four_steps_costs_fewer_than_thirty_writes(spec: Spec
     operator = installed(spec)
     operator.world.ask(spec.model_copy(update={"runtime": spec_of("vllm:2").runtime}))
     before = operator.writes
-    operator.judged(3 * 3600)
+    operator.judged(3 * 3600, every=60)
     assert operator.status.phase == "Stable"
     rests = sum(isinstance(call, Rest) for call in operator.world.calls)
     assert operator.writes - before - rests < 30
@@ -63,7 +63,7 @@ def test_what_the_traffic_can_decide_is_said_before_the_first_user_and_only_whil
     operator.wait(1)
     assert condition(operator, "Decidable") == ("True", "EnoughTraffic")
     assert "takes about 50 min" in said(operator, "Decidable")
-    operator.judged(3 * 3600)
+    operator.judged(3600, every=150)
     assert "Decidable" not in {each.type for each in operator.status.conditions}
 
 
