@@ -10,6 +10,7 @@ import pytest
 from modelrollout.analysis.inputs.observation import Histogram, Look
 from tests.bench import swift
 from tests.bench.fleet import ENDS, FAMILIES, SUMS, TTFT, Fleet, Server, Users
+from tests.bench.load_curve import Point, expected, fitted
 from tests.bench.serving import LATENCY, analysis
 from tests.bench.serving_world import Canary, Service, Worlds
 
@@ -106,3 +107,11 @@ def test_a_look_in_which_a_process_began_again_is_left_to_the_operators_own_coun
     assert swift.grown(worlds.fleet, worlds.stable[0], worlds.canaries(0), look) is not None
     worlds.fleet.crash(worlds.stable[0, :1], away=20.0)
     assert swift.grown(worlds.fleet, worlds.stable[0], worlds.canaries(0), look) is None
+
+
+def test_the_loads_that_a_server_was_measured_at_give_back_its_curve() -> None:
+    server = Server(step=0.0075, per_running=1.3e-4, per_token=1.2e-4)
+    loads = [(1, 20.0), (4, 20.0), (16, 20.0), (1, 420.0), (4, 420.0)]
+    points = [Point(streams, prompt, *expected(server, streams, prompt)) for streams, prompt in loads]
+    found = fitted(points)
+    assert (found.step, found.per_running, found.per_token) == pytest.approx((0.0075, 1.3e-4, 1.2e-4))
