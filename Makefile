@@ -89,7 +89,7 @@ bed-down: $(VENV)/ready ## remove it
 
 # ── how good verdicts are, and what they cost ────────────────────────────────────────────────────
 
-.PHONY: mutants convert-survey bench-absolute bench-arms bench-experiments bench-hostile bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots dashboard-picture
+.PHONY: mutants convert-survey bench-aa bench-absolute bench-arms bench-experiments bench-hostile bench-load bench-scale bench-traffic bench-verdicts bench-engine bench-quality plots dashboard-picture
 bench-scale: $(VENV)/ready ## 100 rollouts at once: duration, requests, memory, abort, restart, beside Argo and Flagger
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.scale $(ARGS)
 
@@ -98,6 +98,12 @@ bench-traffic: $(VENV)/ready ## shares, failures, cut streams, abort and kill on
 
 bench-arms: $(VENV)/ready ## 10,000 users: the same arm by gateway, OpenFeature and log while the weight grows
 	@SAME_ARM_USERS=10000 $(PY) -m pytest tests/cluster/data_plane/test_same_arm.py -q -s
+
+bench-aa: bed-build ## rollouts of an identical model on real vLLM and Envoy, on a quiet machine; ARGS="--rollouts 3" for fewer
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.live_aa $(ARGS)
+
+bench-load: bed-build ## how a real vLLM slows down with what it carries, beside the simulated servers' curve
+	@PYTHONPATH=operator:. $(PY) -m tests.bench.load_curve $(ARGS)
 
 bench-verdicts: $(VENV)/ready ## wrong verdicts and delays, beside Argo, Flagger and Kayenta; QUICK=1 for a tenth
 	@PYTHONPATH=operator:. $(PY) -m tests.bench.verdicts $(if $(QUICK),--quick)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import random
 import re
 import threading
 import time
@@ -18,7 +19,7 @@ _POD = re.compile(r"-[a-z0-9]{6,10}-[a-z0-9]{5}$")
 class Load:
     """Asks until `seconds` have passed, `count` requests are sent, or `stop` is called.
 
-    With a rate, requests are due at fixed times whatever the server does, as long as one of the `users`
+    With a rate, requests are due at their times whatever the server does, as long as one of the `users`
     connections is free; `tally.behind` says how late the latest one was. Without, each user asks again as
     soon as it is answered. Set `phase` while it runs to tell in the tally what went on.
     """
@@ -32,14 +33,17 @@ class Load:
         seconds: float = 600,
         count: int = 1_000_000,
         cohort_header: str | None = None,
+        at_random: bool = False,
     ) -> None:
-        """`cohort_header`: each request carries one of 00–99 in turn, as a caller with sticky users would."""
+        """`cohort_header`: each request carries one of 00–99 in turn, as a caller with sticky users would.
+        `at_random`: requests are due at moments of chance, as those of many users are, `rate` on average."""
         self.target, self.rate, self.users, self.seconds, self.count = target, rate, users, seconds, count
         self.cohort_header = cohort_header
         self.phase = ""
         self.tally = Tally()
         self._stopped = False
         self._next = itertools.count()
+        self._moments = moments(rate, random.Random() if at_random else None) if rate else iter(())
 
     def stop(self) -> None:
         """No new requests; those under way are still answered."""
@@ -72,7 +76,7 @@ class Load:
         if number >= self.count:
             return None
         if self.rate:
-            due = started + number / self.rate
+            due = started + next(self._moments)
             while (early := due - time.perf_counter()) > 0:
                 await asyncio.sleep(min(early, 0.2))
                 if self._over(started):
@@ -82,6 +86,14 @@ class Load:
 
     def _over(self, started: float) -> bool:
         return self._stopped or time.perf_counter() - started > self.seconds
+
+
+def moments(rate: float, chance: random.Random | None) -> Iterator[float]:
+    """When requests are due, in seconds from the first one: evenly, or as chance has it."""
+    moment = 0.0
+    while True:
+        yield moment
+        moment += chance.expovariate(rate) if chance else 1 / rate
 
 
 @contextlib.contextmanager

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
+import random
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -13,7 +16,7 @@ import pytest
 from tests.bed.folders import REPOSITORY
 from tests.bed.ports import free_port
 from tests.load.http import Answer, Target
-from tests.load.load import Load, in_background
+from tests.load.load import Load, in_background, moments
 from tests.load.tally import Tally, interval, quantile
 from tests.servers.local import fake_vllm
 
@@ -153,6 +156,14 @@ async def test_a_rate_is_kept(server):
     tally = await load(server, rate=100, count=50)
     assert tally.sent == 50
     assert 0.49 <= time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize(("chance", "spread"), [(None, 0), (random.Random(1), 1)])
+def test_requests_are_due_evenly_or_at_random(chance, spread):
+    due = list(itertools.islice(moments(50, chance), 2000))
+    gaps = [50 * (after - before) for before, after in itertools.pairwise(due)]
+    assert statistics.mean(gaps) == pytest.approx(1, rel=0.1)
+    assert statistics.pstdev(gaps) == pytest.approx(spread, abs=0.1)
 
 
 async def test_a_rate_that_is_not_reached_is_reported(server):
