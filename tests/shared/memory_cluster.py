@@ -10,58 +10,18 @@ field).
 from __future__ import annotations
 
 import inspect
-import itertools
 import json
-import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modelrollout.api import objects
-from modelrollout.api.names import API_VERSION, FIELD_MANAGER, KIND, RESOURCE
+from modelrollout.api.names import FIELD_MANAGER
 from modelrollout.api.objects import Body, Ref, kind_of, labels_of, named
 from modelrollout.cluster.errors import error_for
 from modelrollout.cluster.port import Cluster
-
-Path = tuple[str, ...]
-Key = tuple[str, str, str, str]
-"""apiVersion, resource, namespace, name."""
-
-KINDS: dict[tuple[str, str], str] = {
-    ("v1", "configmaps"): "ConfigMap",
-    ("v1", "endpoints"): "Endpoints",
-    ("v1", "events"): "Event",
-    ("v1", "pods"): "Pod",
-    ("v1", "secrets"): "Secret",
-    ("v1", "services"): "Service",
-    ("batch/v1", "jobs"): "Job",
-    ("apps/v1", "controllerrevisions"): "ControllerRevision",
-    ("apps/v1", "deployments"): "Deployment",
-    ("coordination.k8s.io/v1", "leases"): "Lease",
-    ("discovery.k8s.io/v1", "endpointslices"): "EndpointSlice",
-    (objects.GATEWAY_API, "gatewayclasses"): "GatewayClass",
-    (objects.GATEWAY_API, "gateways"): "Gateway",
-    (objects.GATEWAY_API, "grpcroutes"): "GRPCRoute",
-    (objects.GATEWAY_API, "httproutes"): "HTTPRoute",
-    (objects.ISTIO_API, "destinationrules"): "DestinationRule",
-    (objects.ISTIO_API, "virtualservices"): "VirtualService",
-    (API_VERSION, RESOURCE): KIND,
-}
-WITHOUT_STATUS = {
-    "configmaps",
-    "endpoints",
-    "events",
-    "secrets",
-    "controllerrevisions",
-    "leases",
-    "endpointslices",
-}
-WITHOUT_GENERATION = WITHOUT_STATUS | {"pods", "services"}
-GIVEN_BY_SERVER = (
-    "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "managedFields",
-)  # fmt: skip
+from tests.shared.field_owners import GIVEN_BY_SERVER, Owned, no_longer_applied, own
+from tests.shared.memory_store import KINDS, WITHOUT_STATUS, Key, Store, key_of, new
+from tests.shared.patching import drop, merged, patched, wire
 
 
 @dataclass(frozen=True)
@@ -85,66 +45,6 @@ class Request:
 
 
 Hook = Callable[[Request], Awaitable[None] | None]
-Watcher = Callable[[str, Ref, str, Body], None]
-"""ADDED, MODIFIED or DELETED; the object's name and namespace; the object."""
-
-
-@dataclass
-class _Owned:
-    """The fields that one manager wrote."""
-
-    manager: str
-    operation: str
-    subresource: str
-    paths: set[Path]
-    time: str
-
-
-class Store:
-    """What is stored, and the watchers of it."""
-
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self.now = now
-        self.objects: dict[Key, Body] = {}
-        self.owned: dict[Key, list[_Owned]] = {}
-        self.watchers: list[Watcher] = []
-        self._versions = itertools.count(100)
-
-    def moment(self) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.now()))
-
-    def of_kind(self, kind: Ref, namespace: str | None = None) -> Iterator[Body]:
-        """All objects of a kind, by name. What is stored is never changed in place."""
-        for key in sorted(self.objects):
-            if key[:2] == (kind.api_version, kind.resource) and namespace in {None, key[2]}:
-                yield self.objects[key]
-
-    def put(self, key: Key, body: Body) -> Body:
-        """Store it as a new version, unless it says what is there already."""
-        before = self.objects.get(key)
-        if before is not None and before == body:
-            return before
-        body["metadata"]["resourceVersion"] = str(next(self._versions))
-        body["metadata"]["managedFields"] = [_entry(owned) for owned in self.owned.get(key, [])]
-        ended = "deletionTimestamp" in body["metadata"] and not body["metadata"].get("finalizers")
-        if ended:
-            self.objects.pop(key, None)
-            self.owned.pop(key, None)
-        else:
-            self.objects[key] = body
-        self._tell("DELETED" if ended else "MODIFIED" if before is not None else "ADDED", key, body)
-        return body
-
-    def remove(self, key: Key) -> None:
-        body = self.objects.pop(key)
-        body = {**body, "metadata": {**body["metadata"]}}
-        self.owned.pop(key, None)
-        body["metadata"]["resourceVersion"] = str(next(self._versions))
-        self._tell("DELETED", key, body)
-
-    def _tell(self, what: str, key: Key, body: Body) -> None:
-        for watcher in list(self.watchers):
-            watcher(what, Ref(key[0], key[1], key[3]), key[2], body)
 
 
 @dataclass
@@ -167,7 +67,7 @@ class MemoryCluster(Cluster):
 
     async def get(self, ref: Ref, namespace: str | None) -> Body | None:
         async def answer() -> Body | None:
-            return wire(self.store.objects.get(_key(ref, namespace)))
+            return wire(self.store.objects.get(key_of(ref, namespace)))
 
         return await self._ask(Request("get", ref, namespace), answer)
 
@@ -200,7 +100,7 @@ class MemoryCluster(Cluster):
             key = self._known(request)
             if key in self.store.objects:
                 raise _refused(request, 409, f'{ref.resource} "{key[3]}" already exists')
-            return self._store(key, None, _new(dict(body), key, self.store.moment()), "Update")
+            return self._store(key, None, new(dict(body), key, self.store.moment()), "Update")
 
         return await self._ask(request, answer)
 
@@ -224,11 +124,11 @@ class MemoryCluster(Cluster):
             known = self.store.objects.get(key)
             if known is None:
                 return self._store(
-                    key, None, _new(dict(body), key, self.store.moment()), "Apply", applied=body
+                    key, None, new(dict(body), key, self.store.moment()), "Apply", applied=body
                 )
-            wanted = _merged(wire(known), body)
-            for path in self._no_longer_applied(key, body):
-                _drop(wanted, path)
+            wanted = merged(wire(known), body)
+            for path in no_longer_applied(self.store.owned.get(key, []), self.manager, body):
+                drop(wanted, path)
             return self._store(key, known, wanted, "Apply", applied=body)
 
         return await self._ask(request, answer)
@@ -238,7 +138,7 @@ class MemoryCluster(Cluster):
 
         async def answer() -> Body:
             key, known = self._there(request)
-            return self._store(key, known, _merged(wire(known), body), "Update")
+            return self._store(key, known, merged(wire(known), body), "Update")
 
         return await self._ask(request, answer)
 
@@ -249,7 +149,7 @@ class MemoryCluster(Cluster):
         request = Request("delete", ref, namespace)
 
         async def answer() -> None:
-            key = _key(ref, namespace)
+            key = key_of(ref, namespace)
             known = self.store.objects.get(key)
             if known is None:
                 return
@@ -311,7 +211,7 @@ class MemoryCluster(Cluster):
     def _known(self, request: Request) -> Key:
         if (request.ref.api_version, request.ref.resource) not in KINDS:
             raise _refused(request, 404, "the server could not find the requested resource")
-        return _key(request.ref, request.namespace)
+        return key_of(request.ref, request.namespace)
 
     def _there(self, request: Request) -> tuple[Key, Body]:
         key = self._known(request)
@@ -342,46 +242,13 @@ class MemoryCluster(Cluster):
             if "generation" in kept and _asked(wanted) != _asked(known):
                 wanted["metadata"]["generation"] += 1
         if applied is not None or known is None or wanted != known:
-            self._own(key, known or {}, wanted, operation=operation, applied=applied, subresource=subresource)
+            writer = Owned(self.manager, operation, subresource, time=self.store.moment())
+            own(self.store.owned.setdefault(key, []), writer, known or {}, wanted, applied)
         return wire(self.store.put(key, wanted))
 
-    def _own(
-        self,
-        key: Key,
-        before: Mapping[str, Any],
-        after: Mapping[str, Any],
-        *,
-        operation: str,
-        applied: Mapping[str, Any] | None,
-        subresource: str,
-    ) -> None:
-        old, new = dict(_leaves(before)), dict(_leaves(after))
-        changed = {path for path, value in new.items() if path not in old or old[path] != value}
-        taken = {path for path, _ in _leaves(applied)} if applied is not None else changed
-        entries = self.store.owned.setdefault(key, [])
-        mine = None
-        for entry in entries:
-            if (entry.manager, entry.operation, entry.subresource) == (self.manager, operation, subresource):
-                mine = entry
-            else:
-                entry.paths -= changed
-            entry.paths &= new.keys()
-        if mine is None:
-            entries.append(mine := _Owned(self.manager, operation, subresource, set(), ""))
-        if applied is not None:
-            mine.paths = set(taken)
-        mine.paths |= taken
-        if changed:
-            mine.time = self.store.moment()
-        entries[:] = [entry for entry in entries if entry.paths]
 
-    def _no_longer_applied(self, key: Key, body: Mapping[str, Any]) -> Iterator[Path]:
-        now = {path for path, _ in _leaves(body)}
-        entries = self.store.owned.get(key, [])
-        for entry in entries:
-            if (entry.manager, entry.operation) == (self.manager, "Apply"):
-                others = set().union(*(each.paths for each in entries if each is not entry))
-                yield from entry.paths - now - others
+def _asked(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: part for name, part in body.items() if name not in {"metadata", "status"}}
 
 
 async def _nothing() -> None:
@@ -396,127 +263,6 @@ async def _call(hook: Hook | None, request: Request) -> None:
 def _refused(request: Request, status: int, message: str) -> Exception:
     where = f" in {request.namespace}" if request.namespace else ""
     return error_for(status, f"{request}{where}", json.dumps({"message": message}).encode())
-
-
-def wire(body: Any) -> Any:
-    """A copy, as it comes through HTTP: whatever is no JSON fails here, too."""
-    return json.loads(json.dumps(body))
-
-
-def _key(ref: Ref, namespace: str | None) -> Key:
-    where = namespace if ref.namespace is None else ref.namespace
-    return ref.api_version, ref.resource, where or "", ref.name
-
-
-def _new(body: Body, key: Key, moment: str) -> Body:
-    body = wire(body)
-    if key[1] not in WITHOUT_STATUS:
-        body.pop("status", None)
-    given: Body = {"uid": str(uuid.uuid4()), "creationTimestamp": moment}
-    if key[1] not in WITHOUT_GENERATION:
-        given["generation"] = 1
-    body["metadata"] = {**body["metadata"], **given} | ({"namespace": key[2]} if key[2] else {})
-    return {"apiVersion": key[0], "kind": KINDS[key[0], key[1]], **body}
-
-
-def _asked(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {name: part for name, part in body.items() if name not in {"metadata", "status"}}
-
-
-def _leaves(body: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every field that somebody can own; a list is one field."""
-    for name, value in body.items():
-        here = (*path, name)
-        if here in {("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace")}:
-            continue
-        if path == ("metadata",) and name in GIVEN_BY_SERVER:
-            continue
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, here)
-        elif value is not None:
-            yield here, value
-
-
-def _entry(owned: _Owned) -> Body:
-    fields: Body = {}
-    for path in sorted(owned.paths):
-        place = fields
-        for name in path:
-            place = place.setdefault(f"f:{name}", {})
-    entry = {"manager": owned.manager, "operation": owned.operation, "time": owned.time, "fieldsV1": fields}
-    return entry | ({"subresource": owned.subresource} if owned.subresource else {})
-
-
-def _merged(body: Body, patch: Mapping[str, Any]) -> Body:
-    """RFC 7386: maps are merged, null removes, everything else replaces."""
-    for name, value in patch.items():
-        if value is None:
-            body.pop(name, None)
-        elif isinstance(value, Mapping):
-            inner = body.get(name)
-            body[name] = _merged(inner if isinstance(inner, dict) else {}, value)
-        else:
-            body[name] = wire(value)
-    return body
-
-
-def _drop(body: Body, path: Path) -> None:
-    """Remove a field, and the maps that it leaves empty."""
-    *above, last = path
-    places = [body]
-    for name in above:
-        places.append(places[-1].get(name) or {})
-    places[-1].pop(last, None)
-    for place, name in zip(reversed(places[:-1]), reversed(above), strict=True):
-        if not place.get(name):
-            place.pop(name, None)
-
-
-def patched(body: Mapping[str, Any], operations: Sequence[Mapping[str, Any]]) -> Body:
-    """RFC 6902, as far as `test`, `add`, `replace` and `remove` go; raises when one does not apply."""
-    result = wire(dict(body))
-    for each in operations:
-        *above, last = [part.replace("~1", "/").replace("~0", "~") for part in each["path"].split("/")[1:]]
-        place: Any = result
-        for part in above:
-            place = place[int(part) if isinstance(place, list) else part]
-        if isinstance(place, list):
-            _in_list(place, last, each)
-        else:
-            _in_map(place, last, each)
-    return result
-
-
-def _in_map(place: Body, name: str, operation: Mapping[str, Any]) -> None:
-    verb = operation["op"]
-    if verb != "add" and name not in place:
-        raise KeyError(name)
-    if verb == "test":
-        _must_equal(place[name], operation["value"])
-    elif verb == "remove":
-        del place[name]
-    else:
-        place[name] = wire(operation["value"])
-
-
-def _in_list(place: list[Any], index: str, operation: Mapping[str, Any]) -> None:
-    verb = operation["op"]
-    at = len(place) if index == "-" else int(index)
-    if at > len(place) or (verb != "add" and at == len(place)):
-        raise IndexError(index)
-    if verb == "test":
-        _must_equal(place[at], operation["value"])
-    elif verb == "remove":
-        del place[at]
-    elif verb == "add":
-        place.insert(at, wire(operation["value"]))
-    else:
-        place[at] = wire(operation["value"])
-
-
-def _must_equal(found: Any, wanted: Any) -> None:
-    if found != wanted:
-        raise ValueError(f"{wanted!r} was expected, {found!r} is there")
 
 
 def _labelled(body: Body, selector: str) -> bool:

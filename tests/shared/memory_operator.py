@@ -29,8 +29,9 @@ from modelrollout.sources.prometheus import Prometheus
 from modelrollout.sources.registry.api import Api
 from modelrollout.telemetry import Telemetry
 from tests.apiserver.scene import canary_percent, http_route, rollout, service
-from tests.shared.memory_cluster import MemoryCluster, Request, Store
+from tests.shared.memory_cluster import MemoryCluster, Request
 from tests.shared.memory_registry import MemoryRegistry
+from tests.shared.memory_store import Store
 from tests.shared.memory_world import HTTP_ROUTE, MemoryWorld
 
 START = 1_800_000_000.0

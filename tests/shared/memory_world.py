@@ -26,7 +26,9 @@ from modelrollout.api.objects import (
     named,
 )
 from modelrollout.serving.trouble import is_ready
-from tests.shared.memory_cluster import MemoryCluster, Store, wire
+from tests.shared.memory_cluster import MemoryCluster
+from tests.shared.memory_store import Store
+from tests.shared.patching import wire
 
 HTTP_ROUTE = Ref(GATEWAY_API, "httproutes", "")
 REACTION = 0.01
