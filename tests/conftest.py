@@ -1,10 +1,14 @@
 """Loads the test bed's fixtures for every tier, and says how long property tests look."""
 
+import gc
 import os
 
 from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.bed.plugin"]
+
+# To look for garbage among all that is loaded is a tenth of the unit tier, and tests leave little of it.
+gc.set_threshold(50_000, 20, 100)
 
 # How long an example takes is the machine's business; how many there are is ours. On CI they are the same
 # each time, so that a change is not held up by what it did not do, and few, so that the quick tier is quick.

@@ -95,7 +95,7 @@ def catalogue() -> Mapping[str, Mapping[str, str]]:
     read: dict[str, Any] = {}
     for file in folder.iterdir():
         if file.name.endswith(".yaml"):
-            read |= yaml.safe_load(file.read_text("utf-8"))["reasons"]
+            read |= yaml.load(file.read_text("utf-8"), yaml.CSafeLoader)["reasons"]
     return read
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from modelrollout.experiment.report import Report, lift
+
+if TYPE_CHECKING:  # it takes a second to load, so only a picture that is drawn loads it
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 def draw(report: Report, path: Path) -> None:
@@ -28,6 +30,8 @@ def svg(report: Report) -> str:
 
 
 def _figure(report: Report) -> Figure:
+    from matplotlib.figure import Figure
+
     metric = report.experiment.metric
     scale = 100.0 if metric.kind == "share" else 1.0
     users = [end for end, _ in report.course]

@@ -22,6 +22,7 @@ from modelrollout.analysis.betting.block import (
     project,
 )
 from modelrollout.analysis.betting.information import kl
+from tests.shared.sweep import some
 
 MARGINS = [(1, 0), (1, 0.02), (1, -0.05), (0.5, 0), (0, 0.1), (1.5, 0.01), (0.8, 0.05)]
 
@@ -36,9 +37,10 @@ def probabilities(n: int, p: float) -> np.ndarray:
     return np.array([math.comb(n, x) * p**x * (1 - p) ** (n - x) for x in range(n + 1)])
 
 
-@pytest.mark.parametrize("worse", [True, False])
-@pytest.mark.parametrize("margin", MARGINS)
-@pytest.mark.parametrize("units", [(4, 6), (10, 3), (2, 15)])
+NULLS = list(product(((4, 6), (10, 3), (2, 15)), MARGINS, (True, False)))
+
+
+@pytest.mark.parametrize(("units", "margin", "worse"), some(NULLS, 5))
 def test_no_truth_within_the_null_expects_more_than_one(
     units: tuple[int, int], margin: tuple[float, float], worse: bool
 ) -> None:

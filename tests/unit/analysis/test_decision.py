@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -13,6 +14,7 @@ from modelrollout.analysis.inputs.metric import Consequence, Kind, Metric, Prior
 from modelrollout.analysis.inputs.observation import Events, Observation, Problem, ProblemKind, Ratio, Scalar
 from modelrollout.analysis.inputs.plan import CATASTROPHIC_SHARE, Plan
 from modelrollout.analysis.packs.limits import BEYOND_CONTROL
+from tests.shared.sweep import some
 from tests.unit.analysis.given import ERRORS, judge, ratios
 
 A, B = replace(ERRORS, name="a"), replace(ERRORS, name="b")
@@ -223,9 +225,10 @@ def test_a_scalar_needs_twenty_looks_and_holds() -> None:
     assert "$ per 1k tokens" in verdicts[-1].message
 
 
-@pytest.mark.parametrize("phi", [None, 1.0, 1.5, 3.0])
-@pytest.mark.parametrize("healthy", [0, 3, 10, 40, 150])
-@pytest.mark.parametrize("bad", [0.3, 0.6, 1.0])
+BREAKDOWNS = list(product((0.3, 0.6, 1.0), (0, 3, 10, 40, 150), (None, 1.0, 1.5, 3.0)))
+
+
+@pytest.mark.parametrize(("bad", "healthy", "phi"), some(BREAKDOWNS, 7))
 def test_a_breakdown_reverts_within_four_looks_wherever_it_begins(
     phi: float | None, healthy: int, bad: float
 ) -> None:

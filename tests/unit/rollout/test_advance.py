@@ -269,7 +269,7 @@ def test_a_provider_that_is_down_never_reverts_and_never_promotes() -> None:
     for policy in ("pause", "revert", "promoteIfQuiet"):
         operator = on_trial(judged(maxStepDuration="1h", onInsufficient=policy))
         operator.world.quiet = True
-        operator.judged(3 * 3600, "ProviderError", every=300)
+        operator.judged(3 * 3600, "ProviderError", every=900)
         assert at(operator) == "1/4", policy
         assert operator.world.route == Split(5)
 

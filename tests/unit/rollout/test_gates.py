@@ -74,11 +74,11 @@ def test_a_gate_that_is_absent_silent_stale_or_broken_holds(state: str, metrics:
         "stale run": {"golden": replace(gate, state="passed", run="1@2020-01-01T00:00:00Z")},
         "stale revision": {"golden": replace(gate, state="passed", revision=revision_named("vllm:1"))},
     }
-    for _ in range(50):
+    for _ in range(12):
         operator.world.gates = states[state]
         operator.world.judge("Pass")
         operator.run_once()
-        operator.world.now += 3600
+        operator.world.now += 4 * 3600
         operator.world.propagate()
     assert at(operator) == "2/4"
     assert operator.world.route == Split(mirror=20)

@@ -52,7 +52,7 @@ def packs() -> Mapping[str, Pack]:
     folder = resources.files("modelrollout.analysis.packs")
     files = sorted(file.name for file in folder.iterdir() if file.name.endswith(".yaml"))
     named = {name.removesuffix(".yaml"): (folder / name).read_text("utf-8") for name in files}
-    return {name: parse_pack(name, yaml.safe_load(text)) for name, text in named.items()}
+    return {name: parse_pack(name, yaml.load(text, yaml.CSafeLoader)) for name, text in named.items()}
 
 
 _METRIC_KEYS = {"kind", "unit", "direction", "tolerate", "sentence", "critical", "onFail", "load"}
