@@ -19,7 +19,9 @@ from tests.apiserver.manifests import (
     LIVING,
     ORDERS,
     OWN,
+    PER,
     REMOVE,
+    SPENT,
     blue_green,
     but,
     metric,
@@ -101,11 +103,48 @@ REFUSED = {
     ),
     "an experiment with successes of nobody": (
         experiment(metric={"successes": ORDERS["successes"]}),
-        "write either use, such as feedback/handover, or both successes and users",
+        "write use, such as feedback/handover; or successes and users",
     ),
     "an experiment by a pack and by counters": (
         experiment(metric=ORDERS | {"use": "feedback/handover"}),
-        "write either use, such as feedback/handover, or both successes and users",
+        "write use, such as feedback/handover; or successes and users",
+    ),
+    "a mean without its squares": (
+        experiment(metric={"sum": "sum(spent{$arm})", "users": ORDERS["users"]}, deviation="30"),
+        "how much users differ cannot be seen from a sum, and without it nothing is tested: write squares",
+    ),
+    "a mean without its deviation": (
+        experiment(metric=SPENT, baseline="30"),
+        "write deviation beside metric.sum",
+    ),
+    "a share with a deviation": (experiment(deviation="0.3"), "leave it out for a share"),
+    "a ratio without its products": (
+        experiment(metric=SPENT | {"per": "sum(requests{$arm})"}, deviation="30"),
+        "write sum, squares, per, perSquares and products",
+    ),
+    "squares of nobody": (
+        experiment(metric=SPENT | {"squares": "sum(spent_squares)"}, deviation="30"),
+        "such as sum(spent_squares_total{$arm})",
+    ),
+    "a sum of nobody": (
+        experiment(metric=SPENT | {"sum": "sum(spent)"}, deviation="30"),
+        "such as sum(spent_total{$arm})",
+    ),
+    "per of nobody": (
+        experiment(metric=PER | {"per": "sum(requests)"}, deviation="30"),
+        "such as sum(requests_total{$arm})",
+    ),
+    "perSquares of nobody": (
+        experiment(metric=PER | {"perSquares": "sum(requests)"}, deviation="30"),
+        "such as sum(requests_squares_total{$arm})",
+    ),
+    "products of nobody": (
+        experiment(metric=PER | {"products": "sum(requests)"}, deviation="30"),
+        "such as sum(spent_times_requests_total{$arm})",
+    ),
+    "a bandit for a mean": (
+        steps({"bandit": BANDIT | {"reward": SPENT}}),
+        "a bandit is rewarded by a share of users",
     ),
     "a reward that does not say whose": (
         steps({"bandit": BANDIT | {"reward": ORDERS | {"users": "sum(visitors)"}}}),
@@ -115,8 +154,11 @@ REFUSED = {
         experiment(metric=ORDERS | {"successes": "sum(orders)"}),
         "write $arm where the label matchers of one arm belong, such as sum(orders_total{$arm})",
     ),
-    "a baseline in percent": (experiment(baseline="10"), "it is a share of the users: write a number"),
-    "an effect of nothing": (experiment(smallestEffect="0"), "it is a share of the users: write a number"),
+    "a baseline in percent": (
+        experiment(baseline="10"),
+        "baseline and smallestEffect are shares of the users",
+    ),
+    "an effect of nothing": (experiment(smallestEffect="0"), "it is above 0: write a number"),
     "a risk of one half": (experiment(risk="0.5"), "a risk lies above 0 and below 0.5"),
     "a power that is no chance": (experiment(power="80"), "power is the chance to find the effect"),
     "a bandit that is sure of nothing": (

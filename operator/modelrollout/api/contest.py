@@ -12,8 +12,8 @@ from modelrollout.api.wire import Name, Wire
 
 
 class Measure(Wire):
-    """What users do, as counters with the labels rollout and revision: either `use`, or successes and
-    users."""
+    """What users do, as counters with the labels rollout and revision. A share of users: `use`, or successes
+    and users. A mean by user: sum, squares and users. A ratio by user: per, perSquares and products too."""
 
     use: Annotated[str, Field(pattern=PACK_METRIC_PATTERN, max_length=128)] | None = None
     """A share that a pack counts, such as feedback/handover; docs/metrics.md lists them."""
@@ -22,6 +22,17 @@ class Measure(Wire):
     one arm."""
     users: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
     """PromQL that counts all users of one arm, as a counter: each user once, in one arm."""
+    sum: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """PromQL that sums a value over the users of one arm, as a counter: each user adds a value once."""
+    squares: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """PromQL that sums the square of that value over the users of one arm, as a counter: how much users
+    differ cannot be seen from a sum."""
+    per: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """For a ratio by user: PromQL that sums what the value is divided by, such as the user's requests."""
+    per_squares: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """PromQL that sums the square of that."""
+    products: Annotated[str, Field(min_length=1, max_length=1024)] | None = None
+    """PromQL that sums the product of both."""
     better: Literal["higher", "lower"] | None = None
     """Whether more successes are good. Without it: higher; of a pack, what the pack says."""
 
@@ -37,9 +48,13 @@ class Experiment(Wire):
     metric: Measure
     """What the revisions are compared by."""
     baseline: Fraction
-    """The share of users that the old revision has of it, such as "0.10" where one of ten buys."""
+    """What the old revision has of it: a share of users, such as "0.10" where one of ten buys, or a mean or
+    ratio."""
     smallest_effect: Fraction
-    """The smallest change of that share worth having, such as "0.05" from "0.10" to "0.15"."""
+    """The smallest change of it worth having, such as "0.05" from "0.10" to "0.15"."""
+    deviation: Fraction | None = None
+    """Of a mean: the standard deviation between users. Of a ratio: that of `value - baseline * per`, over the
+    mean of `per`. It decides how many users are needed."""
     power: Fraction = "0.8"
     """The chance to find a change of this size."""
     risk: Fraction = "0.05"
@@ -63,7 +78,7 @@ class Bandit(Wire):
     name: Name
     """How status, Events and reports call it."""
     reward: Measure
-    """What the revisions earn."""
+    """What the revisions earn: a share of users."""
     floor: Annotated[int, Field(ge=1, le=50)] = 10
     """Percent of the users that each revision keeps, whatever it earns."""
     pace: Annotated[int, Field(ge=1, le=50)] = 10

@@ -10,13 +10,12 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from modelrollout.analysis.contest import anytime
+from modelrollout.analysis.contest import anytime, sums
 from modelrollout.analysis.contest.shares import users_needed
 from modelrollout.api.mistakes import Mistaken, sentences
 from modelrollout.evaluate.amounts import Limit, Seconds, Share
@@ -168,23 +167,17 @@ def size(experiment: Experiment) -> Size:
     the same over their least efficiency. At any time: the normal formula with the reach of its interval.
     """
     metric = experiment.metric
-    stable_per_canary = (100 - experiment.split) / experiment.split
-    normal = NormalDist()
-    sure, found = normal.inv_cdf(1 - experiment.risk / 2), normal.inv_cdf(experiment.power)
-    longer = 1.0
-    if experiment.until == "sequential":
-        longer = ((anytime.reach(1.0, experiment.risk) + found) / (sure + found)) ** 2
+    risk, power, split = experiment.risk, experiment.power, experiment.split
+    longer = anytime.longer(risk, power) if experiment.until == "sequential" else 1.0
     if metric.kind == "share":
         before = float(metric.baseline)
         after = before + metric.change
-        stable, canary = users_needed(before, after, experiment.risk, experiment.power, experiment.split)
+        stable, canary = users_needed(before, after, risk, power, split)
         return Size(math.ceil(stable * longer), math.ceil(canary * longer))
     assert metric.deviation is not None
-    spread = (1 + 1 / stable_per_canary) * metric.deviation**2
-    users = longer * spread * ((sure + found) / metric.change) ** 2 + sure**2 / 4
-    if metric.test == "ranks":
-        users /= LEAST_EFFICIENCY
-    return Size(stable=math.ceil(users * stable_per_canary), canary=math.ceil(users))
+    wanted = longer * sums.canary_users(metric.deviation, metric.change, risk, power, split)
+    efficiency = LEAST_EFFICIENCY if metric.test == "ranks" else 1.0
+    return Size(*sums.users_needed(wanted, risk, split, efficiency))
 
 
 def days(experiment: Experiment, users_per_day: float) -> int:

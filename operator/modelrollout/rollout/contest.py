@@ -238,15 +238,18 @@ def told(stage: Contest, ending: Ending, terms: Terms, seen: Tally | None) -> st
 
 
 def _figures(found: Difference, terms: Terms) -> str:
-    """An interval and a p-value are those of one look, so a test that may end at any look shows neither."""
-    said = f"{100 * found.canary:.2f} % beside {100 * found.stable:.2f} %"
-    if terms.until == "sequential":
-        return f"{said}, at a risk of {terms.risk:g} over all looks"
-    low, high = 100 * found.low, 100 * found.high
-    return (
-        f"{said}, {100 * found.effect:+.2f} points, {100 - 100 * terms.risk:g} % interval {low:.2f} to "
-        f"{high:.2f}, {found.test}, p = {found.p_value:.2g}"
-    )
+    """An interval and a p-value are those of one look, so a share that may end at any look shows neither."""
+    if terms.kind == "share":
+        said = f"{100 * found.canary:.2f} % beside {100 * found.stable:.2f} %"
+        if terms.until == "sequential":
+            return f"{said}, at a risk of {terms.risk:g} over all looks"
+        effect = f"{100 * found.effect:+.2f} points"
+        interval = f"{100 * found.low:.2f} to {100 * found.high:.2f}"
+    else:
+        said = f"{found.canary:.4g} beside {found.stable:.4g}"
+        effect, interval = f"{found.effect:+.3g}", f"{found.low:.3g} to {found.high:.3g}"
+    sure = 100 - 100 * terms.risk
+    return f"{said}, {effect}, {sure:g} % interval {interval}, {found.test}, p = {found.p_value:.2g}"
 
 
 def opens(view: View) -> bool:

@@ -16,7 +16,17 @@ from typing import Any
 from modelrollout.analysis.contest import anytime, shares
 from modelrollout.analysis.contest.shares import Count, Difference
 from modelrollout.analysis.contest.strata import Strata
-from modelrollout.analysis.contest.tally import Ending, Point, Tally, Terms, ended
+from modelrollout.analysis.contest.sums import Sums
+from modelrollout.analysis.contest.tally import (
+    Ending,
+    Point,
+    Tally,
+    Terms,
+    Users,
+    at_any_time,
+    difference,
+    ended,
+)
 from modelrollout.api.stages import Bandit, Contest, Experiment, stage_of
 from modelrollout.rollout.contest import plan_of, terms_of, told
 from modelrollout.rollout.contest_picture import Moment, Panel, draw
@@ -90,6 +100,22 @@ class _Account:
         enough = min(self.tally.stable.of, self.tally.canary.of) >= anytime.FEWEST
         return self.terms.until == "sure" or (self.terms.until == "sequential" and enough)
 
+    @property
+    def row(self) -> str:
+        return {"share": "did it", "mean": "mean by user", "ratio": "ratio"}[self.terms.kind]
+
+    def shown_of(self, users: Users) -> str:
+        """The share, the mean or the ratio of one arm."""
+        if isinstance(users, Sums):
+            return f"{users.ratio if self.terms.kind == 'ratio' else users.mean:.4g}"
+        return f"{100 * users.share:.2f} %"
+
+    def figures(self, moment: Moment) -> str:
+        """An effect with its interval."""
+        if self.terms.kind != "share":
+            return f"{moment.middle:+.4g} ({moment.low:.4g} to {moment.high:.4g})"
+        return f"{100 * moment.middle:+.2f} ({100 * moment.low:.2f} to {100 * moment.high:.2f}) points"
+
     # ── the effect ──────────────────────────────────────────────────────────────────────────────
 
     def effect(self, point: Point) -> Moment:
@@ -103,13 +129,11 @@ class _Account:
         return Moment(users, found.effect, found.low, found.high)
 
     def difference(self, point: Point) -> Difference:
-        found = shares.compared(point.stable, point.canary, self.terms.risk)
-        if self.terms.until != "sequential":
+        found = difference(point.stable, point.canary, self.terms)
+        if self.terms.until != "sequential" or self.terms.kind != "share":
             return found
         part = (point.stable.of + point.canary.of) / sum(self.terms.users)
-        wide = anytime.widened(found.effect, found.low, found.high, part, self.terms.risk)
-        test = "an interval that holds at any time"
-        return replace(found, test=test, **wide._asdict()) if wide is not None else found
+        return at_any_time(found, part, self.terms.risk)
 
     def points(self) -> list[Point]:
         """Of the course, what can be drawn."""
@@ -180,10 +204,19 @@ class _Account:
             ("", "stable", "canary"),
             ("---", "---", "---"),
             ("users", f"{now.stable.of:,.0f}", f"{now.canary.of:,.0f}"),
-            ("did it", f"{100 * now.stable.share:.2f} %", f"{100 * now.canary.share:.2f} %"),
+            (self.row, *(self.shown_of(each) for each in (now.stable, now.canary))),
         ]
         table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
         more, low, high = (now.canary.of * each for each in found[1:])
+        if self.terms.kind == "ratio":
+            return [table, self._method(found)]
+        if self.terms.kind == "mean":
+            return [
+                table,
+                self._method(found),
+                f"The canary's {now.canary.of:,.0f} users have {more:+,.4g} more together than as many users "
+                f"of stable ({low:,.4g} to {high:,.4g}).",
+            ]
         lift = (
             f"Of the canary's {now.canary.of:,.0f} users {more:+,.1f} more did it than of as many users of "
             f"stable ({low:,.1f} to {high:,.1f})."
@@ -191,17 +224,17 @@ class _Account:
         return [table, self._method(found), lift]
 
     def _method(self, found: Moment) -> str:
-        figures = f"{_points(found)} points"
+        figures = self.figures(found)
         if self.terms.until == "sure":
             return (
                 f"{figures}, with a probability of 95 %, in users of the same looks (Mantel and Haenszel). "
                 "The shares above cannot be compared with each other, because the weight moved meanwhile."
             )
-        difference = self.difference(self.tally.now)
+        tested = self.difference(self.tally.now)
         sure = 100 - 100 * self.terms.risk
         if self.terms.until == "sequential":
             return f"{figures}, at {sure:g} % and at all looks at once."
-        return f"{figures}, at {sure:g} %; {difference.test}, two-sided, p = {difference.p_value:.2g}."
+        return f"{figures}, at {sure:g} %; {tested.test}, two-sided, p = {tested.p_value:.2g}."
 
     def _split(self) -> str:
         stable, canary = self.tally.stable.of, self.tally.canary.of
@@ -222,13 +255,13 @@ class _Account:
         spread = math.hypot(*((half.high - half.low) / (2 * reach) for half in halves))
         limit = NormalDist().inv_cdf(1 - NOVELTY / 2) * spread
         differ = abs(halves[0].middle - halves[1].middle) > limit > 0
-        early, late = map(_points, halves)
+        early, late = map(self.figures, halves)
         said = (
             "They differ by more than chance: what is new may wear off, or users may still be learning."
             if differ
             else "They do not differ by more than chance."
         )
-        return ["## Early and late users", f"First half: {early} points. Second half: {late} points. {said}"]
+        return ["## Early and late users", f"First half: {early}. Second half: {late}. {said}"]
 
     # ── as a picture ────────────────────────────────────────────────────────────────────────────
 
@@ -237,26 +270,23 @@ class _Account:
             return ""
         curve = [self.effect(point) for point in points]
         signed = self.terms.effect if self.terms.higher else -self.terms.effect
-        worth = 100 * signed if self.terms.until != "sure" else None
-        in_points = [Moment(users, 100 * a, 100 * b, 100 * c) for users, a, b, c in curve]
+        scale, unit = (100.0, "in points, ") if self.terms.kind == "share" else (1.0, "")
+        worth = scale * signed if self.terms.until != "sure" else None
+        scaled = [Moment(users, *(scale * each for each in effect)) for users, *effect in curve]
         more = [
             Moment(users, *(point.canary.of * each for each in effect))
             for point, (users, *effect) in zip(points, curve, strict=True)
         ]
-        return draw(
-            [
-                Panel("canary - stable, in points, with its interval", in_points, worth),
-                Panel("more in all among the canary's users", more),
-            ]
-        )
+        panels = [
+            Panel(f"canary - stable, {unit}with its interval", scaled, worth),
+            Panel("more in all among the canary's users", more),
+        ]
+        return draw(panels[:1] if self.terms.kind == "ratio" else panels)
 
 
-def _less(count: Count, other: Count) -> Count:
-    return Count(count.hits - other.hits, count.of - other.of)
-
-
-def _points(moment: Moment) -> str:
-    return f"{100 * moment.middle:+.2f} ({100 * moment.low:.2f} to {100 * moment.high:.2f})"
+def _less(users: Users, others: Users) -> Users:
+    kind = Sums if isinstance(users, Sums) else Count
+    return kind(*(a - b for a, b in zip(users, others, strict=True)))
 
 
 def _capital(text: str) -> str:

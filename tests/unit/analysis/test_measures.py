@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from modelrollout.analysis.packs.measures import measured, terms_of, unusable
+from modelrollout.analysis.contest.sums import Sums
+from modelrollout.analysis.inputs.observation import Ratio
+from modelrollout.analysis.packs.measures import measured, terms_of, unusable, users_of
 from modelrollout.api.stages import Contest, Experiment, stage_of
 from modelrollout.api.strategy import Step
+from modelrollout.experiment.plan import Experiment as Planned
+from modelrollout.experiment.plan import size
 
 COUNTERS = {"successes": "sum(orders{$arm})", "users": "sum(visitors{$arm})"}
 
@@ -50,6 +54,37 @@ def test_what_cannot_be_counted_is_said_with_what_to_write(changes: dict[str, An
     (problem,) = unusable([experiment(**changes)])
     assert problem.reason == "UnusableMetric"
     assert words in problem.message
+
+
+SPENT = {"sum": "sum(spent{$arm})", "squares": "sum(squares{$arm})", "users": COUNTERS["users"]}
+PER = {"per": "sum(requests{$arm})", "perSquares": "sum(rr{$arm})", "products": "sum(sr{$arm})"}
+
+
+def test_a_mean_is_counted_by_its_sum_its_squares_and_its_users() -> None:
+    stage = experiment(metric=SPENT, baseline="30", smallestEffect="3", deviation="30")
+    found = measured(stage)
+    assert [sorted(each.recipe.families()) for each in found.resolved] == [
+        ["spent", "visitors"],
+        ["squares", "visitors"],
+    ]
+    assert users_of([Ratio(90, 3), Ratio(2900, 3)]) == Sums(3, 90, 2900)
+    assert (found.kind, terms_of(stage).users) == ("mean", (1571, 1571))
+
+
+def test_a_mean_takes_as_many_users_as_the_plan_of_a_log_says() -> None:
+    metric = {"name": "spent", "kind": "mean", "baseline": 30, "deviation": 30, "effect": 3}
+    for until in ("fixed", "sequential"):
+        stage = experiment(metric=SPENT, baseline="30", smallestEffect="3", deviation="30", until=until)
+        whole = {"name": "tone", "salt": "chat", "metric": metric, "until": until}
+        assert sum(terms_of(stage).users) == size(Planned.model_validate(whole)).total
+
+
+def test_a_ratio_is_counted_by_five_sums() -> None:
+    found = measured(experiment(metric=SPENT | PER, deviation="3"))
+    assert (found.kind, len(found.resolved)) == ("ratio", 5)
+    counted = users_of([Ratio(each, 3) for each in (1, 2, 3, 4, 5)])
+    assert counted == Sums(of=3, x=1, xx=2, y=3, yy=4, xy=5)
+    assert len({each.name for each in found.resolved}) == 5
 
 
 def test_nothing_stands_against_one_that_can_be_counted() -> None:

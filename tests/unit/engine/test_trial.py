@@ -7,6 +7,7 @@ import pytest
 
 from modelrollout.analysis.betting.ladder import WHOLE
 from modelrollout.analysis.contest.shares import Count
+from modelrollout.analysis.contest.sums import Sums
 from modelrollout.analysis.counters.load import Arrivals
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.evidence.decision import VerdictKind
@@ -206,16 +207,36 @@ def fold_users(trial, stable=100, canary=100):
     look = trial.next_look()
     whole = counted(look)
     users = Observation(Ratio(15, canary), Ratio(10, stable))
-    assert trial.fold(replace(whole, observations={**whole.observations, GOAL.counters.name: users}))
+    assert trial.fold(replace(whole, observations={**whole.observations, GOAL.counters[0].name: users}))
 
 
 def test_what_an_experiment_counts_is_asked_with_the_metrics_and_judges_none_of_them():
     trial = fresh(CONTEST)
-    assert [each.name for each in trial.asked().metrics] == ["http/success-rate", GOAL.counters.name]
+    assert [each.name for each in trial.asked().metrics] == ["http/success-rate", GOAL.counters[0].name]
     assert "orders" in trial.asked().metrics[-1].recipe.families()
     fold_users(trial)
     assert [each.name for each in trial.judgement().metrics] == ["http/success-rate"]
     assert (trial.tally.stable, trial.tally.canary) == (Count(10, 100), Count(15, 100))
+
+
+def test_the_sums_of_a_mean_are_asked_together_and_counted_only_where_all_are_there():
+    spent = {"sum": "sum(spent{$arm})", "squares": "sum(squares{$arm})", "users": COUNTERS["users"]}
+    written = {"name": "tone", "metric": spent, "baseline": "30", "smallestEffect": "3", "deviation": "9"}
+    stage = Experiment(ContestExperiment.model_validate(written))
+    goal = Goal("0@a", Step(experiment=stage.written), measured(stage).resolved, terms_of(stage))
+    trial = fresh(replace(FIRST, goal=goal))
+    names = [each.name for each in goal.counters]
+    assert [each.name for each in trial.asked().metrics] == ["http/success-rate", *names]
+
+    def fold(**sums):
+        whole = counted(trial.next_look())
+        seen = {name: Observation(Ratio(total, 4), Ratio(total, 5)) for name, total in sums.items()}
+        assert trial.fold(replace(whole, observations={**whole.observations, **seen}))
+
+    fold(**dict(zip(names, (120, 4000), strict=True)))
+    fold(**{names[0]: 120})
+    assert (trial.tally.stable, trial.tally.canary) == (Sums(5, 120, 4000), Sums(4, 120, 4000))
+    assert [each.name for each in trial.judgement().metrics] == ["http/success-rate"]
 
 
 def test_a_successor_counts_on_from_where_the_experiment_was_stored():
@@ -246,7 +267,7 @@ def test_users_who_cannot_be_counted_in_a_look_are_left_out_of_the_tally():
     trial = fresh(CONTEST)
     whole = counted(trial.next_look())
     gone = Observation(problem=Problem(ProblemKind.NO_DATA, "There is no visitors."))
-    trial.fold(replace(whole, observations={**whole.observations, GOAL.counters.name: gone}))
+    trial.fold(replace(whole, observations={**whole.observations, GOAL.counters[0].name: gone}))
     assert trial.tally.looks == 0
 
 

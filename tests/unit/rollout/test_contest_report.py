@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from modelrollout.analysis.contest.shares import Count
+from modelrollout.analysis.contest.sums import Sums
 from modelrollout.analysis.contest.tally import MOST_POINTS, Tally
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.api.stages import Bandit, Experiment, stage_of
@@ -104,6 +105,50 @@ def test_a_bandit_is_reported_by_users_of_the_same_looks() -> None:
     assert "| did it | 14.00 % | 46.00 % |" in text
     assert "+0.00 (-4.26 to 4.26) points" in text
     assert "A bandit moves the weight" in text
+
+
+SPENT = {"sum": "sum(spent{$arm})", "squares": "sum(squares{$arm})", "users": COUNTERS["users"]}
+PER = {"per": "sum(requests{$arm})", "perSquares": "sum(rr{$arm})", "products": "sum(sr{$arm})"}
+
+
+def summed(written: dict[str, Any], stable: Sums, canary: Sums, looks: int = 8) -> Report:
+    step = Step.model_validate({"experiment": {"name": "tone", "deviation": "30", **written}})
+    stage = stage_of(step)
+    assert isinstance(stage, Experiment)
+    terms, tally = terms_of(stage), Tally("0@a", step)
+    assert terms is not None
+    for number in range(looks):
+        tally = tally.fold(Look(number, number + 1), stable, canary, terms)
+    (found,) = reports({"tallies": [tally.to_state()]})
+    return found
+
+
+def test_a_mean_is_reported_in_its_own_unit() -> None:
+    written = {"metric": SPENT, "baseline": "30", "smallestEffect": "6"}
+    found = summed(written, Sums(50, 1500, 90_000), Sums(50, 2000, 125_000))
+    assert "(40 beside 30, +10, 95 % interval 5.83 to 14.2, Welch's test, p = 2.9e-06" in found.markdown
+    assert "| mean by user | 30 | 40 |" in found.markdown
+    assert "The canary's 400 users have +4,000 more together" in found.markdown
+    assert "to find a change from 30 to 36 " in found.markdown
+    assert "points" not in found.markdown
+    assert found.picture.count("<polygon") == 2
+
+
+def test_a_ratio_is_reported_without_what_it_adds_up_to() -> None:
+    written = {"metric": SPENT | PER, "baseline": "2", "smallestEffect": "6", "deviation": "20"}
+    one = Sums(50, 200, 1800, 100, 400, 700)
+    found = summed(written, one, one._replace(x=205))
+    assert "| ratio | 2 | 2.05 |" in found.markdown
+    assert "delta method" in found.markdown
+    assert "more together" not in found.markdown
+    assert found.picture.count("<polygon") == 1
+
+
+def test_a_mean_that_may_be_looked_at_at_any_time_has_an_interval_that_holds_at_any_time() -> None:
+    written = {"metric": SPENT, "baseline": "30", "smallestEffect": "6", "until": "sequential"}
+    found = summed(written, Sums(50, 1500, 90_000), Sums(50, 2000, 125_000))
+    assert "Welch's test, at any time, p = " in found.markdown
+    assert "at 95 % and at all looks at once" in found.markdown
 
 
 def test_a_step_that_is_not_understood_any_more_does_not_take_the_others_with_it() -> None:

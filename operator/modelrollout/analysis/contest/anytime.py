@@ -33,6 +33,13 @@ def p_value(errors: float, part: float, risk: float) -> float:
     return min(1.0, math.sqrt(grown + 1) * math.exp(-(errors**2) / 2 * grown / (grown + 1)))
 
 
+def longer(risk: float, power: float) -> float:
+    """How many times the users of a single look it takes at most, with the same power."""
+    normal = NormalDist()
+    found = normal.inv_cdf(power)
+    return ((reach(1.0, risk) + found) / (normal.inv_cdf(1 - risk / 2) + found)) ** 2
+
+
 class Wide(NamedTuple):
     low: float
     high: float

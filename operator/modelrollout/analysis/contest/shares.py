@@ -32,7 +32,7 @@ class Count(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The canary beside stable, in shares."""
+    """The canary beside stable: two shares, means or ratios."""
 
     test: str
     stable: float

@@ -12,20 +12,25 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from modelrollout.analysis.betting.mixture import Mixture
-from modelrollout.analysis.contest import sequential, shares
+from modelrollout.analysis.contest import anytime, sequential, shares, sums
 from modelrollout.analysis.contest.sequential import STAKES
 from modelrollout.analysis.contest.shares import Count, Difference
 from modelrollout.analysis.contest.strata import Strata
+from modelrollout.analysis.contest.sums import Sums
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.packing import pack, unpack
 from modelrollout.api.strategy import Step
 
 MOST_POINTS = 24
 """Moments of the course that are kept, evenly over the looks; what is stored must stay small."""
+FEWEST = 2
+"""Users of each arm before which the spread of what they did is not known."""
 UNEVEN = 0.001
 """Risk of saying that users are not dealt out as planned though they are."""
 
 Result = Literal["Better", "Worse", "NoDifference", "Invalid"]
+Users = Count | Sums
+"""What was counted of one arm: the users and those of them who did it, or sums over the users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,7 @@ class Terms:
 
     until: Literal["fixed", "sequential", "sure"]
     """The planned users; enough evidence, or at most these users; or one arm ahead for long enough."""
+    kind: Literal["share", "mean", "ratio"] = "share"
     higher: bool = True
     """Whether more hits are better."""
     split: int = 50
@@ -59,8 +65,8 @@ class Point(NamedTuple):
     looks: int
     until: float
     """End of the last of these looks, unix seconds."""
-    stable: Count
-    canary: Count
+    stable: Users
+    canary: Users
     strata: Strata
 
 
@@ -70,8 +76,8 @@ class Tally:
     """Which experiment or bandit it is of."""
     step: Step | None = None
     """The same as the plan had it, so that it can be reported on when the plan is another one."""
-    stable: Count = field(default_factory=Count)
-    canary: Count = field(default_factory=Count)
+    stable: Users = field(default_factory=Count)
+    canary: Users = field(default_factory=Count)
     looks: int = 0
     until: float = 0.0
     """End of the last look, unix seconds."""
@@ -87,19 +93,21 @@ class Tally:
     def now(self) -> Point:
         return Point(self.looks, self.until, self.stable, self.canary, self.strata)
 
-    def fold(self, look: Look, stable: Count, canary: Count, terms: Terms) -> Tally:
+    def fold(self, look: Look, stable: Users, canary: Users, terms: Terms) -> Tally:
         """With one more look. A look that was folded before and a look after the end change
         nothing."""
         if look.start < self.until or ended(self, terms) is not None:
             return self
-        strata, both = self.strata.fold(stable, canary), self.both
-        if terms.until == "sequential":
-            before = sequential.expected(terms.baseline, self.stable)
-            both = sequential.fold(both, stable, canary, before, terms.effect)
+        strata, both = self.strata, self.both
+        if isinstance(stable, Count) and isinstance(canary, Count):
+            strata = strata.fold(stable, canary)
+            if terms.until == "sequential" and isinstance(self.stable, Count):
+                before = sequential.expected(terms.baseline, self.stable)
+                both = sequential.fold(both, stable, canary, before, terms.effect)
         after = replace(
             self,
-            stable=self.stable.plus(stable),
-            canary=self.canary.plus(canary),
+            stable=_plus(self.stable, stable),
+            canary=_plus(self.canary, canary),
             looks=self.looks + 1,
             until=look.end,
             strata=strata,
@@ -119,22 +127,25 @@ class Tally:
         for looks, until, stable, canary, strata in self.course:
             numbers += [float(looks), until, *stable, *canary, *strata]
         step = {"step": self.step.model_dump(by_alias=True, exclude_none=True)} if self.step else {}
-        return {"key": self.key, **step, "points": len(self.course), "d": pack(numbers, "d")}
+        kept = {"width": len(self.stable), "points": len(self.course), "d": pack(numbers, "d")}
+        return {"key": self.key, **step, **kept}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Tally:
         """As it was stored. KeyError, ValueError, TypeError or StopIteration where it was not."""
         numbers = iter(unpack(state["d"], "d"))
 
-        def count() -> Count:
-            return Count(next(numbers), next(numbers))
+        kind = Count if state["width"] == len(Count._fields) else Sums
+
+        def count() -> Users:
+            return kind(*[next(numbers) for _ in kind._fields])
 
         def mixture() -> Mixture:
-            log_a = tuple(next(numbers) for _ in STAKES)
+            log_a = tuple([next(numbers) for _ in STAKES])
             return Mixture(log_a, next(numbers), int(next(numbers)))
 
         def strata() -> Strata:
-            return Strata(*(next(numbers) for _ in Strata._fields))
+            return Strata(*[next(numbers) for _ in Strata._fields])
 
         def point() -> Point:
             return Point(int(next(numbers)), next(numbers), count(), count(), strata())
@@ -149,8 +160,15 @@ class Tally:
             strata=strata(),
             run=int(next(numbers)),
             both=(mixture(), mixture()),
-            course=tuple(point() for _ in range(state["points"])),
+            course=tuple([point() for _ in range(state["points"])]),
         )
+
+
+def _plus(users: Users, more: Users) -> Users:
+    """All of both; before the first look nobody knows what will be counted."""
+    if isinstance(more, Sums):
+        return more.plus(users) if isinstance(users, Sums) else more
+    return more.plus(users) if isinstance(users, Count) else more
 
 
 def _thinned(course: tuple[Point, ...]) -> tuple[Point, ...]:
@@ -175,25 +193,50 @@ def ended(tally: Tally, terms: Terms) -> Ending | None:
     if uneven >= -math.log(UNEVEN):
         return Ending("Invalid")
     complete = tally.stable.of >= terms.users[0] and tally.canary.of >= terms.users[1]
+    if terms.until == "sequential" and terms.kind != "share":
+        if min(tally.stable.of, tally.canary.of) < anytime.FEWEST:
+            return None
+        found = difference(tally.stable, tally.canary, terms)
+        if found.p_value <= terms.risk:
+            return _called(tally, terms, found.effect > 0)
+        return Ending("NoDifference", found) if complete else None
     if terms.until == "sequential":
         more, fewer = (each.log_e(STAKES) for each in tally.both)
         if max(more, fewer) >= math.log(2 / terms.risk):
             return _called(tally, terms, more > fewer)
-        return Ending("NoDifference", _difference(tally, terms)) if complete else None
+        return Ending("NoDifference", difference(tally.stable, tally.canary, terms)) if complete else None
     if not complete:
         return None
-    found = _difference(tally, terms)
+    found = difference(tally.stable, tally.canary, terms)
     if found.p_value > terms.risk:
         return Ending("NoDifference", found)
     return _called(tally, terms, found.effect > 0)
 
 
 def _called(tally: Tally, terms: Terms, more: bool) -> Ending:
-    return Ending("Better" if more == terms.higher else "Worse", _difference(tally, terms))
+    return Ending(
+        "Better" if more == terms.higher else "Worse", difference(tally.stable, tally.canary, terms)
+    )
 
 
-def _difference(tally: Tally, terms: Terms) -> Difference:
-    return shares.compared(tally.stable, tally.canary, terms.risk)
+def difference(stable: Users, canary: Users, terms: Terms) -> Difference:
+    """The canary beside stable. Of a mean or a ratio that may be looked at at any time, the interval and the
+    p-value hold at any time."""
+    if isinstance(stable, Count) and isinstance(canary, Count):
+        return shares.compared(stable, canary, terms.risk)
+    if not isinstance(stable, Sums) or not isinstance(canary, Sums) or min(stable.of, canary.of) < FEWEST:
+        return Difference("", 0.0, 0.0, -math.inf, math.inf, 1.0)
+    compared = sums.means if terms.kind == "mean" else sums.ratios
+    found = compared(stable, canary, terms.risk)
+    if terms.until != "sequential":
+        return found
+    return at_any_time(found, (stable.of + canary.of) / sum(terms.users), terms.risk)
+
+
+def at_any_time(found: Difference, part: float, risk: float) -> Difference:
+    """The same effect, as it may be looked at at any time; `part` of the planned users are there."""
+    wide = anytime.widened(found.effect, found.low, found.high, part, risk)
+    return found if wide is None else replace(found, test=f"{found.test}, at any time", **wide._asdict())
 
 
 def _leader(tally: Tally, terms: Terms) -> Ending | None:

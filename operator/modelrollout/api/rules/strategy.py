@@ -43,10 +43,16 @@ STEP_LIST = (
     ),
 )
 
-SHARE = Rule(
-    number("self", "x > 0.0 && x < 1.0"),
-    'it is a share of the users: write a number between 0 and 1, such as "0.10" for one of ten',
-)
+SHARE = "x > 0.0 && x < 1.0"
+
+ABOVE_0 = Rule(number("self", "x > 0.0"), 'it is above 0: write a number such as "0.05"')
+SUMS = {
+    "sum": "spent_total",
+    "squares": "spent_squares_total",
+    "per": "requests_total",
+    "per_squares": "requests_squares_total",
+    "products": "spent_times_requests_total",
+}
 
 ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
     strategy.Carried: CARRIED,
@@ -88,9 +94,41 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
     ),
     contest.Measure: (
         Rule(
-            "has(self.successes) == has(self.users) && has(self.use) != has(self.users)",
-            "write either use, such as feedback/handover, or both successes and users, the counters of one "
-            "arm",
+            f"{exactly_one('use', 'successes', 'sum')} && has(self.use) != has(self.users)",
+            "write use, such as feedback/handover; or successes and users, the counters of one arm; or, for "
+            "a mean, sum, squares and users",
+        ),
+        Rule(
+            "has(self.sum) == has(self.squares)",
+            "how much users differ cannot be seen from a sum, and without it nothing is tested: write "
+            "squares beside sum, a counter to which each user adds the square of the value, or count "
+            "successes",
+        ),
+        Rule(
+            "has(self.per) == has(self.perSquares) && has(self.per) == has(self.products) "
+            "&& (has(self.sum) || !has(self.per))",
+            "a ratio by user is tested from sums over users of both values, their squares and their product: "
+            "write sum, squares, per, perSquares and products",
+        ),
+    ),
+    contest.Experiment: (
+        Rule(
+            f"""has(self.metric.sum)
+                || {number("self.baseline", SHARE)} && {number("self.smallestEffect", SHARE)}""",
+            "baseline and smallestEffect are shares of the users: write numbers between 0 and 1, such as "
+            '"0.10" for one of ten',
+        ),
+        Rule(
+            "has(self.metric.sum) == has(self.deviation)",
+            "how many users a mean or a ratio takes depends on how much they differ: write deviation beside "
+            "metric.sum, and leave it out for a share",
+        ),
+    ),
+    contest.Bandit: (
+        Rule(
+            "!has(self.reward.sum)",
+            "a bandit is rewarded by a share of users: write successes and users, or use, or run an "
+            "experiment for a mean",
         ),
     ),
     strategy.Canary: (
@@ -111,8 +149,8 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
     (strategy.BlueGreen, "steps"): STEP_LIST,
     (contest.Measure, "successes"): (placed("sum(orders_total{$arm})"),),
     (contest.Measure, "users"): (placed("sum(visitors_total{$arm})"),),
-    (contest.Experiment, "baseline"): (SHARE,),
-    (contest.Experiment, "smallest_effect"): (SHARE,),
+    **{(contest.Measure, field): (placed(f"sum({example}{{$arm}})"),) for field, example in SUMS.items()},
+    **{(contest.Experiment, field): (ABOVE_0,) for field in ("smallest_effect", "deviation")},
     (contest.Experiment, "risk"): (RISK,),
     (contest.Experiment, "power"): (
         Rule(

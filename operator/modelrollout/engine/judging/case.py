@@ -73,7 +73,7 @@ class Goal:
 
     key: str
     step: Step
-    counters: Resolved
+    counters: tuple[Resolved, ...]
     terms: Terms
 
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelrollout.analysis.contest.shares import Count
 from modelrollout.analysis.contest.tally import Tally
 from modelrollout.analysis.evidence.decision import VerdictKind
 from modelrollout.analysis.evidence.evidence import Evidence, StateMismatch
@@ -24,7 +23,7 @@ from modelrollout.analysis.inputs.observation import Look, Observation, Problem,
 from modelrollout.analysis.inputs.schedule import first_look, next_look
 from modelrollout.analysis.kinds.checks import is_idle
 from modelrollout.analysis.packs.catalogue import remarks
-from modelrollout.analysis.packs.measures import COUNTED_AS
+from modelrollout.analysis.packs.measures import COUNTED_AS, users_of
 from modelrollout.analysis.records.look_log import Looked
 from modelrollout.engine.judging.case import GUARD, Case, Stage, judgement_of
 from modelrollout.rollout.analysis_status import metric_status, p95, proven_at, query_of
@@ -193,7 +192,7 @@ class Trial:
         coarse = self.evidence.coarse if self.evidence is not None else frozenset()
         metrics = tuple(m.with_sum() if m.name in coarse else m for m in self.question.metrics)
         if self.stage.goal is not None:
-            metrics = (*metrics, self.stage.goal.counters)
+            metrics = (*metrics, *self.stage.goal.counters)
         return replace(self.question, metrics=metrics)
 
     def next_look(self) -> Look:
@@ -261,14 +260,18 @@ class Trial:
 
     def _tallied(self, counted: Counted) -> Counted:
         """The look without what the experiment or the bandit counted in it, which is added to its tally."""
-        others = {name: seen for name, seen in counted.observations.items() if name != COUNTED_AS}
-        seen, goal = counted.observations.get(COUNTED_AS), self.stage.goal
-        if seen is not None and goal is not None and self.tally is not None and seen.problem is None:
-            match seen.canary, seen.control:
-                case Ratio(hits, of), Ratio(control_hits, control_of):
-                    stable, canary = Count(control_hits, control_of), Count(hits, of)
-                    tally = self.tally.fold(counted.look, stable, canary, goal.terms)
-                    self.tallies = (*self.tallies[:-1], tally)
+        others = {
+            name: seen for name, seen in counted.observations.items() if not name.startswith(COUNTED_AS)
+        }
+        goal, tally = self.stage.goal, self.tally
+        if goal is not None and tally is not None:
+            seen = [counted.observations.get(each.name) for each in goal.counters]
+            found = [(each.canary, each.control) for each in seen if each is not None and not each.problem]
+            canary = [arm for arm, _ in found if isinstance(arm, Ratio)]
+            stable = [arm for _, arm in found if isinstance(arm, Ratio)]
+            if len(canary) == len(stable) == len(goal.counters):
+                tally = tally.fold(counted.look, users_of(stable), users_of(canary), goal.terms)
+                self.tallies = (*self.tallies[:-1], tally)
         return replace(counted, observations=others)
 
     def _warnings(self) -> dict[str, str]:
