@@ -108,7 +108,9 @@ class Canned:
 
     async def samples(self, selector: str, at: float, window: float) -> tuple[Series, ...]:
         times = array("d", (float(n) for n in range(int(at - window) + 1, int(at) + 1)))
-        family = "up" if "process_start" in selector else "http_requests_total"
+        family = next((each for each in ("|up", "http_requests_total") if each in selector), "").strip("|")
+        if not family:
+            return ()
         values = array("d", (1.0 if family == "up" else n for n in times))
         more = {} if family == "up" else {"status": "2xx", "handler": "/v1/chat"}
         return tuple(
@@ -151,6 +153,29 @@ class Rest(_Kind):
 Stage = Shift | Wait | Evaluate | Experiment | Bandit | Rest
 '''
 
+SHELF = '''"""A registry that says where a tag of a model lies."""
+
+from __future__ import annotations
+
+from modelrollout.registry.address import Shelved
+from modelrollout.sources.registry.api import Api
+
+
+async def source(api: Api, shelved: Shelved) -> str:
+    found = await api.ask("GET", f"/{shelved.name}/{shelved.tag}")
+    return str(found["at"])
+'''
+SHELVED = '''@dataclass(frozen=True)
+class Shelved:
+    """A tag of a model on the shelf."""
+
+    name: str
+    tag: str
+
+
+Asked = Version | Alias | Branch | Shelved
+'''
+
 NEW = "\0"
 """In place of the text to replace: the file is new."""
 ROWS = {
@@ -179,6 +204,35 @@ ROWS = {
         ("engine/sinks/registry.py", "return (events, people)", "return (events, people, Chat())"),
     ],
     "a source of samples": [("sources/canned.py", NEW, SOURCE)],
+    "a registry": [
+        ("sources/registry/shelf.py", NEW, SHELF),
+        ("api/model.py", "|{_STORES}|{_REGISTERED})$", "|{_STORES}|{_REGISTERED}|shelf://[a-z]+@[a-z]+)$"),
+        ("registry/address.py", "Asked = Version | Alias | Branch\n", SHELVED),
+        (
+            "registry/address.py",
+            '    if uri.startswith(HUB) and "@" in uri:\n',
+            '    if uri.startswith("shelf://"):\n'
+            '        return Shelved(*uri.removeprefix("shelf://").split("@"))\n'
+            '    if uri.startswith(HUB) and "@" in uri:\n',
+        ),
+        (
+            "sources/registry/lookup.py",
+            "Branch, Question, weights_at",
+            "Branch, Question, Shelved, weights_at",
+        ),
+        (
+            "sources/registry/lookup.py",
+            "import Entry, Mlflow\n",
+            "import Entry, Mlflow\nfrom modelrollout.sources.registry import shelf\n",
+        ),
+        (
+            "sources/registry/lookup.py",
+            "    mlflow = Mlflow(api)\n",
+            "    if isinstance(asked, Shelved):\n"
+            "        return Found(question.uri, await shelf.source(api, asked), None)\n"
+            "    mlflow = Mlflow(api)\n",
+        ),
+    ],
     "a metric": [("analysis/packs/http.yaml", "\nmetrics:\n", "\nmetrics:" + METRIC)],
     "a step": [
         (
@@ -218,7 +272,8 @@ ROWS = {
     ],
 }
 """Row of the table -> what is written: file, what is replaced, by what."""
-MOST = {"a router": 2, "a model server": 2, "a sink": 2, "a source of samples": 1, "a metric": 1, "a step": 4}
+MOST = {"a router": 2, "a model server": 2, "a sink": 2, "a source of samples": 1, "a registry": 4}
+MOST |= {"a metric": 1, "a step": 4}
 """Files that a row may touch, with the one it is registered in."""
 
 ASKED = """
@@ -226,7 +281,7 @@ import asyncio, datetime, json
 from modelrollout.analysis.counters.matchers import Arms
 from modelrollout.analysis.inputs.observation import Look
 from modelrollout.analysis.packs.catalogue import arrivals, known_metrics, resolve
-from modelrollout.api import crd, analysis, strategy, traffic
+from modelrollout.api import crd, analysis, model, strategy, traffic
 from modelrollout.api.names import RolloutKey
 from modelrollout.api.stages import stage_of
 from modelrollout.engine.sinks.announce import Announcer
@@ -234,10 +289,12 @@ from modelrollout.cluster.kinds import children
 from modelrollout.engine.sinks.people import Policy
 from modelrollout.engine.sinks.registry import sinks
 from modelrollout.rollout.notes import Facts, Note
+from modelrollout.registry.address import Question as Address, asked_by
 from modelrollout.serving.servers import server_named
 from modelrollout.sources.canned import Canned
 from modelrollout.sources.looks import LookSource
 from modelrollout.sources.question import Question
+from modelrollout.sources.registry.lookup import look_up
 from modelrollout.telemetry import Telemetry
 from modelrollout.traffic.registry import router_for
 
@@ -260,6 +317,15 @@ async def counted():
     await source.close()
     return found.observations["http/success-rate"].canary.total
 
+class Shelf:
+    async def ask(self, method, path):
+        return {"at": "s3://models" + path}
+
+async def shelved():
+    uri = model.Model.model_validate({"uri": "shelf://chat@best"}).uri
+    question = Address(uri, asked_by(uri), "http://shelf", None, True, 60.0)
+    return (await look_up(Shelf(), question)).source
+
 step = strategy.Step.model_validate({"rest": "5m"})
 tiny = traffic.Traffic(service="tiny")
 print(json.dumps({
@@ -269,10 +335,21 @@ print(json.dumps({
     "a model server": server_named("triton").health,
     "a sink": asyncio.run(announced()),
     "a source of samples": asyncio.run(counted()),
+    "a registry": asyncio.run(shelved()),
     "a metric": "http/teapot-rate" in known_metrics(),
     "a step": [stage_of(step).title, stage_of(step).stay, '"rest"' in json.dumps(crd.crd())],
 }))
 """
+
+
+def touched():
+    """The files of each row, as a table."""
+    rows = {row: dict.fromkeys(path for path, _, _ in edits) for row, edits in ROWS.items()}
+    lines = [
+        f"| {row} | {len(files)} | {', '.join(f'`{file}`' for file in files)} |"
+        for row, files in rows.items()
+    ]
+    return "\n".join(["| To add | files | which |", "|---|---|---|", *lines])
 
 
 def write(root, edits):
@@ -342,6 +419,7 @@ def test_mypy_finds_nothing_wrong_once_they_do(grown):
             ],
         ),
         ("a source of samples", 30),
+        ("a registry", "s3://models/chat/best"),
         ("a metric", True),
         ("a step", ["rest", 300, True]),
     ],
@@ -356,8 +434,16 @@ def test_it_takes_no_more_files_than_the_table_promises(row):
     assert len({path for path, _, _ in ROWS[row]}) <= MOST[row]
 
 
+def test_the_page_shows_the_files_that_each_row_touched():
+    assert touched() in (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+
+
 def test_each_file_that_the_table_names_exists():
     names = re.findall(r"`((?:[a-z_]+/)+[a-z_]*(?:\.py)?)", TABLE.partition("\n\n")[0])
     assert len(names) > 10
     missing = [name for name in names if not any((REPOSITORY / top / name).exists() for top in ("", PACKAGE))]
     assert missing == []
+
+
+if __name__ == "__main__":
+    print(touched())
