@@ -23,7 +23,8 @@ log = structlog.get_logger()
 
 
 def listed() -> tuple[Ref, ...]:
-    """There may be very many ConfigMaps, and few are anybody's prompts: those are read by name."""
+    """The kinds that are listed: all but ConfigMaps. There may be very many, and few hold prompts: those are
+    read by name."""
     return tuple(kind for kind in children() if kind != CONFIG_MAP)
 
 

@@ -33,7 +33,7 @@ LABELS = dict.fromkeys((DEPLOYMENT, POD, ENDPOINT_SLICE, JOB), ROLLOUT_LABEL)
 
 
 def owner_of(body: Mapping[str, Any]) -> str | None:
-    """Which rollout an object belongs to: the label on children; a rollout is its own."""
+    """The name of the rollout that an object belongs to, by its label; a rollout belongs to itself."""
     if body.get("kind") == KIND and str(body.get("apiVersion", "")) == API_VERSION:
         return name_of(body)
     return labels_of(body).get(ROLLOUT_LABEL)

@@ -78,7 +78,7 @@ class WatchSession:
 
 
 class _Expired:
-    """In place of an answer: a watch that says it is too old."""
+    """Stands for an answer: a watch that says that it is too old."""
 
     status = 200
     closed = True
@@ -116,7 +116,7 @@ class _Events:
         return self
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Whole lines. One that was cut in the middle is left out: the watch goes on from the one before."""
+        """Whole lines. A line that was cut off is left out, so the watch goes on from the one before."""
         rest = b""
         async for data in self._answer.content.iter_chunked(size):
             lines, newline, after = data.rpartition(b"\n")

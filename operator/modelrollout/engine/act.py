@@ -124,7 +124,7 @@ class Actor:
         self._writer.saw(view, ref, body)
 
     async def _take_off(self, view: Snapshot, annotation: str, value: str, mark: str) -> None:
-        """When it is no longer there, or says something else, the watch will show what there is instead."""
+        """Remove an annotation that was obeyed. If it was changed meanwhile, the watch will show that."""
         place = ("metadata", "annotations")
         operations = [
             {"op": "test", "path": pointer((*place, annotation)), "value": value},

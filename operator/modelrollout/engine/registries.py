@@ -174,7 +174,7 @@ class Registries:
                 each.cancel()
 
     def follow(self, key: RolloutKey) -> None:
-        """Ask what spec and status make it ask now, and nothing that they do not."""
+        """Ask what spec and status call for now, and end what they no longer call for."""
         known = self.known(key)
         question = question_of(known[0]) if known is not None else None
         if known is None or question is None:
@@ -215,7 +215,7 @@ class Registries:
     # ── asking ──────────────────────────────────────────────────────────────────────────────────
 
     def _to_do(self, key: RolloutKey, case: _Case) -> bool:
-        """Something is to be looked up, now or again, or a registry is to say something."""
+        """Whether an address has to be looked up, or a registry has to say something."""
         known = self.known(key)
         if known is None:
             return False
@@ -320,7 +320,7 @@ def _pause(case: _Case) -> float:
 
 
 def _stored(question: Question, status: Status) -> Found | None:
-    """What an earlier life found out."""
+    """What an earlier process found out."""
     pin = pin_for(question, status.pinned, None)
     return Found(pin.version, pin.source, pin.revision) if pin is not None else None
 

@@ -113,7 +113,7 @@ class Counters:
         return {float(edge): number for edge, number in grown.items()}
 
     def forget(self, scope: Scope) -> None:
-        """Nobody looks at this any more."""
+        """Stop fetching these values: nobody looks at them any more."""
         for value in scope.values:
             self._asked.pop((scope.label, value), None)
             self._scraped.pop((scope.label, value), None)

@@ -53,11 +53,11 @@ __all__ = ["Counted", "LookSource", "Question"]
 Connect = Callable[[str, float, Callable[[], Credentials]], Provider]
 """(address, seconds for each question, credentials) -> the server there."""
 RETRIES = 2
-"""How often a look whose last scrape has not arrived is asked for again, a settling time later each ..."""
+"""Times that a look is asked for again while its last scrape has not arrived, each a settling time later."""
 MOST_LAG = 300.0
 """Seconds by which a server may show its samples late (remote writes, rules of a proxy) and is waited for."""
 SOON = 1.0
-"""... but not before so many seconds: a busy server may need them."""
+"""Seconds between two such questions at least: a busy server may need them."""
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def mine(targets: Mapping[Place, Target], arms: Arms) -> list[Target]:
 
 
 def scrape_interval(targets: Mapping[Place, Target], arms: Arms, until: float = math.inf) -> float:
-    """The longest among them, in seconds."""
+    """The longest scrape interval of the pods of both arms, in seconds."""
     return slowest(mine(targets, arms), until) or UNKNOWN_SCRAPE_INTERVAL
 
 

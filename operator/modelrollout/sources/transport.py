@@ -29,11 +29,11 @@ from modelrollout.sources.access import LONGEST_WAIT, Credentials, is_forbidden
 from modelrollout.sources.answer import TooMuch, rows
 
 MOST_BYTES = 32 << 20
-"""Of one answer, unpacked."""
+"""Bytes of one answer that are read, once unpacked."""
 MOST_AT_ONCE = 192 << 20
 """Bytes of all answers that are being read in this process."""
 _MOST_ERROR = 1 << 16
-"""Of an answer that says no."""
+"""Bytes that are read of an answer that says no."""
 _PIECE = 1 << 16
 
 
@@ -115,7 +115,7 @@ class Session(requests.Session):
         return self._adapter
 
     def ask(self, line: Line) -> contextlib.AbstractContextManager[None]:
-        """Within, `request` of this thread is about this line."""
+        """While the context lasts, this thread's requests use this line."""
         return _asking(line)
 
     def request(self, *args: Any, **how: Any) -> requests.Response:
@@ -169,7 +169,7 @@ class _Answer(requests.Response):
         self._text = text
 
     def json(self, **_: Any) -> Mapping[str, Any]:
-        """As the client expects it, with the rows read one by one."""
+        """The answer in the form that the client expects, with the rows read one by one."""
         return {"data": {"result": rows(self._text)}}
 
     def whole(self, most: int) -> Any:
@@ -323,7 +323,7 @@ def _resolved(host: str, port: int, connection: HTTPConnection) -> list[Any]:
 
 
 class _GuardedTLS(_Guarded, HTTPSConnection):
-    """The same with TLS."""
+    """A connection with TLS that is cut and guarded in the same way."""
 
 
 class _Plain(HTTPConnectionPool):

@@ -209,14 +209,14 @@ class Evaluations:
         self.follow(view.key)
 
     def _mistaken(self, key: RolloutKey, action: RunEvaluation, sentence: str) -> None:
-        """Looked at again after a while, as the same attempt."""
+        """Keep the mistake as the run's error. The same attempt is made again after a while."""
         again = self._clock() + FIRST_PAUSE
         gate = Gate(action.revision, action.run, "error", sentence, action.attempt - 1, "", again)
         self._mistakes.setdefault(key, {})[action.name] = gate
         self.on_news(key)
 
     async def _clear(self, key: RolloutKey, evaluation: str, kept: str) -> None:
-        """Of each evaluation the last Job stays, for people to read its log."""
+        """Delete the Jobs of the evaluation, but for the last: people may read its log."""
         for job in self._jobs(key):
             metadata = job["metadata"]
             if metadata["labels"][EVALUATION_LABEL] == evaluation and metadata["name"] != kept:

@@ -26,7 +26,7 @@ def age(job: Object) -> tuple[str, int]:
 
 
 def awaited(view: Snapshot, job: Object) -> bool:
-    """The rollout is still in the stay at a step that it was started for, or the revision still serves."""
+    """Whether the rollout is still at the step that the Job was started for, or its revision still serves."""
     step, canary, stable = view.status.step, view.status.canary, view.status.stable
     revision, run, _ = asked(job)
     if is_standing(run):
@@ -40,6 +40,6 @@ def owned(job: Object, rollout: Object) -> bool:
 
 
 def left(job: Object) -> bool:
-    """A pod of it has ended."""
+    """Whether a pod of the Job has ended."""
     status = job.get("status") or {}
     return condition(job) is not None or bool(status.get("failed") or status.get("succeeded"))

@@ -54,7 +54,7 @@ class Left:
 
     @property
     def rate(self) -> float | None:
-        """Each second; None before the first look."""
+        """Requests each second; None before the first look."""
         length = sum(look.end - look.start for look, _ in self.looks)
         return sum(requests for _, requests in self.looks) / length if length else None
 
@@ -293,7 +293,7 @@ class Trial:
         return found
 
     def _unjudged(self, counted: Counted) -> dict[str, Observation]:
-        """What is folded while nobody is sent to the canary: nothing of it, and a sentence why."""
+        """What is folded of a look in which no user is sent to the canary: no counts, but the reason."""
         tried = counted.arrived.canary if counted.arrived is not None else 0.0
         message = "No user is sent to the canary at this step, so nothing is judged."
         if tried:
@@ -305,7 +305,7 @@ class Trial:
         return dict.fromkeys(counted.observations, Observation(problem=problem))
 
     def fail(self, why: str, now: float) -> None:
-        """Nothing could be counted; said as a verdict that holds."""
+        """Note that nothing could be counted: the judgement says why, and the step holds."""
         self.failure, self.failed_at = why, now
 
     def judgement(self) -> Judgement | None:
@@ -338,5 +338,5 @@ class Trial:
 
 
 def unjudged(why: str, now: float) -> Judgement:
-    """Nothing can be said of the looks: it holds like a look in which the provider failed."""
+    """The judgement where nothing can be said of the looks: it holds the step."""
     return Judgement(VerdictKind.PROVIDER_ERROR, now, reason=VerdictKind.PROVIDER_ERROR.value, message=why)

@@ -252,7 +252,7 @@ class Observer:
 
 
 def _targets(spec: Spec, router: Router) -> dict[Ref, None]:
-    """What a rollout names and what stands behind its names, each once."""
+    """The objects that a rollout names, and the Services of the two roles, each once."""
     service = spec.traffic.service
     names = [service, *(role_service_name(service, role) for role in ROLES)]
     prompts = [named(CONFIG_MAP, spec.prompts.config_map)] if spec.prompts else []

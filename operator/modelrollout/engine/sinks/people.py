@@ -50,7 +50,7 @@ _WISHES = TypeAdapter(list[Notify])
 
 @dataclass(frozen=True)
 class Policy:
-    """What the administrator chose."""
+    """Where the administrator lets messages go."""
 
     folder: str = ""
     """The operator's own mounted Secret; empty: none."""
@@ -72,7 +72,7 @@ class _Addressee:
 
 
 class People(Sink):
-    """One mailbox for each Secret that somebody was to hear by."""
+    """Keeps one mailbox for each Secret with addresses."""
 
     name = "people"
 
@@ -133,7 +133,7 @@ class People(Sink):
     # ── one letter ──────────────────────────────────────────────────────────────────────────────
 
     async def _deliver(self, addressee: _Addressee, letter: Letter) -> None:
-        """To every address that does not have it yet.
+        """Send the letter to every address that does not have it yet.
 
         Raises:
             NotDelivered: it is missing somewhere. Tried again, unless that brings nothing anywhere.
@@ -162,7 +162,7 @@ class People(Sink):
             raise (passing or errors)[0]
 
     async def _addresses(self, addressee: _Addressee) -> Addresses:
-        """Read anew each time, for keys are renewed."""
+        """The addresses in a Secret. It is read for each letter, because keys are renewed."""
         if not addressee.secret:
             return addresses_from(await asyncio.to_thread(_read, Path(self._policy.folder)))
         try:
@@ -189,7 +189,7 @@ class People(Sink):
     async def _report(
         self, addressee: _Addressee, letter: Letter, result: str, why: NotDelivered | None
     ) -> None:
-        """Count it, log it, and say once in an Event that messages do not arrive."""
+        """Count and log what became of a letter, and say once in an Event that messages do not arrive."""
         self._telemetry.messages.labels(addressee.whose, result).inc()
         if why is None:
             self._failing.discard(addressee)

@@ -32,7 +32,7 @@ HEADLINES: dict[Transition, str] = {
     "noted": "for your information",
 }
 _CALLS_EVERYBODY = re.compile(r"@(?=everyone|here|channel|all\b)|<(?=[!@#])", re.IGNORECASE)
-"""What wakes a whole channel. The text has names in it that others chose."""
+"""Words that wake a whole channel. They are broken, because the text has names that others chose."""
 
 
 def message(news: Announcement) -> Message:

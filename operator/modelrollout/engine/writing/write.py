@@ -53,29 +53,29 @@ class Writer:
                     await self.delete(view, ref)
 
     async def delete(self, view: Snapshot, ref: Ref) -> None:
-        """The watch tells of it later; nobody asks twice."""
+        """Delete the object, and forget it at once: no pass deletes it again until the watch shows that."""
         await self._cluster.delete(ref, view.key.namespace)
         self._cache.forget(ref, view.key.namespace)
 
     def saw(self, view: Snapshot, ref: Ref, body: dict[str, Any]) -> None:
-        """An answer to a write."""
+        """Put the answer to a write into the cache."""
         self._see(ref, view.key.namespace, body)
 
     async def own(self, view: Snapshot, ref: Ref, body: Object, operation: Mapping[str, Any]) -> None:
-        """Change who owns it, if it is still the object that was read."""
+        """Change the object's owners, if it is still the version that was read."""
         version = body["metadata"]["resourceVersion"]
         test = {"op": "test", "path": "/metadata/resourceVersion", "value": version}
         self.saw(view, ref, await self._cluster.patch_json(ref, view.key.namespace, [test, operation]))
 
     async def disown(self, view: Snapshot, ref: Ref) -> None:
-        """The garbage collector leaves it when the rollout goes."""
+        """Take the owners off the object, so that it stays when the rollout goes."""
         body = self._cache.get(ref, view.key.namespace)
         if body is not None and body["metadata"].get("ownerReferences"):
             await self.own(view, ref, body, {"op": "remove", "path": "/metadata/ownerReferences"})
 
 
 def _owned(body: Object, view: Snapshot) -> dict[str, Any]:
-    """A router's own object, found again by its label and gone with the rollout."""
+    """A router's own object with the label by which it is found, and the owner with which it goes."""
     metadata = body["metadata"]
     labels = {**(metadata.get("labels") or {}), ROLLOUT_LABEL: view.key.name}
     owners = [owner_reference(view.resource)]

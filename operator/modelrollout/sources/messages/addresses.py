@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from modelrollout.sources.access import is_within, shown
 
 MOST = 16
-"""Addresses of one Secret."""
+"""Addresses that one Secret may have."""
 ONE_FOR_ALL = frozenset({"slack", "discord", "pagerduty", "opsgenie", "tgram", "gchat", "wxteams"})
 """Schemes of Apprise whose messages go to one host, whatever the rest of the address says."""
 ON_A_HOST = frozenset(
@@ -36,7 +36,7 @@ PARAMETERS = frozenset(
         *("source", "component", "group", "class", "id", "sig", "sp", "sv", "api-version"),
     }
 )
-"""Of an address. Others let Apprise read files, look up keys, follow redirects or wait long."""
+"""Parameters of an address that are allowed. Others let Apprise read files, look up keys or wait long."""
 _HTTP = re.compile(r"https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?")
 _URL = re.compile(r"([A-Za-z]+)://[A-Za-z0-9._~%:@+=!,*$()/-]*(?:\?([A-Za-z0-9._~%:@+=!,*$()/&-]*))?")
 _HOST = re.compile(r"[A-Za-z0-9._-]+")

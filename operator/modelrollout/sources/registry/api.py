@@ -17,7 +17,7 @@ from modelrollout.sources.registry.connecting import Forbidden, Guarded
 LONGEST = 10.0
 """Seconds for one request, from the name's lookup to the last byte."""
 MOST_BYTES = 1 << 20
-"""Of an answer."""
+"""Bytes of an answer that are read."""
 
 
 class Unanswered(Exception):
@@ -129,7 +129,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _trusted(address: str, ca: str) -> ssl.SSLContext | None:
-    """Whose certificates are believed; None where none is shown."""
+    """The certificates that are believed; None where the server shows none."""
     if not address.startswith("https://"):
         return None
     context = httpx.create_ssl_context()

@@ -38,7 +38,7 @@ class _Network(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """To the addresses that were looked at, so that a second answer of DNS changes nothing."""
+        """Connect to an address that was checked, so that a second answer of DNS changes nothing."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), port, type=1)
         except (OSError, UnicodeError) as error:
@@ -62,7 +62,7 @@ class Guarded(httpx.AsyncBaseTransport):
     """Carries httpx's requests over such connections, through the environment's proxy if there is one."""
 
     def __init__(self, address: str, context: ssl.SSLContext | None) -> None:
-        """`context`: whose certificates are believed."""
+        """`context`: the certificates that are believed."""
         parts, network = urlsplit(address), _Network()
         proxy = urllib.request.getproxies().get(parts.scheme)
         self._connections = (
@@ -109,7 +109,7 @@ class _Body(httpx.AsyncByteStream):
 
 @contextlib.contextmanager
 def _as_httpx() -> Iterator[None]:
-    """What breaks below is raised as what httpx raises."""
+    """Raise what httpcore raises as an error of httpx, which the caller knows."""
     try:
         yield
     except (

@@ -20,7 +20,7 @@ class Disputed(Unanswered):
 
 
 class Teller:
-    """What is known to hold. To lose it costs requests and nothing else."""
+    """Has a registry say what is wished, and remembers what it says. To forget that costs only requests."""
 
     def __init__(self) -> None:
         self._sealed: set[tuple[Version, tuple[str, str]]] = set()
@@ -73,7 +73,7 @@ class Teller:
     # ── how trials ended ────────────────────────────────────────────────────────────────────────
 
     async def _give_account(self, mlflow: Mlflow, wanted: Account) -> None:
-        """A version that is gone from the registry needs no account."""
+        """Say what became of the version. One that is gone from the registry needs no account."""
         try:
             entry = await mlflow.version(wanted.version)
         except NotThere:
