@@ -14,8 +14,8 @@ from modelrollout.engine.judging.case import Case
 from modelrollout.rollout.model import Alarms
 from modelrollout.sources.provider import AlertRule, ProviderError
 from tests.shared.memory_operator import NAMESPACE, Died
+from tests.shared.playing import played
 from tests.shared.virtual_time import run
-from tests.unit.engine.test_whole_rollouts import played, quiet  # noqa: F401 - a fixture that all here use
 from tests.unit.sources.test_servers import question
 
 BAD = "CanaryRegressionDetected"

@@ -4,10 +4,8 @@ The engine is the real one; cluster and registry are held in memory (`tests/shar
 """
 
 import asyncio
-import logging
 
 import pytest
-import structlog
 
 from modelrollout.api.names import ROLLOUTS
 from modelrollout.api.objects import DEPLOYMENT, EVENT
@@ -17,7 +15,8 @@ from modelrollout.engine.registries import Registries
 from modelrollout.sources.registry.api import Api
 from modelrollout.telemetry import Telemetry
 from tests.apiserver.scene import rollout
-from tests.shared.memory_operator import AT, NAMESPACE, Died, MemoryOperator
+from tests.shared import playing
+from tests.shared.memory_operator import AT, NAMESPACE, Died
 from tests.shared.memory_registry import MemoryRegistry
 from tests.shared.sweep import some
 from tests.shared.virtual_time import run
@@ -28,24 +27,17 @@ KEY = "modelrollout.io/ml/chat"
 SHORT = {"canary": {"steps": [{"weight": 50, "for": "1m"}]}}
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
-
-
 def played(play, **how):
-    async def scene():
-        async with MemoryOperator(**how) as operator:
-            registry = operator.registry
-            registry.register("chatbot", "s3://weights/one")
-            registry.register("chatbot", "s3://weights/two")
-            registry.aliases["chatbot", "challenger"] = "1"
-            return await play(operator, registry)
+    """Play a scene in which the registry has two versions, the first under the alias that the spec names."""
 
-    return run(scene())
+    async def begun(operator):
+        registry = operator.registry
+        registry.register("chatbot", "s3://weights/one")
+        registry.register("chatbot", "s3://weights/two")
+        registry.aliases["chatbot", "challenger"] = "1"
+        return await play(operator, registry)
+
+    return playing.played(begun, **how)
 
 
 async def installed(operator, **registry):
@@ -356,7 +348,8 @@ async def lives(die):
 
 
 def test_the_registry_ends_alike_wherever_the_operator_dies_before_or_after_a_request_to_it():
-    whole, count, _ = run(lives(lambda *_: None))
+    with playing.quiet():
+        whole, count, _ = run(lives(lambda *_: None))
     assert whole.aliases["chatbot", "champion"] == "2"
     assert {number: tags[f"{KEY}/outcome"] for (_, number), tags in whole.tags.items()} == {
         "1": "Promoted",
@@ -372,7 +365,8 @@ def test_the_registry_ends_alike_wherever_the_operator_dies_before_or_after_a_re
                 if (number, now) == at:
                     raise Died
 
-            registry, _, life = run(lives(die))
+            with playing.quiet():
+                registry, _, life = run(lives(die))
             assert life == 2, (fatal, moment)
             assert (registry.aliases, registry.tags) == (whole.aliases, whole.tags), (fatal, moment)
 

@@ -6,10 +6,8 @@ The cluster is held in memory and time jumps (`tests/shared/`), so a rollout of 
 from __future__ import annotations
 
 import asyncio
-import logging
 
 import pytest
-import structlog
 
 from modelrollout.api.names import FINALIZER, LAST_ORDER, PREFIX, ROLLOUTS
 from modelrollout.api.objects import (
@@ -24,31 +22,12 @@ from modelrollout.api.objects import (
 )
 from modelrollout.cluster.errors import Conflict, NotLeader, Refused, Unreachable
 from tests.apiserver.scene import http_route, rollout, service
-from tests.shared.memory_operator import AT, NAMESPACE, Died, MemoryOperator
+from tests.shared.memory_operator import AT, NAMESPACE, Died
 from tests.shared.memory_world import HTTP_ROUTE
-from tests.shared.virtual_time import run
+from tests.shared.playing import played
 
 WEIGHTS = [0, 5, 25, 50, 100, 0]
 STAY = {"strategy": {"canary": {"steps": [{"weight": 50, "for": "1h"}]}}}
-
-
-@pytest.fixture(autouse=True)
-def quiet():
-    """To write a log of all the lives takes longer than to live them."""
-    before = structlog.get_config()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    yield
-    structlog.configure(**before)
-
-
-def played(play, **how):
-    """Play one scene in virtual time."""
-
-    async def scene():
-        async with MemoryOperator(**how) as operator:
-            return await play(operator)
-
-    return run(scene())
 
 
 def every(number, error):
