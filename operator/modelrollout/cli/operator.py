@@ -1,4 +1,4 @@
-"""`modelrollout operator`: one operator process, from the Lease to kopf and back."""
+"""`modelrollout operator`: run one operator process, which waits for the Lease and then starts kopf."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which way each score of a run points, as the head of its results says it to those who read them later."""
+"""Whether more or less of each score is better. The head of a run's results keeps it for later readers."""
 
 from __future__ import annotations
 

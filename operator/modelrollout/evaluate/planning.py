@@ -1,4 +1,4 @@
-"""What an evaluation can find, said before it starts: how many cases a pass takes, which harm is found."""
+"""What an evaluation can find, before it starts: how many cases a pass takes, and which harm shows."""
 
 from __future__ import annotations
 

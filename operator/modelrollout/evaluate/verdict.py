@@ -1,4 +1,4 @@
-"""The rule that turns the evidence of an evaluation into a verdict. Order matters and is the rule."""
+"""The rule that turns the evidence of an evaluation into a verdict. The order of its clauses matters."""
 
 from __future__ import annotations
 

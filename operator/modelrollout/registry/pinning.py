@@ -1,4 +1,4 @@
-"""Puts what an address stands for in its place."""
+"""Replaces an address that has to be looked up by what it stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a registry is to say of a rollout's revisions, from status alone: whoever starts anew wishes the same.
+"""What a registry should say of a rollout's revisions. It follows from status alone, also after a restart.
 
 The registry follows the cluster: a name moves once status says that users have moved. How a trial ended is
 written in tags of the version, and the last of them seals the others: while it is not there, all are written

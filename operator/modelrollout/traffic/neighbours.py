@@ -1,4 +1,4 @@
-"""What else leads to the Service, or hangs on its name: things that a split does not take along.
+"""Warns of other objects that lead to the Service or depend on its name: a split does not move them.
 
 They are read once per spec, as lists of the namespace (`context` names their kinds), and never patched.
 """

@@ -1,4 +1,4 @@
-"""How much evidence a unit of traffic carries: what sizes looks, steps and promises."""
+"""How much evidence a unit of traffic carries. Plans and forecasts are made from it."""
 
 from __future__ import annotations
 

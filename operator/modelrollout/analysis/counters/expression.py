@@ -1,4 +1,4 @@
-"""The little PromQL of counters: which series, added or subtracted. Everything else Prometheus answers.
+"""The PromQL that is counted here: counters, added or subtracted. Prometheus evaluates all else.
 
 `sum(requests_total{$arm,code=~"5.."}) + sum(resets_total{$arm})` is read as two selectors whose series are
 counted one by one. A function of them cannot be: an aggregate hides restarts, and `rate` or `increase` lose

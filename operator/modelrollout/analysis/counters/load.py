@@ -1,4 +1,4 @@
-"""How many requests each arm got, and how loaded its pods were by them."""
+"""How many requests each arm got, and how many each of its pods carried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule that turns the evidence of all metrics into one verdict. Order matters and is the rule."""
+"""The rule that turns the evidence of all metrics into one verdict. The order of its clauses matters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a step has settled: from when on what is counted is about the split that it is meant to be about.
+"""When a step has settled: from then on, what is counted belongs to the split that the step asks for.
 
 What is counted when a request ends shows, after a change of the split, only the quick requests at first: the
 others have not ended. And the pods fill up until as many requests end as begin; what grows with load is

@@ -1,4 +1,4 @@
-"""From what a policy says of a scorer to the function that scores."""
+"""Makes the function that scores answers from what a policy says of a scorer."""
 
 from __future__ import annotations
 
