@@ -58,6 +58,11 @@ class World:
         text = f"dataset: golden.jsonl\nretries: 0\nscorers: [{scorers}]\ngates: [{gates}]\n{more}"
         (self.folder / "quality.yaml").write_text(text.replace("JUDGE", f"{self.judge.url}/v1"))
 
+    def replace(self, word, text):
+        """In the policy."""
+        file = self.folder / "quality.yaml"
+        file.write_text(file.read_text().replace(word, text))
+
     def run(self, *options):
         """(exit code, the report as JSON)"""
         sides = ["--candidate", self.new.url]
@@ -150,6 +155,37 @@ def test_a_judge_that_answers_nonsense_or_500_holds(world, answer, error_rate):
     code, report = world.run()
     assert (code, report["verdict"], report["reason"]) == (3, "ProviderError", "Unjudged")
     assert report["remarks"]
+
+
+def test_a_judge_that_asks_for_patience_holds(world):
+    world.policy("{name: mark, kind: judge, endpoint: OTHER, model: m}", MARK[1])
+    with scripted(LIMITED) as address:
+        world.replace("OTHER", address)
+        code, report = world.run()
+    assert (code, report["reason"]) == (3, "Unjudged")
+    assert any("answered 429: slow down" in remark for remark in report["remarks"])
+
+
+def test_several_judges_are_averaged(world):
+    world.policy(
+        "{name: mark, kind: judge, judges: [{endpoint: JUDGE}, {endpoint: OTHER, model: m}]}", MARK[1]
+    )
+    two = json.dumps({"choices": [{"message": {"content": '{"score": 2}'}, "finish_reason": "stop"}]})
+    with scripted((200, {}, two)) as address:
+        world.replace("OTHER", address)
+        code, report = world.run()
+    assert (code, report["gates"][0]["candidate"]) == (0, 3.0)
+
+
+def test_more_than_two_versions_are_rated_by_the_comparisons_of_several_runs(world):
+    world.golden(20)
+    world.policy("{name: better, kind: pairwise-judge, endpoint: JUDGE}", "{score: better, atMostWorse: 10%}")
+    world.judge.turn(answer='{"winner": "tie"}')
+    world.run("--results", "first.jsonl", "--candidate-name", "v2", "--baseline-name", "v1")
+    names = ["--candidate-name", "v3", "--baseline-name", "v2"]
+    report = world.run("--results", "second.jsonl", *names, "--elo", "first.jsonl")[1]
+    assert set(report["elo"]) == {"v1", "v2", "v3"}
+    assert {round(rating) for rating in report["elo"].values()} == {1000}  # all comparisons were ties
 
 
 def test_a_judge_that_always_prefers_the_first_answer_prefers_nobody(world):
