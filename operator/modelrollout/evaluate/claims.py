@@ -1,13 +1,14 @@
 """What a gate claims, as limits on means of bounded quantities: one claim for each side that can be broken.
 
 Shares and marks are put on a scale from 0 (best) to 1 (worst), so that a difference lies between -1 and 1.
-A measure without an upper end (seconds, tokens, cost) is compared by (c - r b) / (c + r b), which lies
-between -1 and 1 as well and is above 0 when the candidate's value is more than r times the baseline's: its
-mean speaks of the typical case, and one very long answer cannot decide.
+A measure without an upper end (seconds, tokens, cost) is compared by the logarithm of c / (r b), where r is
+what is tolerated. A case counts as at most four times that (1) and as at least a quarter of it (-1): the mean
+speaks of the typical case, and one very long answer cannot decide.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -107,9 +108,11 @@ class Claim:
 
 
 def relative(candidate: float, baseline: float) -> float:
-    """(c - b) / (c + b); 0 when both are 0."""
-    whole = candidate + baseline
-    return (candidate - baseline) / whole if whole > 0 else 0.0
+    """Log of c / b to the base 4, between -1 (a quarter or less) and 1 (four times or more); 0 when both are
+    0."""
+    if baseline <= 0 or candidate <= 0:
+        return float(candidate > 0) - float(baseline > 0)
+    return min(max((math.log2(candidate) - math.log2(baseline)) / 2, -1.0), 1.0)
 
 
 def scale_of(policy: Policy, score: str) -> Scale:

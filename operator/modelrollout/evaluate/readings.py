@@ -84,7 +84,8 @@ class Reading:
 
     def gap(self, value: float) -> str:
         if self.relative:
-            return f"{100 * value:+.1f} %" if math.isfinite(value) else "far more"
+            ends = {_as_part(1.0): "four times as much or more", _as_part(-1.0): "a quarter or less"}
+            return ends.get(value, f"{100 * value:+.1f} %")
         if self.scale.high == 1.0 and self.scale.low == 0.0:
             return f"{100 * value:+.1f} points"
         return f"{value:+.3g}"
@@ -106,8 +107,8 @@ def read(score: str, tally: Tally, single: bool) -> Reading:
 
 
 def _as_part(value: float) -> float:
-    """From (c - b) / (c + b) to c / b - 1."""
-    return 2 * value / (1 - value) if value < 1 else math.inf
+    """From the log of c / b to c / b - 1."""
+    return math.pow(4.0, value) - 1
 
 
 def tolerated(claim: Claim) -> str:

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from modelrollout.analysis.evidence.decision import VerdictKind
+from modelrollout.evaluate.claims import relative
 from modelrollout.evaluate.outcome import line
 from modelrollout.evaluate.planning import forecasts
 from modelrollout.evaluate.policy import read
@@ -142,6 +143,42 @@ def test_a_measure_is_compared_relative_to_the_baseline_case_by_case(times, kind
     )
     assert verdict.kind.value == kind
     assert verdict.gates[0].reading.difference == pytest.approx(times - 1, abs=1e-6)
+
+
+@pytest.mark.parametrize(("times", "kind"), [(1.0, "Pass"), (1.3, "Fail")])
+def test_a_hundred_cases_show_30_percent_more_and_that_nothing_is_more(times, kind):
+    """Five measures share the risk, and each case lies 15 % beside the baseline's, up or down."""
+    measures = ("ttft", "tpot", "latency", "output-tokens", "prompt-tokens")
+    gates = ", ".join(f"{{score: {name}, atMostWorse: 10%}}" for name in measures)
+    rng = random.Random(3)
+    cases = [
+        {name: ((times if name == "ttft" else 1) * rng.lognormvariate(0, 0.15), 1.0) for name in measures}
+        for _ in range(100)
+    ]
+    verdict = run(trial(f"gates: [{gates}]"), cases)
+    assert verdict.kind.value == kind
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "counts"),
+    [(1.0, 1.0, 0.0), (2.0, 1.0, 0.5), (9.0, 1.0, 1.0), (1e300, 1e-300, 1.0), (1e-300, 1e300, -1.0)],
+)
+def test_a_case_counts_as_at_most_four_times_and_at_least_a_quarter(candidate, baseline, counts):
+    assert relative(candidate, baseline) == counts
+    assert relative(0.0, baseline) == -1.0
+    assert relative(candidate, 0.0) == 1.0
+    assert relative(0.0, 0.0) == 0.0
+
+
+def test_what_takes_five_times_as_long_is_said_to_take_four_times_or_more():
+    verdict = run(trial("gates: [{score: ttft, atMostWorse: 10%}]"), [{"ttft": (5.0, 1.0)}] * 100)
+    assert "ttft: candidate 5, baseline 1; difference four times as much or more" in verdict.message
+
+
+def test_a_tenth_of_answers_that_take_ten_times_as_long_is_worse():
+    slow = [{"ttft": (10.0 if number % 10 == 0 else 1.0, 1.0)} for number in range(1000)]
+    verdict = run(trial("gates: [{score: ttft, atMostWorse: 10%}]", cases=1000), slow)
+    assert verdict.kind is VerdictKind.FAIL
 
 
 @pytest.mark.parametrize("times", [0.6, 1.5])
