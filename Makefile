@@ -25,7 +25,7 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
 .PHONY: venv lint unit sweep tools apiserver cluster crd pages rooms
-SLOWEST := --durations=10 --durations-min=1
+SLOWEST := --durations=10
 # Tests of this tier wait more than they work, so each of two processes has a control plane of its own.
 PLANES := 2
 venv: $(VENV)/ready ## a virtual environment from the lock file
