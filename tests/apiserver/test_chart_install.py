@@ -160,8 +160,7 @@ def test_who_may_see_or_change_a_namespace_may_see_or_change_its_rollouts(plane,
     binding = ("rolebinding", f"{role}er", f"--clusterrole={role}", f"--user={role}-er", "--namespace=prod")
     plane.kubectl("create", *binding)
     ask = ("auth", "can-i", user, "--namespace=prod")
-    wait_until(lambda: can(plane, *ask, "list", "modelrollouts"))
-    assert {verb for verb in VERBS if can(plane, *ask, verb, "modelrollouts")} == verbs
+    wait_until(lambda: {verb for verb in VERBS if can(plane, *ask, verb, "modelrollouts")} == verbs, 60)
     assert can(plane, *ask, "patch", "modelrollouts", "--subresource=scale") == (role == "edit")
     assert not can(plane, *ask, "patch", "modelrollouts", "--subresource=status")
 

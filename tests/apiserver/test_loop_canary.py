@@ -168,8 +168,9 @@ def test_at_rest_nothing_is_asked_of_the_api_server(plane_with_routes, scene, tm
     with Operator(plane_with_routes, tmp_path, namespaces=[namespace], lease=namespace) as operator:
         operator.wait_ready()
         scene.wait("Stable")
-        operator.wait_ready()
-        time.sleep(2)
-        before = requests(operator)
-        time.sleep(10)
-        assert requests(operator) == before
+        for _ in range(4):  # what the last pass and its Events ask for may still be on its way
+            before = requests(operator)
+            time.sleep(10)
+            if requests(operator) == before:
+                return
+        raise AssertionError(f"it goes on asking: {before} requests, {requests(operator)} ten seconds later")

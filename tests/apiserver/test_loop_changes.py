@@ -6,7 +6,7 @@ import pytest
 
 from modelrollout.api.spec import Spec
 from modelrollout.rollout.revision import revision_of
-from tests.apiserver.scene import KIND, Weights, http_route, rollout, service
+from tests.apiserver.scene import KIND, Weights, http_route, rollout, service, wait_until
 
 pytestmark = pytest.mark.usefixtures("operator")
 HOLD = [{"weight": 25, "for": "1h"}]
@@ -49,10 +49,7 @@ def test_going_back_to_the_stable_revision_reverts(in_progress):
 
 def test_deletion_in_mid_rollout_gives_the_route_back_as_it_was_found(in_progress):
     in_progress.delete()
-    deadline = time.monotonic() + 15
-    while in_progress.get(KIND) is not None:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: in_progress.get(KIND) is None)
     found = http_route()["spec"]["rules"][1]["backendRefs"]
     back = in_progress.get("HTTPRoute")["spec"]["rules"][1]["backendRefs"]
     assert [(ref["name"], ref["port"]) for ref in back] == [(ref["name"], ref["port"]) for ref in found]
@@ -63,21 +60,8 @@ def test_drift_is_put_right_with_the_writers_name(in_progress):
     for ref in rules[1]["backendRefs"]:
         ref["weight"] = 90 if ref["name"] == "chat-canary" else 10
     in_progress.patch("HTTPRoute", {"spec": {"rules": rules}}, manager="argocd-controller")
-    deadline = time.monotonic() + 10
-    while in_progress.weight() != 25:
-        assert time.monotonic() < deadline, in_progress.status()
-        time.sleep(0.02)
-    messages = [each["message"] for each in in_progress.list("Event")]
-    wait_until(
-        lambda: any("argocd-controller" in each["message"] for each in in_progress.list("Event")), messages
-    )
-
-
-def wait_until(what, told=None, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline, told
-        time.sleep(0.05)
+    wait_until(lambda: in_progress.weight() == 25)
+    wait_until(lambda: any("argocd-controller" in each["message"] for each in in_progress.list("Event")))
 
 
 def test_a_foreign_rule_in_the_route_is_left_alone(in_progress):

@@ -94,12 +94,12 @@ def test_abort_is_written_to_the_route_within_a_blink(plane_with_routes, scene):
 
 def test_pause_holds_the_rollout_and_its_removal_lets_it_go_on(scene):
     scene.add(service(), http_route())
-    scene.install(rollout(steps=[{"weight": 5, "for": "2s"}, {"weight": 50}]))
+    scene.install(rollout(steps=[{"weight": 5, "for": "6s"}, {"weight": 50}]))
     scene.change_model("hf://test/two")
     scene.wait(lambda status: status.get("step", {}).get("startedAt"))
     scene.say("pause")
     scene.wait("Paused")
-    time.sleep(3)
+    time.sleep(7)  # the step's time is over
     assert scene.weight() == 5
     scene.say("pause", None)
     scene.wait(

@@ -4,7 +4,7 @@ import pytest
 
 from modelrollout.rollout.contest_report import reports
 from tests.apiserver.judged import METRIC, judging
-from tests.apiserver.scene import wait_until
+from tests.apiserver.scene import Weights, wait_until
 
 USERS = {"successes": "sum(shop_orders_total{$arm})", "users": "sum(shop_visitors_total{$arm})"}
 COHORTS = {
@@ -44,13 +44,14 @@ def test_an_experiment_hides_what_it_counts_until_its_users_are_there_and_promot
     assert told.markdown.startswith("# experiment tone: The new revision is better")
 
 
-def test_a_bandit_moves_users_to_the_revision_that_earns_more_also_after_a_restart(judged):
+def test_a_bandit_moves_users_to_the_revision_that_earns_more_also_after_a_restart(judged, plane_with_routes):
     earns = {"name": "earns", "reward": USERS, "floor": 20, "pace": 30, "every": "10s", "looks": 16}
     judged.begin([{"bandit": earns}], metrics=[BASKETS])
-    # How far the first move goes is chance: the weight is how probably the revision is the better one.
     judged.canary.serve(buys=0.2)
-    judged.scene.wait(lambda status: 20 < (judged.scene.weight() or 0) < 100, 90)
-    judged.operator.kill()
-    judged.operator.start()
-    judged.scene.wait(lambda status: judged.scene.weight() in (80, 100), 90)
-    judged.scene.wait(lambda status: status["phase"] == "Stable" and "two" in status["stable"]["model"], 90)
+    with Weights(plane_with_routes, judged.scene.namespace) as weights:
+        # How far the first move goes is chance: the weight is how probably the revision is the better one.
+        wait_until(lambda: any(20 < (weight or 0) < 100 for weight in weights.series), 90)
+        judged.operator.kill()
+        judged.operator.start()
+        promoted = "hf://test/two"
+        judged.scene.wait(lambda s: s["phase"] == "Stable" and s["stable"]["model"].startswith(promoted), 120)

@@ -23,7 +23,7 @@ def reason(status):
 
 def test_no_step_passes_without_the_rule_and_the_alert_sends_home_once_it_has_fired_long_enough(judged):
     alerts = [{"name": BAD, "then": "revert", "for": "4s"}]
-    judged.begin([{"pause": {"duration": "2s"}}, {"weight": 50}], alerts=alerts)
+    judged.begin([{"pause": {"duration": "2s"}}, {"weight": 50, "for": "1h"}], alerts=alerts)
     held = judged.scene.wait(lambda status: reason(status) == "AlertsSilent")
     assert f"no alerting rule {BAD}" in held["message"]
 

@@ -23,12 +23,13 @@ virtual_service = pytest.mark.parametrize("chat", ["hosts"], indirect=True)
 def test_users_move_to_the_new_revision_step_by_step_and_none_is_turned_away(chat):
     """AR HostSplit, SubsetSplit; GW single-httproute; FL istio and gatewayapi promotion."""
     with chat.weights() as weights, chat.users(100) as users:
-        chat.change("two", {"weight": 5, "for": "1s"}, {"weight": 50, "for": "3s"})
-        chat.wait_at(50)
+        chat.change("two", {"weight": 5, "for": "1s"}, {"weight": 50}, {"pause": {}})
+        chat.wait("Paused", 60)
         time.sleep(0.5)
         users.phase = "50 %"
         time.sleep(2)
         users.phase = "onwards"
+        chat.say("promote")
         chat.wait_serving("two")
     assert weights.series == [0, 5, 50, 100, 0]
     assert unharmed(users), users.tally.table()
@@ -113,12 +114,12 @@ def test_a_copy_of_the_requests_goes_to_the_new_revision_and_users_see_the_old_o
     """AR mirror_route_test; FL gatewayapi test-bg with mirror."""
     with chat.users() as users:
         beta = [{"header": "x-beta", "value": "yes"}]
-        chat.change("two", {"mirror": 100, "for": "2s"}, {"match": beta}, {"pause": {}})
-        chat.wait(lambda status: status["weight"].get("mirror") and status["step"].get("startedAt"), 60)
-        canary = chat.status()["canary"]["revision"]
+        chat.change("two", {"mirror": 100}, {"pause": {}}, {"match": beta}, {"pause": {}})
+        canary = chat.wait("Paused", 60)["canary"]["revision"]
         before = chat.answered(canary)
         chat.until(lambda: chat.answered(canary) > before + 20)
-        chat.wait("Paused", 60)
+        chat.say("promote", "step@2")
+        chat.wait(lambda status: status["phase"] == "Paused" and status["step"]["index"] == 3, 60)
         time.sleep(1)
         before = chat.answered(canary)
         time.sleep(1)
