@@ -443,6 +443,14 @@ REFUSED = {
         but(analysis__metrics=[{"use": "vllm/errors", "prices": {"nvidia.com/gpu": "2"}}]),
         "prices belong to vllm/cost-per-1k-tokens: leave them out, or write use: vllm/cost-per-1k-tokens",
     ),
+    "an absolute limit by tenant": (
+        metric(tolerate=REMOVE, slo="0.01", by="tenant"),
+        "by splits a share of requests that is compared with stable's: leave it out, or write a ratio with",
+    ),
+    "a matcher instead of a label": (
+        metric(by="tenant=a"),
+        "by is a label of the counters: write its name, such as tenant",
+    ),
     "a pack without a metric": (but(analysis__metrics=[{"use": "vllm"}]), "write pack/metric, such as"),
     "the same pack metric twice": (
         but(analysis__metrics=[{"use": "vllm/errors"}, {"use": "vllm/errors"}]),

@@ -135,6 +135,9 @@ class Metric(Wire):
     """Absolute limit on the bad share, whatever the control does."""
     edges: Annotated[list[Fraction], Field(min_length=1, max_length=6)] | None = None
     """Histograms: the bucket edges that decide. Default: those that tell most about this service."""
+    by: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Shares of requests: a label, such as tenant. The arms are only compared within its values, so a canary
+    whose tenants differ from stable's does not pass or fail for that."""
     direction: Literal["increase-is-bad", "decrease-is-bad", "change-is-bad"] = "increase-is-bad"
     """`change-is-bad` is for scalars only."""
     weight: Fraction = "1"

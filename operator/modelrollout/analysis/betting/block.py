@@ -21,7 +21,7 @@ LOG_STAKES_BETTER = (math.log(0.5), *(math.log(0.5 / len(BETTER)),) * len(BETTER
 
 _EPS, _NEAR = 1e-9, 1e-4
 _LEAST, _GREATEST = 1e-7, 0.999
-_LOST = -20.0
+LOST = -20.0
 """Log of a factor after which a bet counts as lost: bets that start with later looks are worth far more."""
 
 
@@ -45,6 +45,13 @@ class Block(NamedTuple):
     levels1: tuple[tuple[float, float], ...] = ()
     """(badness in 0..1, count) pairs when single scores are known; then x1 is their sum."""
     levels0: tuple[tuple[float, float], ...] = ()
+
+    def part(self, part1: float, part0: float) -> Block:
+        """So much of each arm, with the same shares."""
+        levels1 = tuple((score, part1 * count) for score, count in self.levels1)
+        levels0 = tuple((score, part0 * count) for score, count in self.levels0)
+        units = (part1 * self.n1, part1 * self.x1, part0 * self.n0, part0 * self.x0)
+        return Block(*units, levels1, levels0)
 
     def tells(self, margin: Margin) -> bool:
         """Whether there is anything to bet on: traffic in the arms that the margin compares."""
@@ -199,6 +206,6 @@ def _until_lost(alternatives: list[float | None], bet: Callable[[float], float],
     stronger ones are lost without asking: a factor of 0 instead of next to nothing is always fair."""
     logs, last = [], 0.0
     for p1 in alternatives:
-        last = -math.inf if last < _LOST else 0.0 if p1 is None else bet(p1) / phi
+        last = -math.inf if last < LOST else 0.0 if p1 is None else bet(p1) / phi
         logs.append(last)
     return logs

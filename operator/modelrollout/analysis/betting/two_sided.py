@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from modelrollout.analysis.betting import stratified
 from modelrollout.analysis.betting.block import (
     BETTER,
     LOG_STAKES_BETTER,
@@ -18,6 +19,7 @@ from modelrollout.analysis.betting.block import (
 )
 from modelrollout.analysis.betting.ladder import StepTerms
 from modelrollout.analysis.betting.mixture import SINGLE, Mixture, Schedule
+from modelrollout.analysis.betting.stratified import Stratum
 
 FORGET = 0.97
 """How much of the control's past counts one look later: bets follow a drifting baseline."""
@@ -46,6 +48,9 @@ class Control(NamedTuple):
         if block.n1 == 0 and block.n0 == 0:
             return self
         return Control(FORGET * self.bad + block.x0, FORGET * self.total + block.n0)
+
+    def aged(self) -> Control:
+        return Control(FORGET * self.bad, FORGET * self.total)
 
 
 class TwoSided(NamedTuple):
@@ -76,19 +81,26 @@ class TwoSided(NamedTuple):
         proves: bool = True,
         wide: Margin | None = None,
         proof_phi: float | None = None,
+        strata: Sequence[Stratum] = (),
     ) -> TwoSided:
         """One more look; `phi` >= 1 must come from earlier looks only. It may count against the canary when
         it `blames`, and for it when it `proves`: at the margin, and at the `wide` one when given, tempered by
-        `proof_phi` when given."""
+        `proof_phi` when given. `strata` are those of the block; the arms are compared within them."""
         share = self.control.share
-        worse, better = log_factors(block, share, margin, phi, proves=proves, proof_phi=proof_phi)
+
+        def factors(margin: Margin) -> tuple[list[float], list[float]]:
+            if strata:
+                return stratified.log_factors(strata, margin, phi, proves=proves, proof_phi=proof_phi)
+            return log_factors(block, share, margin, phi, proves=proves, proof_phi=proof_phi)
+
+        worse, better = factors(margin)
         if not blames:
             worse = [0.0] * len(WORSE)
         elif (cap := terms.cap) is not None:
             worse = [factor if factor < cap else cap for factor in worse]
         widely = self.wide
         if wide is not None and proves:
-            _, easier = log_factors(block, share, wide, phi, proof_phi=proof_phi)
+            _, easier = factors(wide)
             widely = widely.fold(easier, SINGLE)
         return TwoSided(
             self.control.fold(block),

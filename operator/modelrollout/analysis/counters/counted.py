@@ -71,6 +71,23 @@ class Counted:
             if series.until(look.end) > series.until(look.start)
         }
 
+    def apart(self, part: Part, label: str) -> dict[str, float]:
+        """The growth by the values of a label; series without it have the value "". Raises TooLong."""
+        found: dict[str, float] = {}
+        terms = () if isinstance(part, Known) else self._chosen(part) or ()
+        for process in self._processes:
+            for term in terms:
+                for series, grown in zip(process.series, process.grown, strict=True):
+                    if series.family == term.selector.family and term.selector.takes(series.labels):
+                        value = series.labels.get(label, "")
+                        found[value] = found.get(value, 0.0) + term.sign * grown
+        if len(found) > MOST_VALUES:
+            raise TooLong(
+                f"The label {label} has {len(found):,} different values, and at most {MOST_VALUES:,} are "
+                "compared by themselves: split by another label, such as a class of tenants."
+            )
+        return found
+
     def amount(self, part: Part) -> float | None:
         """None when the counters are not there; 0 when they are and did not move."""
         look, targets = self._window.look, [process.target for process in self._processes]

@@ -105,7 +105,8 @@ def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
     scale = count.scale(recipe, second)
     match kind:
         case Kind.RATIO:
-            return _with_cut(resolved.metric, Ratio(first * scale, second * scale), count.cut)
+            whole = Ratio(first * scale, second * scale, strata=_strata(recipe, count, scale))
+            return _with_cut(resolved.metric, whole, count.cut)
         case Kind.COUNTING:
             return Events(first, second)
         case _:
@@ -115,7 +116,18 @@ def _made(resolved: Resolved, count: Counted) -> Arm | Problem:
 def _with_cut(metric: Metric, counted: Ratio, cut: float) -> Ratio:
     """With requests that were cut off, which are bad ones and not among those that were counted."""
     bad = 0.0 if metric.direction is Direction.DECREASE_IS_BAD else cut
-    return Ratio(counted.bad + bad, counted.total + cut, cut)
+    return Ratio(counted.bad + bad, counted.total + cut, cut, counted.strata)
+
+
+def _strata(recipe: Recipe, count: Counted, scale: float) -> tuple[tuple[str, float, float], ...]:
+    if not recipe.strata:
+        return ()
+    bad, total = (count.apart(recipe.parts[part], recipe.strata) for part in PARTS[Kind.RATIO])
+    if recipe.whole:
+        bad = {name: min(number, total.get(name, 0.0)) for name, number in bad.items()}
+    return tuple(
+        (name, scale * bad.get(name, 0.0), scale * total.get(name, 0.0)) for name in sorted(bad | total)
+    )
 
 
 def counted_arm(

@@ -69,6 +69,8 @@ class Recipe:
     running: tuple[Sum, ...] = ()
     """ratio: gauges of the requests that run, or wait, in a process. What runs when it crashes is counted
     nowhere, and counts as bad."""
+    strata: str = ""
+    """ratio: the label whose values are counted apart."""
     with_sum: bool = False
     """histogram: count the sum of the values, too; it is judged where the buckets are too coarse."""
     counts_at: Moment = Moment.ARRIVAL

@@ -307,4 +307,5 @@ def _fingerprint(plan: Plan) -> str:
 def _fixed(m: Metric) -> list[object]:
     tolerance = [m.tolerance.ratio, m.tolerance.absolute, m.catastrophic, *m.bounds]
     ways = [m.watch_noise, m.cap, m.restart, m.is_critical, m.reverts, m.feels_load, list(m.edges)]
+    ways += [m.strata] if m.strata else []
     return [m.name, m.kind, m.direction, *tolerance, m.weight, *ways]

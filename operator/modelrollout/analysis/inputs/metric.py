@@ -111,6 +111,8 @@ class Metric:
     """Whether it grows with the requests that a pod carries. Default: histograms (latency) do."""
     bounds: tuple[float, float] = (0.0, 1.0)
     """mean: the least and the greatest score there can be."""
+    strata: str = ""
+    """ratio: the label by whose values the arms are compared; empty: as a whole."""
     unit: str = ""
     sentence: str = ""
     """What the metric is, for people: "time to the first token"."""
@@ -159,6 +161,11 @@ def _fault(metric: Metric) -> str | None:
         return f"its design effect phi is {metric.phi:g}; it is never below 1."
     if metric.direction is Direction.CHANGE_IS_BAD and metric.kind is not Kind.SCALAR:
         return "only a scalar can take the direction change-is-bad; judge the harmful direction instead."
+    if metric.strata and (metric.kind is not Kind.RATIO or metric.tolerance.ratio == 0):
+        return (
+            f"by: {metric.strata} splits a share of requests that is compared with the control's. Leave it "
+            "out, or write the metric as a ratio with tolerate, such as the requests beyond one bucket edge."
+        )
     if metric.kind is Kind.DRIFT and metric.consequence is Consequence.REVERT:
         return "arms that differ do not say which of them is worse, so it can only hold; leave out onFail."
     if metric.kind is Kind.DRIFT and metric.direction is not Direction.INCREASE_IS_BAD:

@@ -32,7 +32,13 @@ class Ratio:
     cut: float = 0.0
     """Of the total, requests that ended with their process: bad ones that failed together."""
 
+    strata: tuple[tuple[str, float, float], ...] = ()
+    """(name, bad, total) of each of its strata, where the arms are compared within them."""
+
     def fault(self) -> str | None:
+        for name, bad, total in self.strata:
+            if not _is_count(bad, total) or bad > total * (1 + 1e-9):
+                return f"{bad:g} bad of {total:g} units of {name or 'no name'} are no counts."
         if not _is_count(self.bad, self.total, self.cut):
             return (
                 f"{self.bad:g} bad of {self.total:g} units are no counts: both must be finite and at least 0."

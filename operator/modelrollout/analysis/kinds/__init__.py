@@ -1,5 +1,5 @@
 """One test per kind of metric; all give the same reading.
 
 checks (are these counts, and comparable?) → shares, latency, counting or scalar, chosen by tests_by_kind →
-reading. quantiles are for people only.
+reading. strata are those of a share of requests; quantiles are for people only.
 """

@@ -11,16 +11,18 @@ from modelrollout.analysis.betting.interval import Interval, difference_grid, sh
 from modelrollout.analysis.betting.ladder import StepTerms, widened
 from modelrollout.analysis.betting.two_sided import Terms, TwoSided
 from modelrollout.analysis.inputs.metric import Metric, Prior
-from modelrollout.analysis.inputs.observation import Arm, Problem
+from modelrollout.analysis.inputs.observation import Arm, Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
 from modelrollout.analysis.kinds.breakdown import Breakdown
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading
+from modelrollout.analysis.kinds.strata import MOST, Seen, Strata, together
 from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
 from modelrollout.analysis.noise.noise import Noise
 from modelrollout.analysis.packing import pack, unpack
 
 NO_PRIOR = Prior(0.01, 2.0)
+_NO_STRATA = Strata()
 _LEAST_UNIT = 0.002
 
 
@@ -63,6 +65,10 @@ class SharesTest:
     interval: Interval
     wide: Margin | None = None
     """What this step has to prove, where it is less than the tolerance."""
+    strata: Strata = _NO_STRATA
+    """Where the arms are compared within strata."""
+    apart: int = 0
+    """How many strata the latest look compared."""
 
     @classmethod
     def fresh(cls, metric: Metric, plan: Plan, terms: Terms) -> SharesTest:
@@ -79,14 +85,26 @@ class SharesTest:
     def fold(self, canary: Arm, control: Arm | None, blames: bool = True) -> SharesTest | Problem:
         block = checks.block(self.metric, canary, control)
         fixed, p0 = self.judged, self.evidence.control.share
-        breakdown = self._broken(self._uncut(canary, control)) if blames else self.breakdown
+        seen = self._seen(canary, control)
+        counted = together(seen) if seen else block
+        if counted is None:
+            message = f"No value of {self.metric.strata} had requests of both arms in this look."
+            return Problem(ProblemKind.NO_TRAFFIC, message)
+        breakdown = self._broken(self._uncut(canary, control), seen) if blames else self.breakdown
         alone = fixed.margin.ratio == 0
-        pair = Pair(block.n1, block.x1, block.n0, block.x0, alone)
+        pair = Pair(counted.n1, counted.x1, counted.n0, counted.x0, alone)
         phi = self._phi(pair.information)
         ratio = 0.0 if alone else 1.0
         proof_phi = self.running.noise.for_proofs(phi)
         evidence = self.evidence.fold(
-            block, fixed.margin, phi, fixed.terms, blames=blames, wide=self.wide, proof_phi=proof_phi
+            block,
+            fixed.margin,
+            phi,
+            fixed.terms,
+            blames=blames,
+            wide=self.wide,
+            proof_phi=proof_phi,
+            strata=tuple(seen.values()),
         )
         return replace(
             self,
@@ -95,25 +113,41 @@ class SharesTest:
             running=self.running.fold(pair, self.canary.variance, self.control.variance),
             canary=self.canary.add(block.n1, block.x1, _squares(block.x1, block.levels1)),
             control=self.control.add(block.n0, block.x0, _squares(block.x0, block.levels0)),
-            interval=self.interval.fold(fixed.grid, share_bets(block, ratio, self._bet(p0), phi)),
+            interval=self.interval.fold(fixed.grid, share_bets(counted, ratio, self._bet(p0), phi)),
+            strata=self.strata.fold(seen),
+            apart=len(seen),
         )
 
     def fold_breakdown(self, canary: Arm, control: Arm | None, begun: float) -> SharesTest:
         """Fold a look in which most of the `begun` requests of the canary have not ended, while those that
         fail at once have. It shows only whether so many failed that the canary has broken down."""
         block = self._uncut(canary, control)
-        return replace(self, breakdown=self._broken(block._replace(n1=max(block.n1, begun + block.x1))))
+        units = max(block.n1, begun + block.x1)
+        part = units / block.n1 if block.n1 > 0 else 1.0
+        seen = {  # the others are taken to be of the same strata
+            key: s._replace(block=s.block._replace(n1=s.block.n1 * part))
+            for key, s in self._seen(canary, control).items()
+        }
+        return replace(self, breakdown=self._broken(block._replace(n1=units), seen))
+
+    def _seen(self, canary: Arm, control: Arm | None) -> Seen:
+        if not self.metric.strata:
+            return {}
+        return self.strata.seen(self.metric, canary, control, self.evidence.control.share)
 
     def _uncut(self, canary: Arm, control: Arm | None) -> Block:
         alone = checks.without_cut(self.metric, canary)
         return checks.block(self.metric, alone or canary, checks.without_cut(self.metric, control))
 
-    def _broken(self, block: Block) -> Breakdown:
+    def _broken(self, block: Block, seen: Seen) -> Breakdown:
         fixed, p0 = self.judged, self.evidence.control.share
         if fixed.catastrophic is None:
             return self.breakdown
         learned = self.running.noise.phi
-        return self.breakdown.fold(block, p0, fixed.catastrophic, learned, fixed.terms.schedule)
+        strata = tuple(seen.values())
+        return self.breakdown.fold(
+            block, p0, fixed.catastrophic, learned, fixed.terms.schedule, strata=strata
+        )
 
     def _phi(self, information: float | None = None) -> float:
         return self.running.phi(self.canary.variance, self.control.variance, information)
@@ -154,13 +188,21 @@ class SharesTest:
             limit=limit,
             tolerated=limit if alone else limit - p0,
             detectable=detectable(p0, (self.canary.n, self.control.n), fixed.margin, phi, fixed.risk),
+            note=self._within(),
         )
+
+    def _within(self) -> str:
+        if not self.metric.strata or not self.apart:
+            return ""
+        others = ", of which one stands for all smaller ones" if self.apart == MOST else ""
+        return f"compared within {self.apart} values of {self.metric.strata}{others}"
 
     def dump(self) -> dict[str, Any]:
         doubles = [self.judged.unit, *self.running.dump_doubles(), *self.evidence.dump()]
         doubles += self.breakdown.dump() if self.judged.catastrophic else []
         doubles += [*self.canary.dump(), *self.control.dump()]
-        return {
+        strata = [float(self.apart), *self.strata.dump()]
+        return ({"strata": pack(strata, "d")} if self.metric.strata else {}) | {
             "d": pack(doubles, "d"),
             "f": pack([*self.running.dump_singles(), *self.interval.dump()], "f"),
         }
@@ -174,7 +216,11 @@ class SharesTest:
         breakdown = Breakdown.load(doubles) if fixed.catastrophic else Breakdown.fresh()
         canary, control = Moments.load(doubles), Moments.load(doubles)
         interval = Interval.load(singles, len(fixed.grid))
-        return cls(fixed, metric, evidence, breakdown, running, canary, control, interval)
+        test = cls(fixed, metric, evidence, breakdown, running, canary, control, interval)
+        if not metric.strata:
+            return test
+        strata = iter(unpack(state["strata"], "d"))
+        return replace(test, apart=int(next(strata)), strata=Strata.load(strata))
 
 
 def _squares(x: float, levels: tuple[tuple[float, float], ...]) -> float:

@@ -63,12 +63,7 @@ def thinned(block: Block) -> tuple[Block, float]:
     part1, part0 = (min(1.0, MOST_UNITS / n) if n > 0 else 1.0 for n in (block.n1, block.n0))
     if part1 == part0 == 1.0:
         return block, 1.0
-    levels1 = tuple((score, part1 * count) for score, count in block.levels1)
-    levels0 = tuple((score, part0 * count) for score, count in block.levels0)
-    return (
-        Block(part1 * block.n1, part1 * block.x1, part0 * block.n0, part0 * block.x0, levels1, levels0),
-        part1,
-    )
+    return block.part(part1, part0), part1
 
 
 def for_few_looks(phi: float) -> float:

@@ -13,7 +13,7 @@ from modelrollout.analysis.counters.expression import Matcher, Selector, Term
 from modelrollout.analysis.counters.recipe import Known, Moment, Part, Recipe, Resolved
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Metric
 from modelrollout.analysis.packs.limits import Unresolvable, breakdown_of, edges_of, tolerated
-from modelrollout.analysis.packs.own import own, total_of
+from modelrollout.analysis.packs.own import own, split, total_of
 from modelrollout.analysis.packs.pack import Pack, packs
 from modelrollout.analysis.packs.prices import priced
 from modelrollout.api import analysis as spec
@@ -153,11 +153,12 @@ def _used(metric: spec.Metric, use: str) -> Resolved:
             catastrophic=breakdown_of(default.kind, tolerance),
             load=default.load,
             own_noise=default.own_noise,
+            strata=metric.by or "",
             unit=default.unit,
             sentence=default.sentence,
             implies=default.implies,
         ),
-        priced(_limited(entry.recipe, metric.limits), metric),
+        priced(_limited(split(entry.recipe, metric), metric.limits), metric),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelrollout.analysis.counters.expression import ARM, Matcher, Selector, Term, Unreadable, read
 from modelrollout.analysis.counters.recipe import Moment, Part, Recipe, Resolved
 from modelrollout.analysis.inputs.metric import Consequence, Direction, Kind, Metric, Tolerance
@@ -15,7 +17,7 @@ def own(metric: spec.Metric) -> Resolved:
     name = metric.effective_name
     try:
         kind, recipe = _own_recipe(metric)
-        recipe = priced(recipe, metric)
+        recipe = priced(split(recipe, metric), metric)
     except Unreadable as error:
         raise Unresolvable(f"Metric {name}: {error}") from error
     tolerance = tolerated(metric, kind)
@@ -38,9 +40,16 @@ def own(metric: spec.Metric) -> Resolved:
         consequence=Consequence(metric.on_fail) if metric.on_fail else None,
         edges=edges_of(metric, kind),
         catastrophic=breakdown_of(kind, tolerance),
+        strata=metric.by or "",
         sentence=name,
     )
     return Resolved(judged, recipe)
+
+
+def split(recipe: Recipe, metric: spec.Metric) -> Recipe:
+    """The recipe, counted by the label that the metric is compared by. What ran in a crashed process has no
+    label, so it is left out then."""
+    return replace(recipe, strata=metric.by, running=()) if metric.by else recipe
 
 
 def _own_recipe(metric: spec.Metric) -> tuple[Kind, Recipe]:

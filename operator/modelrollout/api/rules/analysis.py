@@ -56,6 +56,11 @@ ON_MODELS: Mapping[type[wire.Wire], tuple[Rule, ...]] = {
             "limits belong to vllm/goodput: leave them out, or write use: vllm/goodput",
         ),
         Rule(
+            "!has(self.by) || (has(self.use) || has(self.ratio)) && !has(self.slo)",
+            "by splits a share of requests that is compared with stable's: leave it out, or write a ratio "
+            "with tolerate",
+        ),
+        Rule(
             "!has(self.prices) || has(self.use) && self.use == 'vllm/cost-per-1k-tokens'",
             "prices belong to vllm/cost-per-1k-tokens: leave them out, or write use: vllm/cost-per-1k-tokens",
         ),
@@ -99,6 +104,12 @@ ON_FIELDS: Mapping[tuple[type[wire.Wire], str], tuple[Rule, ...]] = {
     (analysis.RatioQuery, "running"): (placed("sum(requests_running{$arm})"),),
     (analysis.HistogramQuery, "buckets"): (placed("sum by (le) (latency_seconds_bucket{$arm})"),),
     (analysis.ScalarQuery, "value"): (placed("sum(rate(cost_dollars_total{$arm}[1m]))"),),
+    (analysis.Metric, "by"): (
+        Rule(
+            "self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')",
+            "by is a label of the counters: write its name, such as tenant",
+        ),
+    ),
     (analysis.Metric, "weight"): (
         Rule(number("self", "x > 0.0"), 'a weight is above 0: write a number such as "1" or "2.5"'),
     ),
