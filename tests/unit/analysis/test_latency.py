@@ -192,6 +192,34 @@ def test_a_mean_on_the_margin_or_beyond_it_does_not_pass(factor: float) -> None:
     assert kinds == {VerdictKind.INSUFFICIENT}
 
 
+@pytest.mark.parametrize(("margin", "passes"), [(4.0, True), (1.0, False)])
+def test_a_mean_proves_what_the_step_asks_for_and_no_more(margin: float, passes: bool) -> None:
+    """12 % slower, with 10 % tolerated: no more than a step before 25 % of the users may risk."""
+    metric = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1))
+    evidence = Evidence.fresh(Plan((metric,), planned_looks=80)).restart_promotion(
+        terms=StepTerms(margin=margin)
+    )
+    for i, row in enumerate(narrowly(1.12, 24)):
+        evidence, verdict = evidence.fold(look(i), row)
+    assert (verdict.kind is VerdictKind.PASS) is passes
+    again = Evidence.from_state(evidence.plan, evidence.to_state())
+    assert again.to_state() == evidence.to_state()
+    after, _ = again.restart_promotion(terms=StepTerms(margin=2.0, carry=True)).fold(look(99), row)
+    assert after.standings()["ttft"].proven < math.log(20)  # each step is proven by its own looks
+
+
+def test_a_mean_whose_looks_hung_together_in_the_past_needs_more_of_them() -> None:
+    """As long as few looks are there, they show less of it than there is."""
+    plain = replace(METRIC, baseline=drawn(narrow, 20_000, seed=1))
+    slow = replace(plain, phi=10.0, phi_short=1.0)
+    rows = narrowly(1.0, 22)
+    proven = [
+        judge(Plan((metric,), planned_looks=40), rows)[1][-1].metrics["ttft"].promote_e
+        for metric in (plain, slow)
+    ]
+    assert proven[1] < proven[0] / 100
+
+
 PACES = (0.01, 0.025, 0.05, 0.075, 0.1)
 """Edges of vLLM's time per output token."""
 

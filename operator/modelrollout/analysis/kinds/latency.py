@@ -29,9 +29,9 @@ from modelrollout.analysis.inputs.metric import Direction, EdgeMargin, Metric
 from modelrollout.analysis.inputs.observation import Arm, Histogram, Problem, ProblemKind
 from modelrollout.analysis.inputs.plan import Plan
 from modelrollout.analysis.kinds import checks
+from modelrollout.analysis.kinds.mean_of_values import MeanTest
 from modelrollout.analysis.kinds.quantiles import Seen
 from modelrollout.analysis.kinds.reading import ArmTotals, Reading
-from modelrollout.analysis.kinds.scalar import Series
 from modelrollout.analysis.noise.dispersion import Moments, Pair, Running
 from modelrollout.analysis.noise.noise import Noise
 from modelrollout.analysis.packing import pack, single, unpack
@@ -42,11 +42,8 @@ _LEAST_UNIT = 0.002
 _LEANS = 6.0
 """Of the edges that tell less a pass asks one part in so many of the evidence. A third is what the weakest
 shows of an equal canary when the best is proven, and by chance it is often half of that."""
-_PLAINLY = 2.0
-"""Times the tolerance beyond which a mean counts against the canary: only its own looks show its noise."""
 _PLAIN = math.log(20)
 """Log of the evidence against the canary from which on people are shown the edge that gave it."""
-_NO_LOOKS = Series()
 _NOTHING = Seen()
 _POINTS = len(difference_grid(_LEAST_UNIT))
 
@@ -141,21 +138,14 @@ class LatencyTest:
     weighted: float
     """Sum over looks of information * difference at the shown edge."""
     interval: Interval
+    mean: MeanTest
+    """Judged where the buckets are too coarse."""
     coarse: Coarse | None = None
     """Where the buckets cannot show the tolerance: then they may object, and the mean has to prove and may
     object as well."""
-    excess: Series = _NO_LOOKS
-    """Where the buckets are too coarse: by how much the canary's mean is beyond what is tolerated, by look,
-    since the pods carry the load that they carry now."""
-    harm: Series = _NO_LOOKS
-    """The same beyond `_PLAINLY` times what is tolerated, in looks that may count against the canary."""
-    harm_before: float = 0.0
-    """Log of the e-value that the mean gave against the canary at the loads before this one."""
     seen: Seen = field(default=_NOTHING, compare=False)
     """What both arms counted, for the quantiles that people read. It is not stored, because status must stay
     small: the operator counts anew when it was restarted."""
-    means: tuple[float, float] = (0.0, 0.0)
-    """Sums over these looks of the means of (canary, control)."""
     margin: float = 1.0
     """How many tolerances this step has to prove."""
 
@@ -170,13 +160,15 @@ class LatencyTest:
             weight = min(sum(baseline.counts), 200.0) if baseline else 2.0
             evidence = edges.fresh(weight)
             coarse = coarse_of(metric, baseline) if baseline else None
+        noise = Noise.of(metric)
         blank = (
-            Running.fresh(Noise.of(metric)),
+            Running.fresh(noise),
             Moments(),
             Moments(),
             ((0.0, 0.0),) * len(edges.at if edges else ()),
             0.0,
             Interval.fresh(_POINTS),
+            MeanTest(metric.tolerance.ratio, noise.correlation),
         )
         return cls(metric, terms, plan.revert_risk, edges, None, evidence, *blank, coarse)
 
@@ -225,7 +217,6 @@ class LatencyTest:
             )
         )
         shown = edges.shown
-        excess, harm, means = self._mean(slow, base, blames)
         p0 = self.evidence[shown].control.share
         bet = (min(max(p0 + self._difference(5.0), 1e-6), 0.999), p0)
         return replace(
@@ -237,21 +228,8 @@ class LatencyTest:
             beyond=tuple((a + x, b + y) for (a, b), x, y in zip(self.beyond, above1, above0, strict=True)),
             weighted=self.weighted + _weighted(blocks[shown]),
             interval=self.interval.fold(edges.grid, share_bets(blocks[shown], 1.0, bet, phi)),
-            excess=excess,
-            harm=harm,
-            means=means,
+            mean=self.mean.fold(slow, base, self.margin, blames) if self.coarse else self.mean,
         )
-
-    def _mean(
-        self, slow: Histogram, base: Histogram, blames: bool
-    ) -> tuple[Series, Series, tuple[float, float]]:
-        n1, n0 = sum(slow.counts), sum(base.counts)
-        if self.coarse is None or slow.sum is None or base.sum is None or not (n1 and n0):
-            return self.excess, self.harm, self.means
-        y1, y0, ratio = slow.sum / n1, base.sum / n0, self.metric.tolerance.ratio
-        excess = self.excess.add(y1 - ratio * y0)
-        harm = self.harm.add(y1 - (1 + _PLAINLY * (ratio - 1)) * y0) if blames else self.harm
-        return excess, harm, (self.means[0] + y1, self.means[1] + y0)
 
     def _learn(self, base: Histogram) -> LatencyTest | Problem:
         seen = base
@@ -281,7 +259,8 @@ class LatencyTest:
 
     def begin_step(self, step: StepTerms) -> LatencyTest:
         evidence = tuple(test.begin_step(step) for test in self.evidence)
-        begun = replace(self, evidence=evidence, margin=step.margin)
+        mean = self.mean.begin_step(carry=step.carry)
+        begun = replace(self, evidence=evidence, margin=step.margin, mean=mean)
         return begun if step.carry else begun._at_another_load()
 
     def _at_another_load(self) -> LatencyTest:
@@ -291,10 +270,6 @@ class LatencyTest:
             running=self.running.at_another_load(),
             weighted=0.0,
             interval=Interval.fresh(_POINTS),
-            excess=_NO_LOOKS,
-            harm=_NO_LOOKS,
-            harm_before=log_sum([0.0, self._log_harm]) - math.log(2),
-            means=(0.0, 0.0),
         )
 
     def resume_step(self, step: StepTerms) -> LatencyTest:
@@ -323,7 +298,7 @@ class LatencyTest:
             estimate=self._difference() if n1 and n0 and usual else None,
             interval95=self.interval.ends(self.edges.grid, -1.0) if n1 and usual else None,
             log_revert=self._log_revert(),
-            log_promote=self.excess.log_e(-1.0) if self.excess.looks else self._log_promote(self.edges),
+            log_promote=self._log_promote(self.edges),
             phi=phi,
             limit=min(margin.limit(p0), 1.0),
             tolerated=min(margin.limit(p0), 1.0) - p0,
@@ -331,7 +306,7 @@ class LatencyTest:
             waiting=self._too_coarse(),
             about=f"{side} {_turned(self.metric, self.edges.at[shown]):g} {self.metric.unit}".rstrip(),
             quantiles=self.seen.quantiles(),
-            note=self._judged_by_mean(),
+            note=self.mean.sentence(self.metric.unit),
         )
 
     def _told(self, edges: Edges) -> int:
@@ -346,35 +321,19 @@ class LatencyTest:
         edges = log_mean_e([test.revert for test in self.evidence], LOG_STAKES_WORSE)
         if self.coarse is None:
             return edges
-        return log_sum([edges, self._log_harm]) - math.log(2)
-
-    @property
-    def _log_harm(self) -> float:
-        """Evidence of the mean against the canary, over all loads. At each change of load, half of what is
-        left waits for the next one."""
-        return self.harm_before + self.harm.log_e(1.0)
+        return log_sum([edges, self.mean.log_harm]) - math.log(2)
 
     def _log_promote(self, edges: Edges) -> float:
         """The least evidence among the edges that must be proven. The other edges show less, so they
-        must only lean to the canary's side."""
+        must only lean to the canary's side. Where the mean is judged, it has to prove."""
+        if self.mean.looks:
+            return self.mean.log_promote
         proven = min(self.evidence[i].log_promote for i in edges.proven)
         least = min(self.evidence[i].log_promote for i in edges.proving)
         return min(proven, least * _LEANS if least > 0 else least)
 
-    def _judged_by_mean(self) -> str:
-        looks = self.excess.looks
-        if not looks:
-            return ""
-        y1, y0 = (total / looks for total in self.means)
-        limit = self.metric.tolerance.ratio * y0
-        return (
-            "the buckets are too coarse to show what is tolerated, so the mean is judged: "
-            f"{y1:.4g} beside {y0:.4g} {self.metric.unit}".rstrip()
-            + f" in {looks} looks, tolerated up to {limit:.4g}"
-        )
-
     def _too_coarse(self) -> Problem | None:
-        if self.coarse is None or self.excess.looks:
+        if self.coarse is None or self.mean.looks:
             return None
         low, high = sorted(_turned(self.metric, edge) for edge in (self.coarse.low, self.coarse.high))
         sentence = Coarse(low, high).sentence(self.metric.tolerance.ratio, self.metric.unit)
@@ -403,17 +362,7 @@ class LatencyTest:
         singles = [*self.running.dump_singles(), *own, *self.interval.dump()]
         packed = {"d": pack(doubles, "d"), "f": pack(singles, "f")}
         if self.coarse is not None:
-            packed["coarse"] = pack(
-                (
-                    self.coarse.low,
-                    self.coarse.high,
-                    *self.means,
-                    *self.excess.dump(),
-                    self.harm_before,
-                    *self.harm.dump(),
-                ),
-                "d",
-            )
+            packed["coarse"] = pack((self.coarse.low, self.coarse.high, *self.mean.dump()), "d")
         return state | {"edges": edges, "margins": margins} | packed
 
     @classmethod
@@ -435,9 +384,9 @@ class LatencyTest:
         running = Running.load(metric, doubles, singles)
         coarse = iter(unpack(state["coarse"], "d")) if "coarse" in state else None
         if coarse is not None:
-            blank = replace(blank, coarse=Coarse(next(coarse), next(coarse)))
-            blank = replace(blank, means=(next(coarse), next(coarse)), excess=Series.load(coarse))
-            blank = replace(blank, harm_before=next(coarse), harm=Series.load(coarse))
+            limits = Coarse(next(coarse), next(coarse))
+            mean = MeanTest.load(metric.tolerance.ratio, running.noise.correlation, coarse)
+            blank = replace(blank, coarse=limits, mean=mean)
         return replace(
             blank,
             edges=frozen,

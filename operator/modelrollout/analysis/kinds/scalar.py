@@ -61,29 +61,36 @@ class Series:
 
     @property
     def effective(self) -> float:
-        """How many independent looks these are worth."""
+        return self.worth(0.0)
+
+    def worth(self, correlation: float) -> float:
+        """How many independent looks these are worth. `correlation` of neighbours is known from before; what
+        these looks show counts where it is more."""
         n, mean = self.looks, self.total / self.looks
         around = self.squares - n * mean * mean
         if around <= 0:
-            return float(n)
+            return _independent(n, correlation)
         lagged = self.neighbours - mean * (2 * self.total - (self.last - self.first)) + (n - 1) * mean * mean
-        correlation = min(max(lagged / around, 0.0), _MOST_CORRELATED)
-        return max(n * (1 - correlation) / (1 + correlation), 2.0)
+        return _independent(n, max(lagged / around, correlation))
 
     @property
     def error(self) -> float:
-        """Standard error of the mean; 0 when every look gave the same."""
-        variance = max(self.squares - self.total**2 / self.looks, 0.0) / max(self.looks - 1, 1)
-        return math.sqrt(variance / self.effective)
+        return self._error(self.effective)
 
-    def log_e(self, sign: float) -> float:
+    def _error(self, looks: float) -> float:
+        """Standard error of the mean of so many independent looks; 0 when every look gave the same."""
+        variance = max(self.squares - self.total**2 / self.looks, 0.0) / max(self.looks - 1, 1)
+        return math.sqrt(variance / looks)
+
+    def log_e(self, sign: float, correlation: float = 0.0) -> float:
         """Evidence that the mean is above 0 (sign 1) or below it (sign -1)."""
         if self.looks < LEAST_LOOKS:
             return 0.0
+        looks = self.worth(correlation)
         if sign * self.mean <= 0:
-            return log_t_mixture(0.0, self.effective)
-        error = self.error or 1e-9 * abs(self.mean)
-        return log_t_mixture(self.mean / error, self.effective)
+            return log_t_mixture(0.0, looks)
+        error = self._error(looks) or 1e-9 * abs(self.mean)
+        return log_t_mixture(self.mean / error, looks)
 
     def interval(self, risk: float) -> tuple[float, float] | None:
         """Where the mean lies, at all looks from the 20th on together."""
@@ -103,6 +110,11 @@ class Series:
     @classmethod
     def load(cls, numbers: Iterator[float]) -> Series:
         return cls(int(next(numbers)), *(next(numbers) for _ in range(5)))
+
+
+def _independent(looks: int, correlation: float) -> float:
+    correlation = min(max(correlation, 0.0), _MOST_CORRELATED)
+    return max(looks * (1 - correlation) / (1 + correlation), 2.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,12 @@ class Noise:
         return max(self.phi / (self.short or self.phi), 1.0) if self.phi is not None else 1.0
 
     @property
+    def correlation(self) -> float:
+        """Of neighbouring looks, if each look's noise is a part of the one before and a new one. Then the
+        whole noise is (1 + c) / (1 - c)^2 times what the jumps show."""
+        return (2 * self.slow + 1 - math.sqrt(8 * self.slow + 1)) / (2 * self.slow)
+
+    @property
     def follows_long_run(self) -> bool:
         return self.watch and (not self.known or self.slow >= SLOW)
 
