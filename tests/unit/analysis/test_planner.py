@@ -28,6 +28,23 @@ STEPS = [Stage(0.05, 0.95, 600), Stage(0.25, 0.75, 600), Stage(0.5, 0.5, 1800)]
 
 
 @pytest.mark.parametrize(
+    ("bad", "beyond", "risk", "quarter", "half"),
+    [
+        (0.012, 0.005, 0.009, (5600, 3600), (7200, 4600)),
+        (0.022, 0.005, 0.009, (860, 550), (1300, 810)),
+        (0.052, 0.005, 0.009, (170, 110), (300, 190)),
+        (0.30, 0.1, 0.001, (65, 47), (84, 61)),  # a breakdown
+    ],
+)
+def test_the_page_says_how_many_canary_requests_a_proof_takes(bad, beyond, risk, quarter, half) -> None:
+    """docs/verdicts.md, what 5 requests a second decide: ours, and the best test that keeps the risk."""
+    margin = Margin(1, beyond)
+    for share, (ours, best) in ((0.25, quarter), (0.5, half)):
+        assert units_to_revert((bad, 0.002), share, margin, 1.0, risk) == pytest.approx(ours, rel=0.04)
+        assert -math.log(risk) / rate(bad, 0.002, share, margin) == pytest.approx(best, rel=0.04)
+
+
+@pytest.mark.parametrize(
     ("bad", "share", "requests"),
     [(0.02, 0.5, 3263), (0.03, 0.5, 1091), (0.10, 0.5, 144), (0.03, 0.1, 600)],
 )
