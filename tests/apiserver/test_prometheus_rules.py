@@ -123,7 +123,7 @@ async def test_each_recording_rule_has_a_rate_of_each_revision(prometheus, model
         model_server.series.update({name: share * 10 * round_ for name, share in counts.items()})
         values = {name: prometheus.query(name) for name in names}
         if all(values.values()) and all(
-            math.isfinite(value) for rows in values.values() for _, value in rows
+            math.isfinite(value) and value > 0 for rows in values.values() for _, value in rows
         ):
             break
         await asyncio.sleep(0.25)

@@ -291,15 +291,15 @@ class _Counting:
         )
 
     async def _series(self, recipe: Recipe) -> tuple[Series, ...]:
-        families = recipe.families()
-        if not families:
+        together = recipe.fetched_together()
+        if not together:
             return ()
         length = self.look.end - self.look.start
         asked = (
             self.counters.series(
-                {family}, scope(recipe.by, self.question.arms), self.look.end, length + self.reach
+                families, scope(recipe.by, self.question.arms), self.look.end, length + self.reach
             )
-            for family in sorted(families)
+            for families in sorted(together, key=sorted)
         )
         return tuple(itertools.chain.from_iterable(await asyncio.gather(*asked)))
 

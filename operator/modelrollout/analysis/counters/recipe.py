@@ -114,6 +114,11 @@ class Recipe:
         """All names to fetch."""
         return self.counters() | self.gauges()
 
+    def fetched_together(self) -> frozenset[frozenset[str]]:
+        """The same in parts of which each is one question, that other metrics may share."""
+        alone = map(frozenset, ({name} for name in self.counters()))
+        return frozenset((*alone, *(_named((terms,)) for terms in self.running)))
+
 
 def _named(sums: Iterable[Sum]) -> frozenset[str]:
     return frozenset(term.selector.family for terms in sums for term in terms)
