@@ -24,7 +24,7 @@ test: lint unit tools apiserver cluster ## everything that proves it: what CI ru
 
 # ── the inner loop ───────────────────────────────────────────────────────────────────────────────
 
-.PHONY: venv lint unit sweep tools apiserver cluster crd pages rooms
+.PHONY: venv lint unit sweep tools apiserver alertmanager cluster crd pages rooms
 SLOWEST := --durations=10
 # Tests of this tier wait more than they work, so each of two processes has a control plane of its own.
 PLANES := 2
@@ -60,6 +60,9 @@ tools: $(VENV)/ready ## what the tests stand on, and the scripts that run in pod
 
 apiserver: bed-build ## real etcd, API server and Prometheus; no node
 	$(PY) -m pytest -n $(PLANES) --dist loadfile $(SLOWEST) tests/apiserver
+
+alertmanager: $(VENV)/ready ## a real Alertmanager, built from its Go module the first time, posts to the operator
+	$(PY) -m pytest $(SLOWEST) tests/alertmanager
 
 cluster: bed-build ## the whole bed: kubelet, Envoy, istiod, Prometheus, vLLM; needs root
 	$(PY) -m pytest $(SLOWEST) tests/cluster

@@ -60,6 +60,11 @@ class GoBuild:
             modules = sorted({source.partition(":")[0] for source in self.piece.files.values()})
             found = {module: self._module_folder(module) for module in modules}
             local_modules.prepare(self.work, found["istio.io/istio"], environment())
+        for place, text in (self.piece.made or {}).items():
+            module, _, path = place.partition(":")
+            made = self._module_folder(module) / path
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(text)
         listed = self._go(
             "list", "-deps", *filter(is_tags, self.piece.flags()), *self.piece.packages.values()
         )

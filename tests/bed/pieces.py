@@ -33,6 +33,8 @@ class Piece:
     """Linker flags beyond `-s -w`."""
     files: dict[str, str] | None = None
     """Kept name -> `module:path` of a file or folder in the module cache."""
+    made: dict[str, str] | None = None
+    """`module:path` of a file that the sources lack and the compiler asks for -> what is written there."""
 
     @property
     def source(self) -> Path:
