@@ -406,6 +406,10 @@ REFUSED = {
         but(runtime__args=["--model=x"]),
         "leave --model out of args: the operator writes it from",
     ),
+    "a number that is not whole as an amount": (
+        but(runtime__resources={"limits": {"cpu": 0.5}}),
+        "spec.runtime.resources.limits.cpu in body must be of type integer,string",
+    ),
     "--revision in args": (but(runtime__args=["--revision", "x"]), "leave --revision out of args"),
     "--served-model-name in args": (
         but(runtime__args=["--served-model-name=x"]),

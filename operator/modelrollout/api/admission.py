@@ -112,6 +112,10 @@ def _malformed(value: Any, schema: Mapping[str, Any], place: str) -> Iterator[st
         seen = json.dumps(_kind_of(value))
         yield f"{place}: Invalid value: {seen}: {place} in body must be of type {kind}: {seen}"
         return
+    if schema.get("x-kubernetes-int-or-string") and not (_is(value, "integer") or _is(value, "string")):
+        seen = json.dumps(_kind_of(value))
+        yield f"{place}: Invalid value: {seen}: {place} in body must be of type integer,string: {seen}"
+        return
     for bound in _bounds(value, schema, place):
         yield f"{place}: {bound}"
     if isinstance(value, dict):

@@ -17,6 +17,13 @@ def test_kserve_hugging_face_model():
         assert any(part in note for note in made.notes), part
 
 
+def test_amounts_that_are_not_whole_numbers_become_text():
+    """A pod takes 0.1 processors as a number, and a CRD does not."""
+    model = {"storageUri": MODEL, "resources": {"requests": {"cpu": 0.1, "memory": "1Gi"}}}
+    made = accepted(kserve, inference(model=model), wishes=Wishes(image="vllm/vllm-openai:v0.32.0"))
+    assert made.spec["runtime"]["resources"] == {"requests": {"cpu": "0.1", "memory": "1Gi"}}
+
+
 def test_kserve_is_refused_at_what_has_no_equal():
     with pytest.raises(Unconvertible, match=r"storageUri: oci://a/b has no equal"):
         kserve.convert(inference(model={"storageUri": "oci://a/b"}), [], Wishes(image="vllm:1"))

@@ -41,7 +41,8 @@ def take_pods(made: Converted, template: Body, where: str, wishes: Wishes) -> No
     if container.get("command"):
         runtime["command"] = [*container["command"]]
     runtime |= {"args": words} if words else {}
-    runtime |= {name: container[name] for name in ("env", "resources") if container.get(name)}
+    runtime |= {"env": container["env"]} if container.get("env") else {}
+    runtime |= {"resources": _resources(container["resources"])} if container.get("resources") else {}
     port = _port(container, flags)
     runtime |= {"port": port} if port not in (None, 8000) else {}
     overlay = _overlay(pod, container, others)
@@ -58,6 +59,16 @@ def take_pods(made: Converted, template: Body, where: str, wishes: Wishes) -> No
         made.note(
             f"{place}.command", "it is kept; where it names a model itself, write that as model.uri alone."
         )
+
+
+def _resources(given: Body) -> dict[str, Any]:
+    """Pods take `cpu: 0.5`, and a CRD takes whole numbers and text."""
+    return {
+        part: {name: str(value) if isinstance(value, float) else value for name, value in amounts.items()}
+        if isinstance(amounts, dict)
+        else amounts
+        for part, amounts in given.items()
+    }
 
 
 def server_of(image: str) -> str:
