@@ -43,9 +43,11 @@ STEPS = ((5, 600), (25, 1200), (50, 2400))
 METRICS = (
     {"use": "vllm/time-to-first-token", "tolerate": {"ratio": "1.50"}},
     {"use": "vllm/time-per-output-token", "tolerate": {"ratio": "1.50"}},
-    {"use": "http/client-error-rate", "tolerate": {"absolute": "0.01"}},
-    {"use": "istio-gateway/success-rate", "tolerate": {"absolute": "0.01"}},
+    {"use": "http/client-error-rate", "tolerate": {"absolute": "0.08"}},
+    {"use": "istio-gateway/success-rate", "tolerate": {"absolute": "0.08"}},
 )
+"""README's metrics with wider tolerances: in the first step the canary has twelve requests here, which cannot
+prove one point of errors."""
 BEFORE = 30.0
 """Seconds of ordinary service before each rollout: with the time of loading, the past that noise is learned
 from."""
