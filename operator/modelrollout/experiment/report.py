@@ -1,9 +1,9 @@
 """All that an experiment says, as one result.
 
 Unless the experiment is sequential, nothing about the metrics is said before both arms have the planned
-users. A person who looks earlier, and stops at the first good figure, finds differences that are not there
-several times as often as the risk allows. Then the planned users count and no later ones, so that a
-report of next week says the same.
+users: to look earlier and to stop at the first good figure finds false differences several times as often
+as the risk allows. Then the planned users count and no later ones, so that a report of next week says the
+same.
 """
 
 from __future__ import annotations
